@@ -1,0 +1,1 @@
+"""Where Hydra looks for the plugins of rl_warmup."""

@@ -1,0 +1,59 @@
+"""The adapter by which Hydra finds our sweeper; what it does is in rl_warmup/sweep.py."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.core_plugins import basic_sweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from rich.console import Console
+
+from rl_warmup.compose import check_writable, resolved
+from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.execution import study_folder
+
+
+@dataclass
+class SweeperConf(basic_sweeper.BasicSweeperConf):
+    """Settings of `hydra.sweeper`: `params` as in Hydra's basic sweeper."""
+
+    _target_: str = "hydra_plugins.rl_warmup.sweeper.StudySweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="rl_warmup", node=SweeperConf, provider="rl_warmup")
+
+
+class StudySweeper(basic_sweeper.BasicSweeper):
+    """Hydra's basic sweeper, but with every job checked before the first starts, a live table and a report."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Expand the grid of `hydra.sweeper.params` and of the command line, and train it."""
+        try:
+            sys.exit(self._sweep(arguments))
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
+
+    def _sweep(self, arguments: list[str]) -> int:
+        from rl_warmup.sweep import plan_jobs, run_sweep  # late: Hydra imports every plugin in every process
+
+        launcher, context = self.launcher, self.hydra_context
+        assert launcher is not None
+        assert context is not None
+        parser = OverridesParser.create(config_loader=context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        for override in overrides:
+            if override.is_sweep_override() and override.get_key_element() == "study":
+                raise ConfigError(f"{override.input_line} asks for several studies; run them one after the other")
+        (combinations,) = self.split_arguments(overrides, None)
+        console = Console()
+        with console.status(f"checking {len(combinations)} runs"):
+            jobs = plan_jobs(combinations, self._compose)
+        check_writable(study_folder(jobs[0].config))
+        return run_sweep(jobs, lambda todo: launcher.launch(todo, initial_job_idx=0), console)
+
+    def _compose(self, overrides: list[str]) -> RunConfig:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        return resolved(loader.load_sweep_config(self.config, overrides), "sweep")

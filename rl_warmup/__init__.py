@@ -1,0 +1,1 @@
+"""A benchmark of what learning-rate warmup does to reinforcement learning."""

@@ -1,0 +1,48 @@
+"""From Hydra's composed config to a resolved, checked `RunConfig`."""
+
+import copy
+import tempfile
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.envs import check_env
+from rl_warmup.resolve import resolve
+
+
+def resolved(config: DictConfig, study_name: str) -> RunConfig:
+    """The run that `config` describes, with `study_name` where the study has no name of its own.
+
+    Raises:
+        ConfigError: if it cannot be trained as asked.
+    """
+    plain = copy.deepcopy(config)
+    with open_dict(plain):
+        plain.pop("hydra", None)
+    try:
+        run = OmegaConf.to_object(plain)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(run, RunConfig)
+    run.study.name = run.study.name or study_name
+    run = resolve(run)
+    check_env(run)
+    return run
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be recorded.
+
+    Raises:
+        ConfigError: naming the folder and the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir: nothing can be recorded in {folder}: {error.strerror}; use another"
+        ) from error

@@ -1,0 +1,105 @@
+"""What a run will do, counted before it starts: update phases, gradient steps and the evaluation grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup.schedules import Factor, Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The update phases (calls of Stable-Baselines3's `train()`) of one run, in order."""
+
+    total_timesteps: int  # the budget asked for, by which Stable-Baselines3 measures progress
+    env_steps: int  # environment steps really taken: the budget rounded up to whole rollouts
+    env_step: NDArray[np.int64]  # [phases] environment steps done when the phase starts
+    n_steps: NDArray[np.int64]  # [phases] gradient steps of the phase
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of the whole run."""
+        return int(self.n_steps.sum())
+
+    @property
+    def progress(self) -> NDArray[np.float64]:  # [phases]
+        """Share of the budget done when each phase starts, in [0, 1], rounded as Stable-Baselines3 rounds it."""
+        remaining = 1.0 - self.env_step / self.total_timesteps
+        return np.clip(1.0 - remaining, 0.0, 1.0)
+
+    def phase_of(self, gradient_step: int) -> int:
+        """Index of the phase that takes gradient step `gradient_step` (from 0)."""
+        return int(np.searchsorted(np.cumsum(self.n_steps), gradient_step, side="right"))
+
+
+def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> Plan:
+    """Phases of PPO: one after every rollout of R = n_steps·n_envs, n_epochs·ceil(R / batch_size) steps each.
+
+    >>> plan_ppo(1000, n_envs=8, n_steps=32, batch_size=256, n_epochs=20).env_step.tolist()
+    [256, 512, 768, 1024]
+
+    Source: stable_baselines3/common/on_policy_algorithm.py (a rollout is never cut short).
+    """
+    rollout = n_steps * n_envs
+    phases = -(-total_timesteps // rollout)
+    steps = n_epochs * -(-rollout // batch_size)
+    return Plan(
+        total_timesteps=total_timesteps,
+        env_steps=phases * rollout,
+        env_step=rollout * np.arange(1, phases + 1),
+        n_steps=np.full(phases, steps),
+    )
+
+
+def plan_dqn(
+    total_timesteps: int, *, n_envs: int, train_freq: int, gradient_steps: int, learning_starts: int
+) -> Plan:
+    """Phases of DQN: one after every F = train_freq·n_envs steps, once more than learning_starts are done.
+
+    `gradient_steps` steps each; -1 means one for every environment step of the phase.
+
+    >>> plan_dqn(
+    ...     1500, n_envs=1, train_freq=256, gradient_steps=128, learning_starts=1000
+    ... ).env_step.tolist()
+    [1024, 1280, 1536]
+
+    Source: stable_baselines3/common/off_policy_algorithm.py.
+    """
+    collected = train_freq * n_envs
+    rollouts = -(-total_timesteps // collected)
+    ends = collected * np.arange(1, rollouts + 1)
+    ends = ends[ends > learning_starts]
+    steps = collected if gradient_steps < 0 else gradient_steps
+    return Plan(
+        total_timesteps=total_timesteps,
+        env_steps=rollouts * collected,
+        env_step=ends,
+        n_steps=np.full(len(ends), steps),
+    )
+
+
+def evaluation_grid(plan: Plan, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]
+    """Environment steps at which a run is evaluated: `count` evenly spaced, step 0 and the end included.
+
+    g_k = k·T/(count-1) rounded up to a multiple of n_envs, for k = 0..count-2; the last is the run's last step.
+
+    >>> evaluation_grid(plan_ppo(100, n_envs=8, n_steps=4, batch_size=8, n_epochs=1), 3, 8).tolist()
+    [0, 56, 128]
+    """
+    even = np.linspace(0, plan.total_timesteps, count)
+    grid = (np.ceil(np.round(even) / n_envs) * n_envs).astype(np.int64)
+    grid[-1] = plan.env_steps
+    return grid
+
+
+def planned_learning_rates(
+    plan: Plan, schedule: Schedule, step_factor: Factor | None
+) -> NDArray[np.float64]:  # [gradient steps]
+    """Learning rate that every optimizer step will be given: schedule(progress of its phase)·step_factor(k).
+
+    `step_factor` is the warmup on the gradient-step clock, k = 0, 1, ...; None where there is none (a warmup on
+    the environment-step clock is part of `schedule`).
+    """
+    rates = np.repeat(np.asarray(schedule(plan.progress), dtype=np.float64), plan.n_steps)
+    return rates if step_factor is None else rates * step_factor(np.arange(plan.gradient_steps))

@@ -1,0 +1,302 @@
+"""The record files of a run: the only door between training and analysis. runs/README.md describes them."""
+
+import fcntl
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+STATUSES = ("running", "completed", "diverged", "failed")
+FINISHED = ("completed", "diverged")
+
+_DOSE = {
+    "env_step": pl.Int64,
+    "gradient_step": pl.Int64,
+    "n_steps": pl.Int64,
+    "learning_rate_first": pl.Float64,
+    "learning_rate_last": pl.Float64,
+    "learning_rate_mean": pl.Float64,
+    "base_learning_rate": pl.Float64,
+    "n_below_99": pl.Int64,
+    "omega_sum": pl.Float64,
+}
+_DIAGNOSTICS = ("loss", "grad_norm_mean", "grad_norm_max", "clipped_share", "relative_update")
+_OF_ALGORITHM = {
+    "ppo": ("approx_kl", "clip_fraction", "entropy", "explained_variance", "policy_loss", "value_loss"),
+    "dqn": ("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
+}
+
+
+class RecordError(ValueError):
+    """A record that cannot be read, trusted or written; the message names the file and what is wrong with it."""
+
+
+def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
+    """Columns and types of the three tables of a run of `algorithm`."""
+    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *_OF_ALGORITHM[algorithm]), pl.Float64)
+    return {
+        "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
+        "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},
+        "updates": {**_DOSE, **diagnostics},
+    }
+
+
+class RunWriter:
+    """Writes the files of one run; whatever is on disk is complete at every moment."""
+
+    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Open `folder` for a new attempt at the run; use `recording`, which also holds its lock.
+
+        Raises:
+            RecordError: if the run is already completed or diverged.
+        """
+        earlier = read_info(folder) if (folder / "run.json").exists() else {}
+        if earlier.get("status") in FINISHED:
+            raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
+        self.folder = folder
+        self._schemas = table_schemas(config["algo"]["name"])
+        self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
+        self._started = datetime.now(UTC)
+        self.info: dict[str, Any] = {
+            **info,
+            "status": "running",
+            "attempt_id": uuid.uuid4().hex[:8],
+            "error": None,
+            "started": self._started.isoformat(),
+            "finished": None,
+            "wall_seconds": None,
+            "env_steps": 0,
+            "gradient_steps": 0,
+            "latest_return": None,
+            "earlier_attempts": _attempts(earlier),
+        }
+        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        self.flush()
+
+    def append(self, table: str, row: Mapping[str, Any]) -> None:
+        """Add one row; an evaluation also brings everything on disk up to date."""
+        self._rows[table].append(dict(row))
+        if table == "updates":
+            self.info["gradient_steps"] = row["gradient_step"]
+        if table == "evaluations":
+            self.info["env_steps"] = row["env_step"]
+            self.info["latest_return"] = _finite(sum(row["returns"]) / len(row["returns"]))
+            self.flush()
+
+    def finish(self, status: str, error: str | None = None) -> None:
+        """Write what is left and the outcome."""
+        assert status in STATUSES, status
+        finished = datetime.now(UTC)
+        self.info |= {
+            "status": status,
+            "error": error,
+            "finished": finished.isoformat(),
+            "wall_seconds": round((finished - self._started).total_seconds(), 3),
+        }
+        self.flush()
+
+    def flush(self) -> None:
+        """Bring the files up to date, run.json last: it never speaks of rows that are not there."""
+        for name, rows in self._rows.items():
+            path = self.folder / f"{name}.parquet"
+            if rows or not path.exists() or self._frames[name].is_empty():
+                new = pl.DataFrame(rows, schema=self._schemas[name], orient="row")
+                self._frames[name] = pl.concat([self._frames[name], new])
+                with _replacing(path) as temporary:
+                    self._frames[name].write_parquet(temporary)
+                rows.clear()
+        write_text(self.folder / "run.json", json.dumps(self.info, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[RunWriter]:
+    """A `RunWriter` on `folder` that no other process can open at the same time.
+
+    Raises:
+        RecordError: if the run is finished, or another process is training it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordError(f"{folder} is being trained by another process") from error
+        yield RunWriter(folder, info, config)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether some process is training the run right now."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as it is on disk. `info` is run.json, checked; tables are read when asked for."""
+
+    folder: Path
+    info: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """`completed`, `diverged`, `failed` or `running`."""
+        return str(self.info["status"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The canonical resolved config."""
+        return dict(self.info["config"])
+
+    def table(self, name: str) -> pl.DataFrame:
+        """One of the tables `evaluations`, `episodes`, `updates`, with its columns checked.
+
+        Raises:
+            RecordError: if the file is missing, damaged, or has not the columns it should have.
+        """
+        path = self.folder / f"{name}.parquet"
+        try:
+            frame = pl.read_parquet(path, memory_map=False)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
+        for column, dtype in table_schemas(self.config["algo"]["name"])[name].items():
+            if frame.schema.get(column) != dtype:
+                raise RecordError(f"{path}: column {column} is {frame.schema.get(column)}, not {dtype}")
+        return frame
+
+    def evaluations(self) -> pl.DataFrame:
+        """The table of evaluations, with finite returns at rising steps.
+
+        Raises:
+            RecordError: if there is none, or a return is not finite in a run that did not diverge.
+        """
+        frame = self.table("evaluations")
+        where = self.folder / "evaluations.parquet"
+        if frame.is_empty():
+            raise RecordError(f"{where} has no evaluation")
+        steps = frame["env_step"].to_list()
+        if steps != sorted(set(steps)):
+            raise RecordError(f"{where}: env_step does not rise")
+        if frame["returns"].list.len().min() == 0 or frame["returns"].null_count():
+            raise RecordError(f"{where} has an evaluation without episodes")
+        finite = frame["returns"].list.eval(pl.element().is_finite()).list.all()
+        if not finite.all():
+            bad = frame.filter(~finite)["env_step"].to_list()
+            raise RecordError(f"{where}: returns that are not finite at env_step {', '.join(map(str, bad))}")
+        return frame
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """run.json of a run.
+
+    Raises:
+        RecordError: if it is missing, damaged, or lacks what analysis needs.
+    """
+    path = folder / "run.json"
+    try:
+        info = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
+    if not isinstance(info, dict):
+        raise RecordError(f"{path} is not a JSON object")
+    missing = [key for key in ("run_id", "arm", "status", "seed", "warmup", "config") if key not in info]
+    if missing:
+        raise RecordError(f"{path} lacks {', '.join(missing)}")
+    if info["status"] not in STATUSES:
+        raise RecordError(f"{path}: status {info['status']!r} is none of {', '.join(STATUSES)}")
+    return info
+
+
+def read_study(folder: Path) -> tuple[list[Record], list[str]]:
+    """All runs below `folder`, in the order of their folders' names, and what cannot be read, in words.
+
+    A folder is a run's if it holds a run.json or a config.yaml.
+
+    Raises:
+        RecordError: if `folder` is no folder or holds no run.
+    """
+    if not folder.is_dir():
+        raise RecordError(f"{folder} is not a folder with record files; give a study's folder, e.g. runs/quick")
+    records, problems = [], []
+    for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if (child / "run.json").exists() or (child / "config.yaml").exists():
+            try:
+                records.append(Record(child, read_info(child)))
+            except RecordError as error:
+                problems.append(str(error))
+    if not records and not problems:
+        raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
+    return records, problems
+
+
+def write_study_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Write study.yaml: name, control, comparisons and smallest effect, as they were declared before training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "study.yaml", yaml.safe_dump(dict(plan), sort_keys=False))
+
+
+def read_study_plan(folder: Path) -> dict[str, Any] | None:
+    """study.yaml of a study's folder, None where the study was not declared.
+
+    Raises:
+        RecordError: if it is damaged.
+    """
+    path = folder / "study.yaml"
+    if not path.exists():
+        return None
+    try:
+        plan = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
+    if not isinstance(plan, dict):
+        raise RecordError(f"{path} is not a mapping with name, control, comparisons and smallest_effect")
+    return plan
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text`, whole or not at all."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Earlier attempts at the run that did not come to an end, oldest first."""
+    if not earlier:
+        return []
+    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
+    return [*earlier.get("earlier_attempts", []), kept]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,215 @@
+"""From a composed configuration to one that can be trained: validation, derived counts, planned dose."""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup import schedules
+from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, WarmupConfig
+from rl_warmup.plan import Plan, plan_dqn, plan_ppo, planned_learning_rates
+from rl_warmup.validation import SHAPES, check_values, positive, require
+
+CLOCKS = ("gradient_steps", "env_steps")
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same run with every derived value filled in; what cannot be trained as asked is refused.
+
+    Filled in: learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
+    device.
+
+    Raises:
+        ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
+    """
+    check_values(config)
+    config = replace(
+        config,
+        learning_rate=_learning_rate(config),
+        device=_device(config.device),
+    )
+    config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
+    plan = plan_of(config)
+    if plan.gradient_steps == 0:
+        raise ConfigError(
+            f"total_timesteps={config.total_timesteps} leaves no gradient step: {config.algo.name} first learns "
+            "later; use more steps (or, for DQN, a smaller algo.learning_starts)"
+        )
+    config = replace(config, warmup=_resolve_warmup(config, plan))
+    _refuse_inert(config, plan)
+    return config
+
+
+def plan_of(config: RunConfig) -> Plan:
+    """Update phases that the run will have."""
+    total, algo = require(config.total_timesteps, "total_timesteps"), config.algo
+    if isinstance(algo, PPOConfig):
+        return plan_ppo(
+            total,
+            n_envs=algo.n_envs,
+            n_steps=algo.n_steps,
+            batch_size=algo.batch_size,
+            n_epochs=algo.n_epochs,
+        )
+    assert isinstance(algo, DQNConfig)
+    return plan_dqn(
+        total,
+        n_envs=algo.n_envs,
+        train_freq=algo.train_freq,
+        gradient_steps=algo.gradient_steps,
+        learning_starts=algo.learning_starts,
+    )
+
+
+def base_schedule(config: RunConfig) -> schedules.Schedule:
+    """Learning rate without warmup, of the share of environment steps done."""
+    return schedules.BASES[config.schedule.name](require(config.learning_rate, "learning_rate"))
+
+
+def env_schedule(config: RunConfig) -> schedules.Schedule:
+    """What Stable-Baselines3 is given: the base schedule, times the warmup where its clock is env_steps."""
+    base, warmup = base_schedule(config), config.warmup
+    if warmup.clock != "env_steps":
+        return base
+    share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
+    return schedules.warmup(base, warmup.shape, share, warmup.start, _power(warmup))
+
+
+def step_factor(config: RunConfig) -> schedules.Factor | None:
+    """Warmup factor of gradient step k where the warmup's clock is gradient_steps, else None."""
+    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
+    if warmup.shape == "none" or warmup.clock == "env_steps":
+        return None
+    if warmup.shape in schedules.ADAM_RAMPS:
+        return schedules.step_factor(warmup.shape, beta2=beta2)
+    length = int(require(warmup.length, "warmup.length"))
+    return schedules.step_factor(warmup.shape, length, warmup.start, _power(warmup))
+
+
+def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+    """Learning rate that every gradient step of the run will be given."""
+    return planned_learning_rates(plan_of(config), env_schedule(config), step_factor(config))
+
+
+def planned_base(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+    """Learning rate that every gradient step would be given without warmup."""
+    return planned_learning_rates(plan_of(config), base_schedule(config), None)
+
+
+def _resolve_warmup(config: RunConfig, plan: Plan) -> WarmupConfig:
+    warmup = config.warmup
+    name = warmup.shape if warmup.name in SHAPES else warmup.name
+    if warmup.shape == "none":
+        return WarmupConfig(name="none", shape="none")
+    if warmup.shape in schedules.ADAM_RAMPS:
+        return _resolve_adam_ramp(replace(warmup, name=name), config.algo.optimizer.beta2, plan)
+    if warmup.clock not in CLOCKS:
+        raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
+    total = plan.gradient_steps if warmup.clock == "gradient_steps" else plan.total_timesteps
+    start = schedules.DEFAULT_START[warmup.shape] if warmup.start is None else warmup.start
+    power = (2.0 if warmup.power is None else warmup.power) if warmup.shape == "polynomial" else None
+    resolved = replace(warmup, name=name, length=_count(warmup, total), start=start, power=power)
+    try:
+        schedules.ramp(resolved.shape, resolved.start, _power(resolved))
+    except ValueError as error:
+        raise ConfigError(f"warmup: {error}") from error
+    return resolved
+
+
+def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> WarmupConfig:
+    for key in ("length", "start", "power"):
+        if getattr(warmup, key) is not None:
+            raise ConfigError(
+                f"warmup.{key}={getattr(warmup, key)} has no meaning for warmup={warmup.shape}, which is defined by "
+                f"the step count and beta2={beta2:g} alone; leave it out"
+            )
+    if warmup.clock not in (None, "gradient_steps"):
+        raise ConfigError(
+            f"warmup.clock={warmup.clock} does not go with warmup={warmup.shape}; it counts gradient_steps"
+        )
+    length = round(2 / (1 - beta2)) if warmup.shape == "untuned_linear" else None
+    if length is not None and length > plan.gradient_steps:
+        raise ConfigError(_does_not_fit(length, plan.gradient_steps, "gradient_steps"))
+    return replace(warmup, length=length, clock="gradient_steps")
+
+
+def _count(warmup: WarmupConfig, total: int) -> int:
+    """`warmup.length` as a count of its clock's unit."""
+    length = warmup.length
+    if length is None or not math.isfinite(length) or length <= 0:
+        raise ConfigError(
+            f"warmup.length={length} is not a length; use a fraction of the run below 1 or a count of "
+            f"{warmup.clock} from 1 on (no warmup at all is warmup=none)"
+        )
+    if length < 1:
+        return max(1, round(length * total))
+    if length != round(length):
+        raise ConfigError(f"warmup.length={length:g} is neither a fraction below 1 nor a whole count of steps")
+    if length > total:
+        raise ConfigError(_does_not_fit(int(length), total, str(warmup.clock)))
+    return int(length)
+
+
+def _does_not_fit(length: int, total: int, clock: str) -> str:
+    return (
+        f"a warmup of {length} {clock} does not fit into a run of {total}; use a shorter one, a fraction "
+        "(warmup.length=0.1), or more total_timesteps"
+    )
+
+
+def _refuse_inert(config: RunConfig, plan: Plan) -> None:
+    """Refuse a warmup whose planned learning rates all equal those of `warmup=none`."""
+    warmup = config.warmup
+    if warmup.shape == "none" or not np.allclose(planned_dose(config), planned_base(config), rtol=1e-9, atol=0):
+        return
+    if warmup.clock == "env_steps":
+        why = f"the first update comes after {plan.env_step[0]} environment steps, when the warmup is over"
+        what = f"use warmup.length above {plan.env_step[0]} env_steps"
+    else:
+        why, what = "the first gradient step is already at the peak", "use a warmup.length of 2 steps or more"
+    raise ConfigError(
+        f"the warmup {warmup.shape} over {warmup.length:g} {warmup.clock} is inert: {why}, so that all "
+        f"{plan.gradient_steps} planned learning rates equal those of warmup=none; {what}"
+        + (", or warmup.clock=gradient_steps" if warmup.clock == "env_steps" else "")
+    )
+
+
+def _learning_rate(config: RunConfig) -> float:
+    rate, scale, tuned = config.learning_rate, config.learning_rate_scale, config.tuned_learning_rate
+    if rate is not None and scale is not None and (tuned is None or not math.isclose(rate, scale * tuned)):
+        raise ConfigError(f"learning_rate={rate:g} and learning_rate_scale={scale:g} exclude each other; give one")
+    if rate is None and tuned is None:
+        raise ConfigError(
+            f"there is no tuned learning rate for {config.algo.name} on {config.env.name}; give learning_rate="
+        )
+    if rate is None:
+        assert tuned is not None
+        rate = tuned if scale is None else positive("learning_rate_scale", scale) * tuned
+    return positive("learning_rate", rate)
+
+
+def _device(device: str) -> str:
+    """`auto` as the device it stands for; a CUDA device only where there is one."""
+    if device == "cpu":
+        return device
+    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise ConfigError(f"device={device} is not a device; use auto, cpu, cuda or cuda:N")
+    import torch  # takes a second to import: only where the answer depends on it
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if found else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= found:
+        raise ConfigError(f"device={device}: torch finds {found} CUDA devices here; use device=auto or device=cpu")
+    return f"cuda:{index}"
+
+
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else value / reference
+
+
+def _power(warmup: WarmupConfig) -> float:
+    return 2.0 if warmup.power is None else warmup.power

@@ -1,0 +1,145 @@
+"""What happens inside an update phase of Stable-Baselines3, observed without changing it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from gymnasium.spaces import Discrete
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from rl_warmup.delivery import DoseMeter
+from rl_warmup.trainers import Diverged, Emit
+
+
+@contextmanager
+def observed_training(model: PPO | DQN, base: Callable[[float], float], emit: Emit) -> Iterator[None]:
+    """While this holds, every `model.train()` is followed by a row of the table `updates`.
+
+    `base` is the learning rate without warmup, of Stable-Baselines3's progress_remaining.
+
+    Raises:
+        Diverged: from `model.train()`, when a parameter or a loss is not finite after it.
+    """
+    meter, original = DoseMeter(model, base), model.train
+
+    def train(*args: Any, **kwargs: Any) -> None:
+        before = _parameters(model)
+        with (
+            captured(torch.nn.utils, "clip_grad_norm_", lambda args, norm: norm) as norms,
+            captured(torch.nn.functional, "smooth_l1_loss", _q_values) as q_values,
+        ):
+            try:
+                original(*args, **kwargs)
+            except (ValueError, RuntimeError):
+                check_finite(model)  # a distribution refuses what non-finite parameters put out
+                raise
+        after = _parameters(model)
+        row = {"env_step": model.num_timesteps, **meter.end_phase(), **_gradients(norms, model.max_grad_norm)}
+        row["relative_update"] = float((after - before).norm() / before.norm())
+        row |= _ppo(model) if isinstance(model, PPO) else _dqn(model, q_values)
+        emit("updates", row)
+        if not torch.isfinite(after).all():
+            raise Diverged(f"non-finite parameters after gradient step {row['gradient_step']}")
+        if not torch.isfinite(torch.tensor(row["loss"])):
+            raise Diverged(f"non-finite loss before gradient step {row['gradient_step']}")
+
+    setattr(model, "train", train)  # noqa: B010 (mypy refuses to assign to a method)
+    try:
+        yield
+    finally:
+        del model.train
+
+
+@contextmanager
+def captured(module: Any, name: str, keep: Callable[[tuple[Any, ...], Any], Any]) -> Iterator[list[Any]]:
+    """While this holds, `keep(args, result)` of every call of `module.name` is collected in a list."""
+    original, kept = getattr(module, name), []
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        kept.append(keep(args, result))
+        return result
+
+    setattr(module, name, wrapper)
+    try:
+        yield kept
+    finally:
+        setattr(module, name, original)
+
+
+def check_finite(model: BaseAlgorithm) -> None:
+    """Raise `Diverged` if a trained parameter is not finite."""
+    if not torch.isfinite(_parameters(model)).all():
+        raise Diverged("non-finite parameters")
+
+
+def _parameters(model: BaseAlgorithm) -> Tensor:  # [parameters]
+    """The trained parameters (not the target network's), as one vector."""
+    groups = model.policy.optimizer.param_groups
+    return parameters_to_vector([p for group in groups for p in group["params"]]).detach()
+
+
+def _q_values(args: tuple[Any, ...], loss: Tensor) -> Tensor:  # [2, batch, 1]
+    """Predicted and target Q values of one gradient step."""
+    return torch.stack([args[0].detach(), args[1]])
+
+
+def _gradients(norms: list[Tensor], limit: float) -> dict[str, float]:
+    """Norm of the gradient before clipping over the steps of a phase, and the share of steps clipped."""
+    norm = torch.stack(norms)
+    return {
+        "grad_norm_mean": float(norm.mean()),
+        "grad_norm_max": float(norm.max()),
+        "clipped_share": float((norm > limit).float().mean()),
+    }
+
+
+def _ppo(model: PPO) -> dict[str, float]:
+    """PPO's diagnostics; losses and clip fraction are means over all minibatches of all epochs."""
+    logged = model.logger.name_to_value
+    policy, value = logged["train/policy_gradient_loss"], logged["train/value_loss"]
+    entropy_loss = logged["train/entropy_loss"]
+    return {
+        "loss": float(policy + model.ent_coef * entropy_loss + model.vf_coef * value),
+        "policy_loss": float(policy),
+        "value_loss": float(value),
+        "entropy": -float(entropy_loss),
+        "clip_fraction": float(logged["train/clip_fraction"]),
+        "explained_variance": float(logged["train/explained_variance"]),
+        "approx_kl": rollout_kl(model),
+    }
+
+
+def rollout_kl(model: PPO) -> float:
+    """KL(old || new) over the whole rollout after the update, mean of (r - 1) - log r, r = new / old probability.
+
+    Stable-Baselines3's `train/approx_kl` covers the last epoch only, minibatch by minibatch before each step.
+    Source: Schulman, "Approximating KL divergence" (k3).
+    """
+    buffer = model.rollout_buffer
+    observations, actions, old = (
+        torch.as_tensor(array, device=model.device)
+        for array in (buffer.observations, buffer.actions, buffer.log_probs)
+    )
+    if isinstance(model.action_space, Discrete):
+        actions = actions.long().flatten()
+    with torch.no_grad():
+        _, log_prob, _ = model.policy.evaluate_actions(observations, actions)
+        log_ratio = log_prob - old.flatten()
+        return float((torch.expm1(log_ratio) - log_ratio).mean())
+
+
+def _dqn(model: DQN, q_values: list[Tensor]) -> dict[str, float]:
+    """DQN's diagnostics over all gradient steps of a phase; Q and TD error of the sampled transitions."""
+    predicted, target = torch.stack(q_values).unbind(1)  # [steps, batch, 1] each
+    return {
+        "loss": float(model.logger.name_to_value["train/loss"]),
+        "q_mean_abs": float(predicted.abs().mean()),
+        "q_max_abs": float(torch.maximum(predicted.abs().max(), target.abs().max())),
+        "td_error_mean": float((target - predicted).abs().mean()),
+        "exploration_rate": float(model.exploration_rate),
+    }

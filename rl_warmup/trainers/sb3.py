@@ -1,0 +1,149 @@
+"""The reference trainer: stock PPO and DQN of Stable-Baselines3, one agent at a time."""
+
+import math
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rl_warmup import resolve, schedules
+from rl_warmup.config import DQNConfig, PPOConfig, RunConfig
+from rl_warmup.delivery import attach_factor, for_sb3
+from rl_warmup.envs import Evaluator, stream_seed
+from rl_warmup.plan import evaluation_grid
+from rl_warmup.trainers import Diverged, Emit
+from rl_warmup.trainers.diagnostics import check_finite, observed_training
+
+
+def train(config: RunConfig, emit: Emit) -> None:
+    """Train one agent as `config` (resolved) says, telling `emit` every row of the record files.
+
+    Raises:
+        Diverged: when a parameter, a loss or a return is not finite; what came before has been emitted.
+    """
+    torch.set_num_threads(config.threads)
+    env = _training_env(config)
+    model = build_model(config, env)
+    factor = resolve.step_factor(config)
+    if factor is not None:
+        attach_factor(model, factor)
+    evaluator = Evaluator(config.env.id, config.seed, config.evaluation.episodes)
+    recorder = _Recorder(config, evaluator, emit)
+    assert config.total_timesteps is not None
+    try:
+        with observed_training(model, for_sb3(resolve.base_schedule(config)), emit):
+            model.learn(config.total_timesteps, callback=recorder)
+    except (ValueError, RuntimeError):
+        check_finite(model)  # sampling an action refuses what non-finite parameters put out
+        raise
+    finally:
+        evaluator.close()
+        env.close()
+
+
+def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
+    """The Stable-Baselines3 model of a run in `env`, both seeded, with the environment-step part of its schedule."""
+    algo = config.algo
+    common: dict[str, Any] = {
+        "policy": "MlpPolicy",
+        "env": env,
+        "learning_rate": for_sb3(resolve.env_schedule(config)),
+        "gamma": algo.gamma,
+        "batch_size": algo.batch_size,
+        "max_grad_norm": algo.max_grad_norm,
+        "policy_kwargs": {
+            "net_arch": list(algo.net_arch),
+            "optimizer_class": torch.optim.Adam,
+            "optimizer_kwargs": {
+                "betas": (algo.optimizer.beta1, algo.optimizer.beta2),
+                "eps": algo.optimizer.eps,
+            },
+        },
+        "seed": stream_seed(config.seed, "weights"),
+        "device": config.device,
+    }
+    model = _ppo(algo, common) if isinstance(algo, PPOConfig) else _dqn(algo, common)
+    env.seed(stream_seed(config.seed, "environment"))
+    return model
+
+
+def _ppo(algo: PPOConfig, common: dict[str, Any]) -> PPO:
+    linear_clip = algo.clip_range_schedule == "linear"
+    return PPO(
+        **common,
+        n_steps=algo.n_steps,
+        n_epochs=algo.n_epochs,
+        gae_lambda=algo.gae_lambda,
+        clip_range=for_sb3(schedules.linear(algo.clip_range)) if linear_clip else algo.clip_range,
+        ent_coef=algo.ent_coef,
+        vf_coef=algo.vf_coef,
+    )
+
+
+def _dqn(algo: Any, common: dict[str, Any]) -> DQN:
+    assert isinstance(algo, DQNConfig)
+    return DQN(
+        **common,
+        buffer_size=algo.buffer_size,
+        learning_starts=algo.learning_starts,
+        train_freq=algo.train_freq,
+        gradient_steps=algo.gradient_steps,
+        target_update_interval=algo.target_update_interval,
+        exploration_fraction=algo.exploration_fraction,
+        exploration_initial_eps=algo.exploration_initial_eps,
+        exploration_final_eps=algo.exploration_final_eps,
+    )
+
+
+def _training_env(config: RunConfig) -> VecEnv:
+    env = make_vec_env(partial(gym.make, config.env.id), n_envs=config.algo.n_envs)
+    return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
+
+
+class _Recorder(BaseCallback):
+    """Emits training episodes as they end and evaluations on the run's grid."""
+
+    def __init__(self, config: RunConfig, evaluator: Evaluator, emit: Emit) -> None:
+        super().__init__()
+        plan = resolve.plan_of(config)
+        self._grid = evaluation_grid(plan, config.evaluation.count, config.algo.n_envs)
+        self._next = 0
+        self._evaluator, self._emit = evaluator, emit
+
+    def _on_training_start(self) -> None:
+        self._evaluate()
+
+    def _on_step(self) -> bool:
+        for done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
+            if done:
+                episode = info["episode"]  # Stable-Baselines3's own Monitor: rewards before normalisation
+                row = {"env_step": self.num_timesteps, "return": episode["r"], "length": episode["l"]}
+                self._emit("episodes", row)
+        # The last point of the grid is the end of the training, after the last update.
+        while self._next < len(self._grid) - 1 and self.num_timesteps >= self._grid[self._next]:
+            self._evaluate()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._evaluate()
+
+    def _evaluate(self) -> None:
+        returns, lengths = self._evaluator(self._next, self._act)
+        self._next += 1
+        if not all(map(math.isfinite, returns)):
+            raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
+        self._emit("evaluations", {"env_step": self.num_timesteps, "returns": returns, "lengths": lengths})
+
+    def _act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """The mode of PPO's policy, DQN's greedy action; neither draws from the run's random stream."""
+        env = self.model.get_vec_normalize_env()
+        seen = observations if env is None else env.normalize_obs(observations)
+        actions, _ = self.model.predict(np.asarray(seen), deterministic=True)
+        return actions
