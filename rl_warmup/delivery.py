@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.plan import Plan, plan_dqn, plan_ppo
@@ -72,17 +75,26 @@ def attach_warmup(
 
 
 def attach_factor(model: BaseAlgorithm, factor: Factor) -> RemovableHandle:
-    """Before every optimizer step k of `model`, set its learning rate to base·factor(k); k goes on from Adam's."""
+    """Before every optimizer step k of `model`, set its learning rate to base·factor(k); k goes on from Adam's.
+
+    `factor` maps an array of k to an array of factors.
+    """
     optimizer = model.policy.optimizer
-    clock = itertools.count(adam_steps(optimizer))
+    factors = _in_turn(factor, adam_steps(optimizer))
+    base = lru_cache(maxsize=1)(model.lr_schedule)  # it changes between update phases only
 
     def set_rate(stepped: Optimizer, args: Any, kwargs: Any) -> None:
-        base = model.lr_schedule(model._current_progress_remaining)
-        rate = float(base) * float(factor(next(clock)))
+        rate = base(model._current_progress_remaining) * next(factors)
         for group in stepped.param_groups:
             group["lr"] = rate
 
     return optimizer.register_step_pre_hook(set_rate)
+
+
+def _in_turn(factor: Factor, first: int, block: int = 1024) -> Iterator[float]:
+    """factor(first), factor(first + 1), ...: computed a block at a time, since numpy is slow one by one."""
+    for start in itertools.count(first, block):
+        yield from np.asarray(factor(np.arange(start, start + block))).tolist()
 
 
 def adam_steps(optimizer: Optimizer) -> int:

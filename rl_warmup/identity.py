@@ -72,9 +72,9 @@ def file_name(label: str) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    """`count` of `total` as the shortest percentage that rounds back to it, else as a count."""
-    for digits in (1, 2, 3):
-        percent = f"{100 * count / total:.{digits}g}"
-        if round(float(percent) / 100 * total) == count:
-            return f"{float(percent):g}%"
+    """`count` of `total` as the roundest percentage that rounds back to it, else as a count."""
+    for step in (10, 5, 1, 0.5, 0.1, 0.05, 0.01):
+        percent = step * round(100 * count / total / step)
+        if percent and round(percent / 100 * total) == count:
+            return f"{percent:g}%"
     return str(count)

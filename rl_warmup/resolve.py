@@ -122,8 +122,8 @@ def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> Warmup
     for key in ("length", "start", "power"):
         if getattr(warmup, key) is not None:
             raise ConfigError(
-                f"warmup.{key}={getattr(warmup, key)} has no meaning for warmup={warmup.shape}, which is defined by "
-                f"the step count and beta2={beta2:g} alone; leave it out"
+                f"warmup.{key}={getattr(warmup, key)} has no meaning for warmup={warmup.shape}, which is defined "
+                f"by the step count and beta2={beta2:g} alone; leave it out"
             )
     if warmup.clock not in (None, "gradient_steps"):
         raise ConfigError(

@@ -13,13 +13,14 @@ class Probe(gym.Env[Any, Any]):
     action: reward +1 for action 1, -1 for action 0 (the policy matters).
     delayed: the reward of the first step's action comes in the second step (discounting, bootstrapping).
     explode: rewards so large that the loss overflows to infinity.
+    broken: raises in its 30th step; interrupted: the user presses Ctrl-C there.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = gym.spaces.Discrete(2)
 
     def __init__(self, kind: str) -> None:
-        self.kind, self.step_index, self.first_action = kind, 0, 0
+        self.kind, self.step_index, self.first_action, self.steps = kind, 0, 0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
@@ -28,12 +29,15 @@ class Probe(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.step_index += 1
+        self.steps += 1
+        if self.kind in ("broken", "interrupted") and self.steps == 30:
+            raise OverflowError("the environment broke") if self.kind == "broken" else KeyboardInterrupt
         if self.kind == "delayed":
             if self.step_index == 1:
                 self.first_action = int(action)
                 return self._observe(), 0.0, False, False, {}
             return self._observe(), 2.0 * self.first_action - 1.0, True, False, {}
-        reward = {"constant": 1.0, "action": 2.0 * int(action) - 1.0, "explode": 1e30}[self.kind]
+        reward = {"constant": 1.0, "action": 2.0 * int(action) - 1.0, "explode": 1e30}.get(self.kind, 0.0)
         return self._observe(), reward, True, False, {}
 
     def _observe(self) -> Any:
@@ -41,7 +45,10 @@ class Probe(gym.Env[Any, Any]):
 
 
 def register() -> None:
-    """Make probe/constant-v0, probe/action-v0, probe/delayed-v0 and probe/explode-v0 known; idempotent."""
-    for kind in ("constant", "action", "delayed", "explode"):
+    """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
+    for kind in ("constant", "action", "delayed", "explode", "broken", "interrupted"):
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point="probe_envs:Probe", kwargs={"kind": kind})
+
+
+register()

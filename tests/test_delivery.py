@@ -37,7 +37,7 @@ def per_phase(config, rates):
 
 
 def assert_delivered(config):
-    """The optimizer received, step by step, what was planned: counts, first, last, mean, and dose against the base."""
+    """The optimizer received, step by step, what was planned: counts, rates, and dose against the base."""
     rows, plan = dose(config), plan_of(config)
     assert [row["env_step"] for row in rows] == plan.env_step.tolist()
     assert [row["gradient_step"] for row in rows] == np.cumsum(plan.n_steps).tolist()
@@ -104,7 +104,9 @@ def spied_rates(model):
 
 
 def small_ppo(learning_rate=1e-3):
-    return PPO("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, n_epochs=2, learning_rate=learning_rate, seed=0)
+    return PPO(
+        "MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, n_epochs=2, learning_rate=learning_rate, seed=0
+    )
 
 
 def test_two_lines_are_enough_on_ones_own_model():
@@ -151,7 +153,10 @@ def test_the_base_may_be_any_callable_and_the_handle_takes_the_warmup_off():
         ({"shape": "linear", "length": 0.1}, "give total_timesteps"),
         ({"shape": "linear", "length": 1}, "whole number from 2 on"),
         ({"shape": "linear", "length": 2.5}, "whole number from 2 on"),
-        ({"shape": "linear", "length": 99, "total_timesteps": 64}, "99 gradient steps does not fit into the run's 8"),
+        (
+            {"shape": "linear", "length": 99, "total_timesteps": 64},
+            "99 gradient steps does not fit into the run's 8",
+        ),
         ({"shape": "radam", "length": 10}, "length=10 has no meaning for radam"),
         ({"shape": "steep", "length": 10}, "steep"),
     ],
@@ -172,7 +177,8 @@ def test_what_cannot_be_attached_is_refused(arguments, message):
         ),
         pytest.param(lambda: DQN("MlpPolicy", "CartPole-v1", learning_starts=50, train_freq=4), id="dqn"),
         pytest.param(
-            lambda: DQN("MlpPolicy", "CartPole-v1", learning_starts=0, train_freq=7, gradient_steps=-1), id="dqn-all"
+            lambda: DQN("MlpPolicy", "CartPole-v1", learning_starts=0, train_freq=7, gradient_steps=-1),
+            id="dqn-all",
         ),
     ],
 )

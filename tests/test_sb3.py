@@ -11,7 +11,7 @@ from rl_warmup.plan import evaluation_grid
 from rl_warmup.resolve import base_schedule, plan_of
 from rl_warmup.trainers import Diverged
 from rl_warmup.trainers.diagnostics import observed_training
-from rl_warmup.trainers.sb3 import _training_env, build_model, train
+from rl_warmup.trainers.sb3 import build_model, train, training_env
 
 
 def rows_of(config):
@@ -28,7 +28,7 @@ def plain_and_observed(config):
     """The same model trained by Stable-Baselines3 alone, and under observation."""
     models = []
     for observed in (False, True):
-        model = build_model(config, _training_env(config))
+        model = build_model(config, training_env(config))
         if observed:
             with observed_training(model, for_sb3(base_schedule(config)), lambda table, row: None):
                 model.learn(config.total_timesteps)
@@ -47,9 +47,7 @@ def test_observation_does_not_change_training(algo, configure: Configure):
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 def test_evaluation_does_not_change_training(algo, configure: Configure):
-    rare, often = (
-        rows_of(configure(*TINY[algo], "warmup=none", f"evaluation.count={count}")) for count in (2, 9)
-    )
+    rare, often = (rows_of(configure(*TINY[algo], "warmup=none", f"evaluation.count={count}")) for count in (2, 9))
     assert rare["updates"] == often["updates"]
     assert rare["episodes"] == often["episodes"]
     assert rare["evaluations"][-1]["env_step"] == often["evaluations"][-1]["env_step"]
@@ -75,7 +73,7 @@ def test_arms_that_share_a_seed_share_weights_and_environments(algo, configure: 
 def test_adams_eps_is_pinned(configure: Configure):
     for algo, eps in (("ppo", 1e-5), ("dqn", 1e-8)):
         config = configure(*TINY[algo], *SHORT)
-        group = build_model(config, _training_env(config)).policy.optimizer.param_groups[0]
+        group = build_model(config, training_env(config)).policy.optimizer.param_groups[0]
         assert (group["eps"], tuple(group["betas"])) == (eps, (0.9, 0.999))
 
 
@@ -106,7 +104,7 @@ def test_share_of_clipped_steps(overrides, configure: Configure):
 
 def test_ppo_diagnostics_against_slow_ones(configure: Configure):
     config = configure(*TINY["ppo"], *SHORT, "learning_rate=0.01")
-    model, rows, slow = build_model(config, _training_env(config)), [], []
+    model, rows, slow = build_model(config, training_env(config)), [], []
 
     def check(table, row):
         rows.append(row)
@@ -132,7 +130,7 @@ def test_ppo_diagnostics_against_slow_ones(configure: Configure):
 
 def test_dqn_diagnostics_against_slow_ones(configure: Configure):
     config = configure(*TINY["dqn"], *SHORT, "algo.gradient_steps=1", "total_timesteps=32", "warmup=none")
-    model, rows, slow = build_model(config, _training_env(config)), [], []
+    model, rows, slow = build_model(config, training_env(config)), [], []
     sample = model.replay_buffer.sample
 
     def spied(*args, **kwargs):

@@ -29,7 +29,7 @@ def train(config: RunConfig, emit: Emit) -> None:
         Diverged: when a parameter, a loss or a return is not finite; what came before has been emitted.
     """
     torch.set_num_threads(config.threads)
-    env = _training_env(config)
+    env = training_env(config)
     model = build_model(config, env)
     factor = resolve.step_factor(config)
     if factor is not None:
@@ -49,7 +49,7 @@ def train(config: RunConfig, emit: Emit) -> None:
 
 
 def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
-    """The Stable-Baselines3 model of a run in `env`, both seeded, with the environment-step part of its schedule."""
+    """The Stable-Baselines3 model of a run in `env`, both seeded; a gradient-step warmup is not attached yet."""
     algo = config.algo
     common: dict[str, Any] = {
         "policy": "MlpPolicy",
@@ -102,7 +102,8 @@ def _dqn(algo: Any, common: dict[str, Any]) -> DQN:
     )
 
 
-def _training_env(config: RunConfig) -> VecEnv:
+def training_env(config: RunConfig) -> VecEnv:
+    """The environments that a run is trained in, side by side, normalised where the settings ask for it."""
     env = make_vec_env(partial(gym.make, config.env.id), n_envs=config.algo.n_envs)
     return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
 

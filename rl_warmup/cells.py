@@ -1,0 +1,215 @@
+"""From the records of a study to cells and contexts: what belongs together, on which grid, with which scores."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup.metrics import METRICS, fill_diverged, normalise
+from rl_warmup.readings import Problems, Run, read_run
+from rl_warmup.records import Record
+
+NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of one arm in one environment with one algorithm."""
+
+    arm: str
+    settings: Mapping[str, Any]  # what its runs share, by dotted keys
+    warmup: Mapping[str, Any]
+    runs: tuple[Run, ...]  # all readable ones
+    scored: tuple[Run, ...]  # by rising seed
+    returns: NDArray[np.float64]  # [scored, grid], diverged runs at the floor
+    scores: Mapping[str, NDArray[np.float64]]  # metric -> [scored]
+
+    def count(self, status: str) -> int:
+        """Number of runs with this status."""
+        return sum(run.status == status for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Cells that differ in nothing but the warmup: only these are ever compared."""
+
+    label: str
+    settings: Mapping[str, Any]  # without the warmup
+    steps: NDArray[np.int64]  # [grid], environment steps of the evaluations
+    cells: tuple[Cell, ...]
+
+    @property
+    def group(self) -> tuple[str, str, str, int]:
+        """Environment, algorithm, trainer and budget."""
+        return group_of(self.settings)
+
+
+def group_of(settings: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    """Environment, algorithm, trainer and budget, by which tables and figures are sorted."""
+    env = settings.get("env.name", settings.get("env.id"))
+    return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])
+
+
+def contexts_of(records: Iterable[Record], problems: Problems) -> list[Context]:
+    """Read every run once and put it where it belongs; whatever is left out is named in `problems`."""
+    runs = [run for record in records if (run := read_run(record, problems)) is not None]
+    dropped = _identity_without(runs)
+    found: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        config = {key: value for key, value in run.info["config"].items() if key not in dropped}
+        shared = {key: value for key, value in config.items() if key != "warmup"}
+        found[_canonical(shared)][_canonical(config)].append(run)
+    groups = [list(cells.values()) for cells in found.values()]
+    shared_settings = [_context_settings(cells[0][0], dropped) for cells in groups]
+    labels = distinct([_context_label(settings) for settings in shared_settings], shared_settings)
+    flat = [runs for cells in groups for runs in cells]
+    arms = iter(_arms(flat, dropped))
+    contexts = [
+        _context(label, settings, [(next(arms), runs) for runs in cells], dropped, problems)
+        for label, settings, cells in zip(labels, shared_settings, groups, strict=True)
+    ]
+    return sorted(contexts, key=lambda context: (context.group, context.settings["learning_rate"], context.label))
+
+
+def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The labels, those that occur twice with the settings by which they differ, e.g. ` algo.n_steps=64`."""
+    result = []
+    for label, own in zip(labels, settings, strict=True):
+        twins = [other for twin, other in zip(labels, settings, strict=True) if twin == label]
+        keys = sorted({key for twin in twins for key in differing(own, twin)})
+        result.append(label + "".join(f" {key}={own.get(key)}" for key in keys))
+    return result
+
+
+def short(arm: str) -> str:
+    """An arm's label without its learning rate and schedule, which stand beside it.
+
+    >>> short("linear-10%-gradient_steps lr=0.001 constant"), short("none lr=0.01 cosine algo.n_steps=64")
+    ('linear 10% gradient steps', 'none algo.n_steps=64')
+    """
+    warmup, _, rest = arm.partition(" lr=")
+    return " ".join([warmup.replace("-", " ").replace("_", " "), *rest.split(" ")[2:]])
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Keys whose values differ."""
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+
+
+def common_grid(runs: Sequence[Run], total: int) -> NDArray[np.int64]:  # [grid]
+    """Steps at which most completed runs were evaluated, the longer ones on a tie; without any, all recorded."""
+    grids = Counter(
+        tuple(run.steps.tolist()) for run in runs if run.steps is not None and run.status == "completed"
+    )
+    if grids:
+        return np.array(max(grids, key=lambda grid: (grids[grid], len(grid), grid)), dtype=np.int64)
+    recorded = [run.steps for run in runs if run.steps is not None]
+    return np.unique(np.concatenate([*recorded, np.array([0, total], dtype=np.int64)]))
+
+
+def _context(
+    label: str,
+    settings: Mapping[str, Any],
+    cells: Sequence[tuple[str, Sequence[Run]]],
+    dropped: Sequence[str],
+    problems: Problems,
+) -> Context:
+    runs = [run for _, cell in cells for run in cell]
+    grid = common_grid(runs, settings["total_timesteps"])
+    if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
+        problems.note(f"{label}: no run is completed, so its grid is the recorded steps, 0 and the budget")
+    made = [_cell(arm, members, grid, dropped, problems) for arm, members in cells]
+    return Context(label, settings, grid, tuple(sorted(made, key=_control_first)))
+
+
+def _control_first(cell: Cell) -> tuple[bool, str]:
+    return cell.warmup.get("name") != "none", cell.arm
+
+
+def _cell(
+    arm: str, runs: Sequence[Run], grid: NDArray[np.int64], dropped: Sequence[str], problems: Problems
+) -> Cell:
+    runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
+    settings = _settings(runs[0], dropped)
+    curves: dict[int, tuple[Run, NDArray[np.float64]]] = {}
+    for run in runs:
+        if run.seed in curves:
+            problems.leave_out(f"{run.run_id} is left out: seed {run.seed} of {arm} is there twice")
+        elif run.steps is not None and run.returns is not None:
+            try:
+                curves[run.seed] = run, _on_grid(run, grid, settings["env.return_floor"])
+            except ValueError as error:
+                problems.leave_out(f"{run.run_id} is left out: {error}")
+    returns = np.array([curve for _, curve in curves.values()]).reshape(len(curves), grid.size)
+    scored = tuple(run for run, _ in curves.values())
+    return Cell(
+        arm, settings, runs[0].info["warmup"], tuple(runs), scored, returns, _scores(grid, returns, settings)
+    )
+
+
+def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> NDArray[np.float64]:
+    assert run.steps is not None
+    assert run.returns is not None
+    if run.status == "completed" and not np.array_equal(run.steps, grid):
+        raise ValueError(
+            f"its {run.steps.size} evaluations are not at the {grid.size} steps at which most runs it is "
+            "compared with were evaluated"
+        )
+    return fill_diverged(grid, run.steps, run.returns, floor)
+
+
+def _scores(
+    grid: NDArray[np.int64], returns: NDArray[np.float64], settings: Mapping[str, Any]
+) -> dict[str, NDArray[np.float64]]:
+    low, high = settings["env.return_low"], settings["env.return_high"]
+    threshold = float(normalise(settings["env.threshold"], low, high))
+    curves = normalise(returns, low, high)
+    return {name: metric.function(grid, curves, threshold) for name, metric in METRICS.items()}
+
+
+def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What does not tell cells apart; the device does where the same seed was meant to be trained on several."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        config = run.info["config"]
+        seen[_canonical({**config, "device": None})].add(str(config.get("device")))
+    return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
+
+
+def _settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
+    """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
+    config = {key: value for key, value in run.info["config"].items() if key not in dropped}
+    return _flat({**config, "warmup": {**config["warmup"], **run.info["warmup"]}})
+
+
+def _context_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
+    settings = _settings(run, dropped)
+    return {key: value for key, value in settings.items() if not key.startswith("warmup.")}
+
+
+def _context_label(settings: Mapping[str, Any]) -> str:
+    env, algo, trainer, total = group_of(settings)
+    rate = settings["learning_rate"]
+    return f"{env} {algo} {trainer} {total} steps lr={rate:.4g} {settings['schedule.name']}"
+
+
+def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[str]:
+    """Labels of the cells' arms, told apart within the same environment, algorithm, trainer and budget."""
+    settings = [_settings(runs[0], dropped) for runs in cells]
+    grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
+    return [label.split("\n", 1)[1] for label in distinct(grouped, settings)]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+def _canonical(tree: Mapping[str, Any]) -> str:
+    return json.dumps(tree, sort_keys=True)

@@ -1,0 +1,138 @@
+"""What a study declared before it was trained: its control, its confirmatory comparisons, its smallest effect."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rl_warmup.metrics import RETURN_EFFECT, Metric
+from rl_warmup.plan import plan_dqn, plan_ppo
+from rl_warmup.readings import Problems
+from rl_warmup.records import RecordError, read_study_plan
+
+Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
+NO_WARMUP = {"warmup.name": "none"}
+_PPO = ("n_envs", "n_steps", "batch_size", "n_epochs")
+_DQN = ("n_envs", "train_freq", "gradient_steps", "learning_starts")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """study.yaml, or what stands in for it; `comparisons` None: every arm against the control."""
+
+    name: str
+    description: str | None
+    declared: bool
+    control: Conditions
+    comparisons: tuple[Conditions, ...] | None
+    smallest_effect: float  # in normalized return
+
+    def family(self, settings: Mapping[str, Any]) -> Literal["confirmatory", "exploratory"]:
+        """Whether the comparison of the arm with these settings was declared."""
+        if self.comparisons is None or any(matches(wanted, settings) for wanted in self.comparisons):
+            return "confirmatory"
+        return "exploratory"
+
+    def effect(self, metric: Metric) -> float | None:
+        """Smallest effect on a metric: the study's, where the metric is a normalized return; else its own."""
+        in_return = metric.unit == "normalized return" and metric.smallest_effect is not None
+        return self.smallest_effect if in_return else metric.smallest_effect
+
+
+def declaration(folder: Path, problems: Problems) -> Declaration:
+    """Read study.yaml of a study's folder; what it lacks is assumed, and said so in `problems`."""
+    try:
+        plan = read_study_plan(folder)
+        if plan is not None:
+            _check(folder, plan)
+    except RecordError as error:
+        problems.leave_out(f"{error}; the study counts as not declared")
+        plan = None
+    else:
+        if plan is None:
+            problems.note("the study was not declared before training: there is no study.yaml")
+    plan = plan or {}
+    effect, comparisons = plan.get("smallest_effect"), plan.get("comparisons")
+    if not plan.get("control"):
+        problems.note(f"assumed: the control is {words(NO_WARMUP)}, all else equal")
+    if comparisons is None:
+        problems.note("assumed: every other arm is compared with the control, all in one confirmatory family")
+    if effect is None:
+        problems.note(f"assumed: the smallest effect that matters is {RETURN_EFFECT:g} of normalized return")
+    return Declaration(
+        name=str(plan.get("name") or folder.resolve().name),
+        description=plan.get("description"),
+        declared=bool(plan),
+        control=plan.get("control") or NO_WARMUP,
+        comparisons=None if comparisons is None else tuple(comparisons),
+        smallest_effect=RETURN_EFFECT if effect is None else float(effect),
+    )
+
+
+def matches(conditions: Conditions, settings: Mapping[str, Any]) -> bool:
+    """Whether a resolved config, by dotted keys, has all the values that are asked for.
+
+    A `warmup.length` below 1 is a fraction of the run, as on the command line.
+
+    >>> matches({"warmup.name": "linear", "learning_rate": 1e-3}, {"warmup.name": "linear", "learning_rate": 0.001})
+    True
+    """
+    return all(
+        _same(settings.get(key), wanted) or (key == "warmup.length" and _same_length(settings, wanted))
+        for key, wanted in conditions.items()
+    )
+
+
+def words(conditions: Conditions) -> str:
+    """Conditions as they are written on the command line, e.g. `warmup.name=linear warmup.length=0.1`."""
+    return " ".join(f"{key}={value}" for key, value in conditions.items())
+
+
+def without_warmup(conditions: Conditions) -> dict[str, Any]:
+    """The conditions on anything but the warmup: those that decide in which contexts they apply."""
+    return {key: value for key, value in conditions.items() if not key.startswith("warmup.")}
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(value, (int, float)):
+        try:
+            return math.isclose(value, float(wanted), rel_tol=1e-9)  # YAML reads 1e-3 as a string
+        except (TypeError, ValueError):
+            return False
+    return bool(value == wanted)
+
+
+def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
+    """Whether a count of steps is this fraction of the run, rounded as the resolved config rounds it."""
+    length, total = settings.get("warmup.length"), _clock_total(settings)
+    if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
+        return False
+    return bool(length == max(1, round(wanted * total)))
+
+
+def _clock_total(settings: Mapping[str, Any]) -> int | None:
+    """Length of the run on the clock of its warmup."""
+    if settings.get("warmup.clock") == "env_steps":
+        return int(settings["total_timesteps"])
+    keys: Sequence[str] = _PPO if settings["algo.name"] == "ppo" else _DQN
+    if any(f"algo.{key}" not in settings for key in keys):
+        return None
+    counts = {key: int(settings[f"algo.{key}"]) for key in keys}
+    plan = plan_ppo if settings["algo.name"] == "ppo" else plan_dqn
+    return plan(int(settings["total_timesteps"]), **counts).gradient_steps
+
+
+def _check(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a study.yaml whose values are not of the right kind."""
+    control, comparisons, effect = (plan.get(key) for key in ("control", "comparisons", "smallest_effect"))
+    if control is not None and not isinstance(control, dict):
+        raise RecordError(f"{folder / 'study.yaml'}: control {control!r} is not a mapping of key to value")
+    if comparisons is not None and not (
+        isinstance(comparisons, list) and all(isinstance(wanted, dict) and wanted for wanted in comparisons)
+    ):
+        raise RecordError(f"{folder / 'study.yaml'}: comparisons {comparisons!r} is not a list of mappings")
+    if effect is not None and not (isinstance(effect, (int, float)) and 0 < effect < math.inf):
+        raise RecordError(f"{folder / 'study.yaml'}: smallest_effect {effect!r} is not a positive number")

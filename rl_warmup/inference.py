@@ -1,0 +1,248 @@
+"""From numbers per run to a comparison of two arms and its verdict; pure numpy, scipy and statsmodels.
+
+Runs are paired by seed, D_i = treatment_i - control_i. The mean of D is tested by flipping signs and its
+interval inverts that test; all else in a comparison is description or sensitivity analysis. A verdict is given
+within a family of comparisons, corrected for their number.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from rl_warmup.estimators import (
+    correlation,
+    iqm,
+    iqm_interval,
+    mcnemar_p,
+    probability_of_improvement,
+    unpaired_p,
+    welch_p,
+)
+from rl_warmup.sign_flips import (
+    DRAWS,
+    ROUNDING,
+    SignFlips,
+    positive_effect,
+    sample,
+    sign_flip_interval,
+    sign_flip_p,
+    subset_sums,
+    tost_p,
+)
+
+__all__ = [
+    "Paired",
+    "SignFlips",
+    "Verdict",
+    "compare",
+    "correlation",
+    "decide",
+    "iqm",
+    "iqm_interval",
+    "mcnemar_p",
+    "pairs_to_decide",
+    "probability_of_improvement",
+    "sign_flip_interval",
+    "sign_flip_p",
+    "subset_sums",
+    "tost_p",
+    "unpaired_p",
+    "welch_p",
+]
+
+Correction = Literal["holm", "fdr_bh"]
+
+ALPHA = 0.05
+POWER = 0.8
+ENOUGH_PAIRS = 20  # below, a study is a pilot and cannot show equivalence
+MOST_PAIRS = 1_000_000  # more seeds than this are no plan
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One comparison on one metric, in the metric's unit; None is what cannot be known from these runs."""
+
+    n: int
+    n_nonzero: int  # pairs whose difference is not zero: only they carry evidence
+    estimate: float | None = None  # mean of D
+    sd: float | None = None  # of D, n - 1
+    ci_low: float | None = None  # 95%, of the mean of D; None: unbounded
+    ci_high: float | None = None
+    ci90_low: float | None = None
+    ci90_high: float | None = None
+    p_value: float | None = None
+    p_smallest: float | None = None  # the smallest p that this many non-zero differences can give
+    p_equivalence: float | None = None
+    iqm: float | None = None  # of D
+    iqm_ci_low: float | None = None
+    iqm_ci_high: float | None = None
+    pairing_correlation: float | None = None
+    p_unpaired: float | None = None
+    p_welch: float | None = None
+
+
+def compare(
+    treatment: ArrayLike,  # [n]
+    control: ArrayLike,  # [n], the same seeds in the same order
+    *,
+    smallest_effect: float | None,
+    binary: bool,
+    rng: Generator,
+) -> Paired:
+    """Compare two arms on one metric, paired by seed.
+
+    The p value is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test, but
+    exact for every n). A binary metric has no equivalence test: zeros and ones that are shifted cannot be
+    exchangeable. A difference within rounding is zero. With fewer than two pairs all but the counts is None.
+
+    Raises ValueError for unequal lengths, values that are not finite, a smallest effect that is not positive.
+    """
+    x, y = sample(treatment, "treatment"), sample(control, "control")
+    if x.size != y.size:
+        raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
+    if smallest_effect is not None:
+        positive_effect(smallest_effect)
+    d = np.where(np.abs(x - y) > ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
+    n_nonzero = int(np.count_nonzero(d))
+    if d.size < 2:
+        return Paired(n=d.size, n_nonzero=n_nonzero)
+    order = np.lexsort((x, d))  # the order of seeds must not reach the results, not even by rounding
+    x, y, d = x[order], y[order], d[order]
+    flips = SignFlips.of(d, rng)
+    ci_low, ci_high = flips.interval(ALPHA) or (None, None)
+    ci90_low, ci90_high = flips.interval(2 * ALPHA) or (None, None)
+    iqm_ci_low, iqm_ci_high = iqm_interval(d, rng, ALPHA) or (None, None)
+    exact = binary or flips.exact
+    return Paired(
+        n=d.size,
+        n_nonzero=n_nonzero,
+        estimate=float(np.mean(d)),
+        sd=float(np.std(d, ddof=1)),
+        ci_low=ci_low,
+        ci_high=ci_high,
+        ci90_low=ci90_low,
+        ci90_high=ci90_high,
+        p_value=mcnemar_p(x, y) if binary else flips.p_value(),
+        p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if exact else 1 / (1 + DRAWS)),
+        p_equivalence=None if binary or smallest_effect is None else flips.tost_p(smallest_effect),
+        iqm=float(iqm(d)),
+        iqm_ci_low=iqm_ci_low,
+        iqm_ci_high=iqm_ci_high,
+        pairing_correlation=correlation(x, y),
+        p_unpaired=unpaired_p(x, y, rng),
+        p_welch=welch_p(x, y),
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison shows within its family; `notes` are sentences that limit it."""
+
+    verdict: Literal["better", "worse", "equivalent", "inconclusive"]
+    p_adjusted: float | None
+    p_equivalence_adjusted: float | None
+    n_to_decide: int | None  # only where inconclusive
+    notes: tuple[str, ...]
+
+
+def decide(
+    family: Sequence[tuple[Paired, str, float | None]],  # comparison, better ("higher" or "lower"), smallest effect
+    correction: Correction = "holm",
+) -> list[Verdict]:
+    """Give each comparison of a family its verdict, in this order.
+
+    equivalent: 20 or more pairs, the 90% interval inside ±smallest effect, adjusted equivalence p <= .05,
+    significant or not; better or worse: adjusted p <= .05; else inconclusive. The two kinds of p are adjusted
+    apart, each over the comparisons that have one: `holm` for a confirmatory family, `fdr_bh` to explore.
+
+    Raises ValueError for another correction or direction.
+    """
+    if correction not in ("holm", "fdr_bh"):
+        raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
+    p_adjusted = _adjust([paired.p_value for paired, _, _ in family], correction)
+    p_equivalence = _adjust([paired.p_equivalence for paired, _, _ in family], correction)
+    tests = sum(p is not None for p in p_adjusted)
+    steps = tests if correction == "holm" else 1  # BH leaves p alone where all p are the same
+    verdicts = []
+    for (paired, better, effect), p, p_equivalent in zip(family, p_adjusted, p_equivalence, strict=True):
+        verdict = _verdict(paired, better, effect, p, p_equivalent)
+        n = pairs_to_decide(paired.sd, effect, tests) if verdict == "inconclusive" else None
+        verdicts.append(Verdict(verdict, p, p_equivalent, n, _notes(paired, verdict, p, steps, n)))
+    return verdicts
+
+
+def _adjust(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
+    known = [p for p in p_values if p is not None]
+    adjusted = iter(multipletests(known, alpha=ALPHA, method=correction)[1] if known else [])
+    return [None if p is None else float(next(adjusted)) for p in p_values]
+
+
+def _verdict(
+    paired: Paired, better: str, effect: float | None, p: float | None, p_equivalent: float | None
+) -> Literal["better", "worse", "equivalent", "inconclusive"]:
+    if better not in ("higher", "lower"):
+        raise ValueError(f"unknown direction {better!r}: use higher or lower")
+    if paired.n >= ENOUGH_PAIRS and p_equivalent is not None and p_equivalent <= ALPHA and _inside(paired, effect):
+        return "equivalent"
+    if p is None or p > ALPHA or not paired.estimate:
+        return "inconclusive"
+    return "better" if (paired.estimate > 0) == (better == "higher") else "worse"
+
+
+def _inside(paired: Paired, effect: float | None) -> bool:
+    if effect is None or paired.ci90_low is None or paired.ci90_high is None:
+        return False
+    return -effect < paired.ci90_low and paired.ci90_high < effect
+
+
+def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | None) -> tuple[str, ...]:
+    """Say in words what limits a verdict; `steps` is what the correction multiplies the smallest p by."""
+    if p is None or paired.p_smallest is None:
+        return (f"{paired.n} complete pairs: no inference with fewer than two",)
+    notes = []
+    if paired.n < ENOUGH_PAIRS:
+        notes.append(f"pilot: {paired.n} pairs, fewer than {ENOUGH_PAIRS}")
+    if p > ALPHA and steps * paired.p_smallest > ALPHA:
+        notes.append(
+            f"significance was not possible: {paired.n_nonzero} non-zero differences give no p below "
+            f"{paired.p_smallest:.2g}, and this family needs {ALPHA / steps:.2g}"
+        )
+    if verdict == "equivalent":
+        missed = 1 - ALPHA ** (1 / paired.n)
+        notes.append(f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs")
+    if n is not None and n <= paired.n:
+        notes.append(f"{n} pairs would have shown the smallest effect in {POWER:.0%} of such studies")
+    return tuple(notes)
+
+
+def pairs_to_decide(sd: float | None, smallest_effect: float | None, tests: int = 1) -> int | None:
+    """Pairs for 80% power of a t test at level .05/tests to see an effect of smallest_effect, at least 20.
+
+    sd: standard deviation of D. None without an sd or a smallest effect, and for more than a million pairs.
+
+    >>> pairs_to_decide(sd=1.0, smallest_effect=0.5)
+    34
+    """
+    if sd is None or smallest_effect is None:
+        return None
+
+    # one tail at half the level: the other tail adds nothing here, and scipy's noncentral t returns nan for it;
+    # an effect of three sd has power 1 at 20 pairs
+    effect = min(positive_effect(smallest_effect) / sd, 3.0) if sd else 3.0
+
+    def enough(n: int) -> bool:
+        return bool(TTestPower().power(effect, n, ALPHA / tests / 2, alternative="larger") >= POWER)
+
+    high = ENOUGH_PAIRS
+    while not enough(high):
+        if high > MOST_PAIRS:
+            return None
+        high *= 2
+    return bisect_left(range(high), True, lo=ENOUGH_PAIRS, key=enough)

@@ -1,0 +1,159 @@
+"""`python -m rl_warmup.preview`: the learning rate that a configuration will deliver, before any training."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Table
+
+from rl_warmup.compose import check_writable, resolved
+from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.identity import arm_label, cell_label, file_name
+from rl_warmup.resolve import plan_of, planned_base, planned_dose
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The dose that a run plans, and where its warmup lies in the run."""
+
+    dose: NDArray[np.float64]  # [gradient steps] learning rate that each will be given
+    base: NDArray[np.float64]  # [gradient steps] the same without warmup
+    last_step: int | None  # last gradient step of the warmup; None without one
+    updates: int  # update phases that the warmup touches
+    env_steps: int  # environment steps done when the last of them starts
+
+    @property
+    def budget(self) -> float:
+        """B = 1 - sum(dose) / sum(base): share of the summed learning rate that the warmup takes away."""
+        return float(1 - self.dose.sum() / self.base.sum())
+
+
+def preview(config: RunConfig) -> Preview:
+    """What `config` (resolved) plans to deliver.
+
+    The warmup ends with gradient step W - 1 on the gradient-step clock (whose rate is the base's again), else
+    with the last step whose rate is below the base schedule.
+    """
+    plan, dose, base = plan_of(config), planned_dose(config), planned_base(config)
+    below = np.flatnonzero(dose < base * (1 - 1e-12))
+    last: int | None = None
+    if config.warmup.clock == "gradient_steps" and config.warmup.length is not None:
+        last = int(config.warmup.length) - 1
+    elif below.size:
+        last = int(below[-1])
+    phase = None if last is None else plan.phase_of(last)
+    return Preview(
+        dose=dose,
+        base=base,
+        last_step=last,
+        updates=0 if phase is None else phase + 1,
+        env_steps=0 if phase is None else int(plan.env_step[phase]),
+    )
+
+
+def table(config: RunConfig, shown: Preview) -> Table:
+    """The numbers of a preview."""
+    plan, last = plan_of(config), shown.last_step
+    rows = [
+        ("run", f"{plan.env_steps:,} environment steps, {len(plan.n_steps):,} updates, "
+                f"{plan.gradient_steps:,} gradient steps"),
+        ("first update", f"after {plan.env_step[0]:,} environment steps"),
+        ("warmup", "none" if last is None else f"gradient steps 0 to {last:,}: {last + 1:,} gradient steps, "
+                   f"{shown.updates:,} updates, {shown.env_steps:,} environment steps"),
+        ("learning rate", f"{shown.dose[0]:.3g} first, {shown.dose.max():.3g} highest, {shown.dose[-1]:.3g} last"),
+        ("mean", f"{shown.dose.mean():.4g}, without warmup {shown.base.mean():.4g}"),
+        ("budget B", f"{shown.budget:.2%} of the summed learning rate is taken by the warmup"),
+    ]  # fmt: skip
+    made = Table(title=cell_label(config), show_header=False, box=None, title_justify="left")
+    for name, value in rows:
+        made.add_row(name, value, style=None)
+    return made
+
+
+def terminal_plot(shown: Preview, width: int) -> str:
+    """The planned learning rates as text, at the start of each of up to 2000 equal stretches."""
+    from uniplot import plot_to_string
+
+    steps = np.unique(np.linspace(0, len(shown.dose) - 1, 2000).astype(int))
+    unit = 10.0 ** math.floor(math.log10(shown.base.max()))
+    return str(
+        plot_to_string(
+            [shown.base[steps] / unit, shown.dose[steps] / unit],
+            xs=[steps, steps],
+            lines=True,
+            color=False,
+            width=max(30, width - 12),
+            height=14,
+            y_min=0.0,
+            title=f"learning rate / {unit:g} by gradient step",
+        )
+    )
+
+
+def figure(config: RunConfig, shown: Preview) -> Figure:
+    """Planned learning rate against the gradient step: the whole run, and its beginning."""
+    made = Figure(figsize=(9, 3.4), layout="constrained")
+    whole, start = made.subplots(1, 2, sharey=True)
+    for axes, stop in ((whole, len(shown.dose)), (start, min(len(shown.dose), 2 * ((shown.last_step or 0) + 10)))):
+        steps = np.unique(np.linspace(0, stop - 1, 4000).astype(int))
+        axes.plot(steps, shown.base[steps], color="0.6", linestyle="--", label="without warmup")
+        axes.plot(steps, shown.dose[steps], color="#0072B2", drawstyle="steps-post", label=arm_label(config))
+        axes.set_xlabel("gradient step")
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    whole.set_ylabel("learning rate")
+    whole.set_title("the whole run", fontsize=10)
+    start.set_title("its beginning", fontsize=10)
+    start.legend(fontsize=8, frameon=False)
+    made.suptitle(f"{cell_label(config)}: B = {shown.budget:.1%}", fontsize=11)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rl_warmup.preview",
+        description="Show the learning rate that each update of a run will receive, before any training.",
+        epilog="Example: python -m rl_warmup.preview warmup=linear warmup.length=0.05 env=cartpole",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for python -m rl_warmup.run: key=value")
+    parser.add_argument("--png", type=Path, help="where to write the picture (default: <runs_dir>/preview/)")
+    arguments = parser.parse_args(argv)
+    console = Console()
+    try:
+        config = _compose(arguments.overrides)
+        shown = preview(config)
+        path = arguments.png or Path(config.runs_dir) / "preview" / f"{file_name(cell_label(config))}.png"
+        check_writable(path.parent)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    console.print(table(config, shown))
+    print(terminal_plot(shown, console.width))
+    figure(config, shown).savefig(path, dpi=150)
+    print(path)
+    return 0
+
+
+def _compose(overrides: Sequence[str]) -> RunConfig:
+    register_schema()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
+            config = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(str(error).partition("\nConfig search path")[0]) from error
+    return resolved(config, "single")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Runs as analysis sees them: the record files, each read once, and what is wrong with them in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from rl_warmup.records import FINISHED, Record, RecordError, is_alive
+
+_NEEDED = {
+    "env": ("return_floor", "return_low", "return_high", "threshold"),
+    "algo": ("name",),
+    "trainer": ("name",),
+    "schedule": ("name",),
+}
+
+
+@dataclass
+class Problems:
+    """What makes a reader doubt the numbers, in words, each once; whether a run or a file was left out."""
+
+    texts: list[str] = field(default_factory=list)
+    left_out: bool = False
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        if text not in self.texts:
+            self.texts.append(text)
+
+    def leave_out(self, text: str) -> None:
+        """Something that could not be analyzed."""
+        self.left_out = True
+        self.note(text)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with its curve, the mean return over the episodes of each evaluation; no curve, no score."""
+
+    info: Mapping[str, Any]
+    steps: NDArray[np.int64] | None = None  # [evaluations]
+    returns: NDArray[np.float64] | None = None  # [evaluations]
+    updates: pl.DataFrame | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return str(self.info["run_id"])
+
+    @property
+    def seed(self) -> int:
+        """Seed, by which runs are paired."""
+        return int(self.info["seed"])
+
+    @property
+    def status(self) -> str:
+        """Status in run.json."""
+        return str(self.info["status"])
+
+
+def read_run(record: Record, problems: Problems) -> Run | None:
+    """The run of a record, with its curve if it may be scored; None if even its config cannot be used."""
+    lacking = _lacking(record.info)
+    if lacking:
+        problems.leave_out(f"{record.folder}/run.json is not used: {lacking}")
+        return None
+    run_id, info = record.info["run_id"], record.info
+    if record.status not in FINISHED:
+        problems.leave_out(f"{run_id} is not scored: {_unfinished(record)}")
+        return Run(info)
+    try:
+        steps, returns = _curve(record)
+    except RecordError as error:
+        problems.leave_out(f"{run_id} is not scored: {error}")
+        return Run(info)
+    try:
+        updates = record.table("updates")
+    except RecordError as error:
+        problems.leave_out(f"{run_id}: the learning rates it was given are not known: {error}")
+        return Run(info, steps, returns)
+    return Run(info, steps, returns, updates)
+
+
+def _curve(record: Record) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Steps and mean returns; of a diverged run only what is finite, the rest is worth the floor."""
+    frame = record.table("evaluations") if record.status == "diverged" else record.evaluations()
+    frame = frame.select("env_step", pl.col("returns").list.mean()).sort("env_step")
+    frame = frame.filter(pl.col("returns").is_finite())
+    if frame["env_step"].is_duplicated().any():
+        raise RecordError(f"{record.folder / 'evaluations.parquet'}: an env_step is there twice")
+    if record.status == "completed" and frame.height < 2:
+        raise RecordError(f"{record.folder / 'evaluations.parquet'}: one evaluation is no curve")
+    return frame["env_step"].to_numpy(), frame["returns"].to_numpy()
+
+
+def _unfinished(record: Record) -> str:
+    if record.status == "failed":
+        error = str(record.info.get("error") or "").strip() or "no reason recorded"
+        return f"it failed ({error.splitlines()[-1]}); run it again"
+    if is_alive(record.folder):
+        return "it is still running"
+    return "it was interrupted, its process is gone; run it again"
+
+
+def _lacking(info: Mapping[str, Any]) -> str | None:
+    """What a run.json lacks for analysis."""
+    config = info["config"]
+    if not isinstance(config, dict) or not isinstance(info["warmup"], dict) or not isinstance(info["seed"], int):
+        return "config, warmup or seed is not what it should be"
+    keys = [key for key in ("learning_rate", "total_timesteps", "warmup") if config.get(key) is None]
+    for group, names in _NEEDED.items():
+        values = config.get(group)
+        keys += [f"{group}.{name}" for name in names if not isinstance(values, dict) or values.get(name) is None]
+    if keys:
+        return f"its config lacks {', '.join(keys)}"
+    if config["algo"]["name"] not in ("ppo", "dqn"):
+        return f"algo.name {config['algo']['name']!r} is neither ppo nor dqn"
+    if not config["env"]["return_low"] < config["env"]["return_high"]:
+        return "env.return_low is not below env.return_high"
+    return None

@@ -1,0 +1,82 @@
+"""`python -m rl_warmup.run`: one composed config -> one recorded run; with `-m` or `study=NAME` a sweep."""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+from rl_warmup.compose import check_writable, resolved
+from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.display import LiveRuns, duration
+from rl_warmup.dose import dose_of
+from rl_warmup.execution import execute, finished_status, run_folder, study_folder
+from rl_warmup.records import Record, read_info
+from rl_warmup.resolve import plan_of
+
+
+def job(config: DictConfig) -> str | None:
+    """What Hydra calls: once for a single run, once a job in a sweep (there, perhaps in another process)."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return execute(resolved(config, "sweep"))
+    try:
+        sys.exit(single(resolved(config, "single"), Console()))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+def single(config: RunConfig, console: Console) -> int:
+    """Train one agent, showing it live, and say what it did; the exit code."""
+    check_writable(study_folder(config))
+    folder = run_folder(config)
+    if finished_status(folder) is not None:
+        console.print("This run is recorded already and is not trained again.")
+        status = execute(config)
+    else:
+        with LiveRuns({folder: plan_of(config).env_steps}, console):
+            status = execute(config)
+    summarize(Record(folder, read_info(folder)), console)
+    return 0 if status in ("completed", "diverged") else 1
+
+
+def summarize(record: Record, console: Console) -> None:
+    """Print a run's return, the dose of learning rate it was given, and where its records are."""
+    info, evaluations, dose = record.info, record.table("evaluations"), dose_of(record.table("updates"))
+    rows = {"run": info["run_id"], "status": info["status"]}
+    if info["error"]:
+        rows["status"] += f": {info['error'].strip().splitlines()[-1]}"
+    if not evaluations.is_empty():
+        means = [sum(returns) / len(returns) for returns in evaluations["returns"].to_list()]
+        rows["return"] = (
+            f"{means[-1]:.1f} at the end, {means[0]:.1f} at the start, {max(means):.1f} at best "
+            f"(mean of {len(evaluations['returns'][0])} episodes)"
+        )
+    if dose is not None:
+        rows["learning rate"] = (
+            f"{dose['learning_rate_first']:.3g} first, {dose['learning_rate_mean']:.3g} mean, "
+            f"{dose['learning_rate_last']:.3g} last, read from the optimizer"
+        )
+        rows["warmup"] = (
+            f"{dose['n_below_99']:.0f} of {dose['gradient_steps']:.0f} gradient steps below 99% of the base "
+            f"schedule; it took {max(0.0, dose['budget']):.1%} of the summed learning rate"
+        )
+    rows["time"] = f"{duration(info['wall_seconds'])} on {info['device']}"
+    rows["records"] = str(record.folder)
+    for name, value in rows.items():
+        console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    register_schema()
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except KeyboardInterrupt:
+        sys.exit("interrupted: what is completed stays; the same command goes on with the rest")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The sign-flip test of paired differences, the interval that inverts it, and equivalence; pure numpy.
+
+The null hypothesis is exchangeability within a pair: every sign vector of D is equally likely. A p value
+counts sign vectors, an interval holds the centers that the test does not reject.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+Alternative = Literal["two-sided", "greater", "less"]
+
+EXACT_PAIRS = 20  # up to here all 2^n sign vectors are counted
+DRAWS = 10_000  # above, this many random ones
+ROUNDING = 1e-12  # sums this close, relative to sum |D_i|, are ties
+
+
+def sample(values: ArrayLike, name: str) -> FloatArray:  # [n]
+    """Check one finite number for each run; raises ValueError with what is wrong."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}: give one number for each run, shape [n]")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} holds {array[~np.isfinite(array)][0]}: score diverged runs at the floor first")
+    return array
+
+
+def subset_sums(values: ArrayLike) -> FloatArray:  # [n] -> [2^n]
+    """Sum over every subset; entry b is the sum of the values_i whose bit i is set in b.
+
+    >>> subset_sums([1.0, 10.0]).tolist()
+    [0.0, 1.0, 10.0, 11.0]
+    """
+    values = np.asarray(values, dtype=np.float64)
+    sums = np.zeros(2**values.size)
+    for i, value in enumerate(values):
+        np.add(sums[: 2**i], value, out=sums[2**i : 2 ** (i + 1)])
+    return sums
+
+
+@dataclass(frozen=True)
+class SignFlips:
+    """The sign-flip distribution of paired differences, from the sums over the pairs that are flipped.
+
+    With A the flipped pairs and D centered at c, the flipped total is sum(D - c) - 2 sum_A(D - c). Up to
+    n = 20, A runs over all 2^n subsets; above, over 10 000 random ones, and the observed vector is one more.
+    """
+
+    differences: FloatArray  # [n], sorted
+    sums: FloatArray  # [subsets], of the differences over A
+    sizes: FloatArray  # [subsets], pairs in A
+    exact: bool
+
+    @classmethod
+    def of(cls, differences: ArrayLike, rng: Generator) -> "SignFlips":
+        """Sort the differences [n], so that the order of seeds cannot matter, and sum over the subsets."""
+        d = np.sort(sample(differences, "differences"))
+        if d.size < 1:
+            raise ValueError("no differences: give at least one pair")
+        if d.size <= EXACT_PAIRS:
+            return cls(d, subset_sums(d), subset_sums(np.ones(d.size)), True)
+        flipped = rng.integers(0, 2, size=(DRAWS, d.size)).astype(np.float64)
+        return cls(d, flipped @ d, flipped.sum(axis=1), False)
+
+    def p_value(self, center: float = 0.0, alternative: Alternative = "two-sided") -> float:
+        """Share of the sign vectors with a total of D - center at least as extreme as the observed one.
+
+        `greater` speaks against mean <= center, `less` against mean >= center. Ties count, so the observed
+        vector does; random draws are counted as (1 + extreme) / (1 + draws).
+
+        Source of the +1: Phipson & Smyth 2010, doi 10.2202/1544-6115.1585.
+        """
+        d = self.differences - center
+        sums, total = self.sums - center * self.sizes, d.sum()
+        tie = ROUNDING * (np.abs(self.differences) + abs(center)).sum()
+        if alternative == "greater":
+            extreme = sums <= tie
+        elif alternative == "less":
+            extreme = sums >= -tie
+        else:
+            extreme = np.abs(total - 2 * sums) >= abs(total) - 2 * tie
+        count = int(np.count_nonzero(extreme))
+        return count / sums.size if self.exact else (1 + count) / (1 + sums.size)
+
+    def interval(self, alpha: float = 0.05) -> tuple[float, float] | None:
+        """All centers that the two-sided test does not reject at level alpha: an interval for the mean of D.
+
+        Exact: k-th smallest and k-th largest mean of the 2^n - 1 non-empty subsets, k = floor(alpha/2 2^n).
+        Drawn: of the drawn subsets and their complements, k = floor(alpha (draws + 1)); without complements
+        the ends would not agree with the two-sided p. An empty subset lies beyond both. None: unbounded.
+
+        Source: Hartigan 1969, doi 10.1080/01621459.1969.10501057.
+        """
+        d, sums, sizes = self.differences, self.sums, self.sizes
+        if not self.exact:
+            sums, sizes = np.concatenate([sums, d.sum() - sums]), np.concatenate([sizes, d.size - sizes])
+        filled = sizes > 0
+        sums = np.where(np.abs(sums) <= ROUNDING * np.abs(d).sum(), 0.0, sums)
+        means = sums[filled] / sizes[filled]
+        if self.exact:
+            k = math.floor(alpha / 2 * 2**d.size)
+        else:
+            k = math.floor(alpha * (DRAWS + 1)) - int(np.count_nonzero(~filled))
+        if k < 1:
+            return None
+        ends = np.partition(means, [k - 1, means.size - k])
+        mean = d.mean()  # inside by construction; rounding must not leave it out
+        return float(min(ends[k - 1], mean)), float(max(ends[-k], mean))
+
+    def tost_p(self, smallest_effect: float) -> float:
+        """Larger of the two one-sided p values against |mean of D| >= smallest_effect."""
+        return max(self.p_value(-smallest_effect, "greater"), self.p_value(smallest_effect, "less"))
+
+
+def sign_flip_p(
+    differences: ArrayLike,  # [n]
+    rng: Generator,
+    center: float = 0.0,
+    alternative: Alternative = "two-sided",
+) -> float:
+    """Sign-flip p value of the mean of D, exact for n <= 20, else from 10 000 draws with the +1 rule.
+
+    >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0], np.random.default_rng(0))
+    0.0625
+    """
+    return SignFlips.of(differences, rng).p_value(center, alternative)
+
+
+def sign_flip_interval(
+    differences: ArrayLike,  # [n]
+    rng: Generator,
+    alpha: float = 0.05,
+) -> tuple[float, float] | None:
+    """Interval for the mean of D by inversion of the sign-flip test; None where n is too small to bound it.
+
+    >>> sign_flip_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.random.default_rng(0))
+    (1.0, 6.0)
+    """
+    return SignFlips.of(differences, rng).interval(alpha)
+
+
+def tost_p(
+    differences: ArrayLike,  # [n]
+    smallest_effect: float,
+    rng: Generator,
+) -> float:
+    """Equivalence: the larger p of the sign-flip tests against mean <= -effect and against mean >= effect.
+
+    At most .05 exactly where the 90% interval lies inside ±smallest_effect (n <= 20).
+    Raises ValueError unless smallest_effect is finite and above 0. Source: Schuirmann 1987.
+    """
+    return SignFlips.of(differences, rng).tost_p(positive_effect(smallest_effect))
+
+
+def positive_effect(smallest_effect: float) -> float:
+    """Check a smallest effect that matters; raises ValueError unless it is finite and above 0."""
+    if not (math.isfinite(smallest_effect) and smallest_effect > 0):
+        raise ValueError(f"smallest effect {smallest_effect!r}: give a finite number above 0, or None")
+    return smallest_effect

@@ -1,0 +1,75 @@
+"""A whole sweep: every job composed, checked and named before the first one is trained."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.display import LiveRuns
+from rl_warmup.execution import finished_status, run_folder, study_folder
+from rl_warmup.records import RecordError, read_info, write_study_plan
+from rl_warmup.report import report
+from rl_warmup.resolve import plan_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: how Hydra is asked for it, what it is, where it is recorded."""
+
+    overrides: tuple[str, ...]
+    config: RunConfig
+    folder: Path
+
+
+def plan_jobs(combinations: Sequence[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
+    """The jobs of a sweep, each run once: combinations that differ only in what a shape ignores are one run.
+
+    Raises:
+        ConfigError: for the first combination that cannot be trained.
+    """
+    jobs: dict[Path, Job] = {}
+    for overrides in combinations:
+        try:
+            config = compose(list(overrides))
+        except ConfigError as error:
+            raise ConfigError(f"{error} (in {' '.join(overrides)})") from error
+        folder = run_folder(config)
+        jobs.setdefault(folder, Job(tuple(overrides), config, folder))
+    if len({study_folder(job.config) for job in jobs.values()}) > 1:
+        raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
+    return list(jobs.values())
+
+
+def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any], console: Console) -> int:
+    """Train what is not finished, showing it live, then report on the whole study.
+
+    Returns:
+        The exit code: 0, or 1 if a run failed or could not be reported on.
+    """
+    study = jobs[0].config.study
+    folder = study_folder(jobs[0].config)
+    if study.comparisons is not None:
+        write_study_plan(folder, asdict(study))
+    todo = [job for job in jobs if finished_status(job.folder) is None]
+    done = len(jobs) - len(todo)
+    console.print(f"{len(jobs)} runs in {folder}: {done} done before, {len(todo)} to do", soft_wrap=True)
+    if todo:
+        with LiveRuns({job.folder: plan_of(job.config).env_steps for job in todo}, console):
+            launch([job.overrides for job in todo])
+    failed = [job.folder for job in todo if finished_status(job.folder) is None]
+    code = report(folder, console)
+    for path in failed:
+        print(f"failed: {path}: {_reason(path)}", file=sys.stderr)
+    return 1 if failed else code
+
+
+def _reason(folder: Path) -> str:
+    try:
+        error = str(read_info(folder).get("error") or "its process ended without a word").strip()
+    except RecordError as unreadable:
+        return str(unreadable)
+    return error.splitlines()[-1]

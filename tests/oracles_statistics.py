@@ -1,0 +1,78 @@
+"""Slow, obvious versions of the statistics: loops over all sign vectors, all subsets, all evaluations."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from scipy import stats
+
+
+def flipped_totals(differences: Sequence[float], center: float = 0.0) -> list[Fraction]:
+    """Total of D - center under every sign vector, in exact arithmetic; the observed vector comes first."""
+    shifted = [Fraction(d) - Fraction(center) for d in differences]
+    signs = itertools.product((1, -1), repeat=len(shifted))
+    return [sum((s * d for s, d in zip(vector, shifted, strict=True)), Fraction(0)) for vector in signs]
+
+
+def sign_flip_p(differences: Sequence[float], center: float = 0.0, alternative: str = "two-sided") -> float:
+    totals = flipped_totals(differences, center)
+    observed = totals[0]
+    extreme = {
+        "two-sided": [abs(t) >= abs(observed) for t in totals],
+        "greater": [t >= observed for t in totals],
+        "less": [t <= observed for t in totals],
+    }[alternative]
+    return sum(extreme) / len(totals)
+
+
+def subset_means(differences: Sequence[float]) -> Iterator[Fraction]:
+    for size in range(1, len(differences) + 1):
+        for subset in itertools.combinations(map(Fraction, differences), size):
+            yield sum(subset, Fraction(0)) / size
+
+
+def sign_flip_interval(differences: Sequence[float], alpha: Fraction) -> tuple[float, float] | None:
+    means = sorted(subset_means(differences))
+    k = math.floor(alpha / 2 * 2 ** len(differences))
+    return (float(means[k - 1]), float(means[-k])) if k else None
+
+
+def iqm(values: Sequence[float]) -> float:
+    cut = len(values) // 4
+    kept = sorted(values)[cut : len(values) - cut]
+    return sum(kept) / len(kept)
+
+
+def bca_interval(values: Sequence[float], draws: list[float], alpha: float) -> tuple[float, float]:
+    """BCa interval of the IQM from given bootstrap draws of it (Efron 1987)."""
+    normal = stats.norm()
+    center = iqm(values)
+    below = sum(1.0 for draw in draws if draw < center) + 0.5 * sum(draw == center for draw in draws)
+    z0 = normal.ppf(below / len(draws))
+    left_out = [iqm([v for j, v in enumerate(values) if j != i]) for i in range(len(values))]
+    mean = sum(left_out) / len(left_out)
+    skew = sum((mean - v) ** 3 for v in left_out) / (6 * sum((mean - v) ** 2 for v in left_out) ** 1.5)
+    ends = []
+    for z in (normal.ppf(alpha / 2), normal.ppf(1 - alpha / 2)):
+        share = normal.cdf(z0 + (z0 + z) / (1 - skew * (z0 + z)))
+        ends.append(sorted(draws)[int(share * len(draws))])
+    return ends[0], ends[1]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Step down: the i-th smallest of m times m - i + 1, never below an earlier one, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def shortfall(z: Sequence[float], threshold: float) -> float:
+    """Worst fifth of the second half, each evaluation split into five equal pieces."""
+    half = math.ceil(len(z) / 2)
+    below = [max(*z[: k + 1], threshold) - z[k] for k in range(len(z))][-half:]
+    pieces = sorted((s for s in below for _ in range(5)), reverse=True)[:half]
+    return sum(pieces) / half

@@ -1,0 +1,163 @@
+"""Study folders with known answers, written through the door that trainers use."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from rl_warmup.analysis import Analysis, Comparison
+from rl_warmup.records import recording, write_study_plan
+from rl_warmup.summary import as_json
+
+STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
+GRADIENT_STEPS = 40  # of a whole run: 10 phases of 4
+LEARNS = (0.0, 40.0, 80.0, 90.0, 100.0, 100.0)  # with low 0 and high 100: normalized by 1/100
+VERSIONS = {"torch": "2.13.0", "stable_baselines3": "2.9.2"}
+DECLARED = {
+    "name": "synthetic",
+    "description": "known answers",
+    "control": {"warmup.name": "none"},
+    "comparisons": [{"warmup.name": "linear"}],
+    "smallest_effect": 0.05,
+}
+CONFIG: dict[str, Any] = {
+    "env": {
+        "name": "toy",
+        "id": "Toy-v0",
+        "return_floor": -100.0,
+        "return_low": 0.0,
+        "return_high": 100.0,
+        "threshold": 90.0,
+    },
+    "algo": {"name": "ppo", "n_envs": 1, "n_steps": 500, "batch_size": 125, "n_epochs": 1, "net_arch": [64, 64]},
+    "trainer": {"name": "sb3"},
+    "schedule": {"name": "constant"},
+    "evaluation": {"count": 6, "episodes": 2},
+    "total_timesteps": 5000,
+    "device": "cpu",
+}
+WARMUPS: dict[str, dict[str, Any]] = {
+    "none": {"shape": "none"},
+    "linear": {"shape": "linear", "length": 8, "clock": "gradient_steps", "start": 0.0},
+    "cosine": {"shape": "cosine", "length": 8, "clock": "gradient_steps", "start": 0.0},
+}
+
+
+def write_run(
+    study: Path,
+    warmup: str = "none",
+    seed: int = 0,
+    returns: Iterable[float] = LEARNS,
+    *,
+    steps: Sequence[int] = STEPS,
+    status: str = "completed",
+    error: str | None = None,
+    learning_rate: float = 1e-3,
+    changes: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
+    inert: bool = False,
+    arm: str | None = None,
+) -> Path:
+    """Record one run; `returns` are the means of its evaluations, two episodes each; its folder.
+
+    `changes` replace values of the config by dotted key, `info` those of run.json. `inert`: the optimizer
+    receives the control's learning rates whatever the warmup is.
+    """
+    config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": WARMUPS[warmup], "seed": seed}
+    for key, value in (changes or {}).items():
+        group, _, name = key.rpartition(".")
+        (config[group] if group else config)[name] = value
+    label = arm or f"{warmup if warmup == 'none' else warmup + '-20%-gradient_steps'} lr={learning_rate:g} constant"
+    tag = "".join(f"-{value}" for value in (changes or {}).values())
+    run_id = f"{warmup}-{learning_rate:g}{tag}-s{seed}"
+    about = {
+        "run_id": run_id,
+        "arm": label,
+        "cell": f"toy ppo {label}",
+        "study": study.name,
+        "seed": seed,
+        "warmup": {"name": warmup, "power": None, **WARMUPS[warmup]},
+        "config": config,
+        "device": config["device"],
+        "versions": VERSIONS,
+        **(info or {}),
+    }
+    # these need not survive a power cut, and fsync is slow
+    with patch("os.fsync"), recording(study / run_id, about, config) as writer:
+        for row in update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0):
+            writer.append("updates", row)
+        for step, value in zip(steps, returns, strict=False):
+            writer.append("evaluations", {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]})
+        writer.finish(status, error)
+    return study / run_id
+
+
+def update_rows(peak: float, length: float) -> list[dict[str, Any]]:
+    """Ten phases of four gradient steps, warmed up linearly over `length` steps."""
+    rows = []
+    for phase in range(10):
+        omega = np.minimum(1.0, (4 * phase + np.arange(1, 5)) / length)
+        rows.append(
+            {
+                "env_step": 500 * (phase + 1),
+                "gradient_step": 4 * (phase + 1),
+                "n_steps": 4,
+                "learning_rate_first": peak * omega[0],
+                "learning_rate_last": peak * omega[-1],
+                "learning_rate_mean": peak * float(omega.mean()),
+                "base_learning_rate": peak,
+                "n_below_99": int((omega < 0.99).sum()),
+                "omega_sum": float(omega.sum()),
+            }
+        )
+    return rows
+
+
+def write_study(
+    study: Path,
+    arms: Mapping[str, float],
+    seeds: Sequence[int] = range(8),
+    *,
+    declared: Mapping[str, Any] | None = DECLARED,
+    learning_rates: Sequence[float] = (1e-3,),
+    noise: float = 2.0,
+) -> Path:
+    """A study in which the curve of arm a is LEARNS + arms[a] + noise of the seed, the same noise in all arms."""
+    for seed in seeds:
+        wobble = noise * np.random.default_rng(seed).standard_normal(len(STEPS))
+        for rate in learning_rates:
+            for index, (warmup, shift) in enumerate(arms.items()):
+                own = 0.1 * noise * np.random.default_rng([seed, index]).standard_normal() if shift else 0.0
+                write_run(study, warmup, seed, LEARNS + wobble + shift + own, learning_rate=rate)
+    if declared is not None:
+        write_study_plan(study, declared)
+    return study
+
+
+def two_arms(study: Path, shifts: list[float], **options: Any) -> Path:
+    """A control at LEARNS and a linear warmup at LEARNS + shifts[seed]."""
+    for seed, shift in enumerate(shifts):
+        write_run(study, "none", seed, **options)
+        write_run(study, "linear", seed, np.add(LEARNS, shift), **options)
+    write_study_plan(study, DECLARED)
+    return study
+
+
+def on(analysis: Analysis, metric: str) -> Comparison:
+    """The only comparison on a metric."""
+    (found,) = [comparison for comparison in analysis.comparisons if comparison.metric.name == metric]
+    return found
+
+
+def cell_row(analysis: Analysis, warmup: str) -> dict[str, Any]:
+    """The only cell of a warmup in report.json."""
+    (row,) = [row for row in as_json(analysis)["cells"] if row["warmup"]["name"] == warmup]
+    return dict(row)
+
+
+def said(analysis: Analysis, *parts: str) -> bool:
+    """Whether one problem has all these parts."""
+    return any(all(part in problem for part in parts) for problem in analysis.problems)

@@ -1,0 +1,144 @@
+"""The command line of the report: what it writes, prints and returns."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from synthetic import DECLARED, LEARNS, write_run, write_study
+
+from rl_warmup.records import write_study_plan
+from rl_warmup.report import main, report
+from rl_warmup.terminal import headlines, number
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A declared study whose linear arm is better by 15 to 22 of 100."""
+    for seed in range(8):
+        write_run(tmp_path / "toy", "none", seed)
+        write_run(tmp_path / "toy", "linear", seed, [value + 15 + seed for value in LEARNS])
+    write_study_plan(tmp_path / "toy", DECLARED)
+    return tmp_path / "toy"
+
+
+def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(study)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    content = json.loads((study / "report.json").read_text())
+    assert list(content) == ["study", "comparisons", "cells", "runs", "dose", "problems"]
+    assert len(list((study / "figures").iterdir())) == 6
+    assert not list(study.glob(".*"))  # no temporary file
+    assert "▲ linear 20% gradient steps is better than none at learning rate 0.001 (toy ppo sb3) in final" in out
+    assert "+0.185 [" in out
+    assert "adjusted p = 0.031, n = 8" in out
+    for problem in content["problems"]:
+        assert problem in out
+    for name in ("report.json", "curves-toy-ppo.png", "learning_rate-toy-ppo.png", "differences-toy-ppo.png"):
+        assert name in out
+
+
+def test_tables_are_whole_where_the_output_is_piped(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(study), "--no-figures"])
+    lines = capsys.readouterr().out.splitlines()
+    assert not any("…" in line for line in lines)
+    final = next(line for line in lines if line.startswith(" linear 20% gradient steps  final"))
+    assert final.split()[5:8] == ["8", "+0.185", "[+0.163,"]  # sixth smallest mean of a subset
+    assert "▲ better" in final
+    cell = next(line for line in lines if "linear-20%-gradient_steps lr=0.001 constant" in line)
+    assert cell.split()[6:9] == ["8", "0", "0"]  # n, diverged, failed
+    assert not (study / "figures").exists()
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_a_run_that_is_left_out_gives_one_and_its_name(
+    study: Path, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(study, "linear", 8, LEARNS[:2], status=status, error="Killed")
+    assert main([str(study), "--no-figures"]) == 1
+    assert "linear-0.001-s8 is not scored" in capsys.readouterr().out
+    assert (study / "report.json").exists()
+
+
+def test_a_diverged_run_is_an_outcome_and_gives_zero(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(study, "linear", 8, LEARNS[:2], status="diverged", error="loss is nan")
+    assert main([str(study), "--no-figures"]) == 0
+    cells = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(" linear-20%")]
+    assert cells[0][6:9] == ["9", "1", "0"]
+
+
+def test_only_failed_runs_are_still_reported(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "none", 0, [], status="failed", error="boom")
+    assert main([str(tmp_path / "s")]) == 1
+    assert json.loads((tmp_path / "s" / "report.json").read_text())["cells"][0]["n_failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("missing", "not a folder"), ("empty", "no runs"), ("bad", "no readable")]
+)
+def test_nothing_to_report_gives_two_and_one_message(
+    tmp_path: Path, kind: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "s"
+    if kind != "missing":
+        folder.mkdir()
+    if kind == "bad":
+        (folder / "run").mkdir()
+        (folder / "run" / "run.json").write_text("{")
+    assert main([str(folder)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (folder / "report.json").exists()
+
+
+def test_a_single_run_gets_its_cell_and_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "single", "linear", 0)
+    assert main([str(tmp_path / "single")]) == 0
+    out = capsys.readouterr().out
+    assert "Cells: interquartile mean" in out
+    assert "Comparisons" not in out
+    assert "curves-toy-ppo.png" in out
+
+
+def test_a_narrow_terminal_still_shows_every_verdict(study: Path) -> None:
+    output = StringIO()
+    assert report(study, Console(file=output, width=80, force_terminal=True, color_system=None), figures=False) == 0
+    assert output.getvalue().count("▲ better") == 2
+    assert output.getvalue().count("? inconclusive") == 2
+
+
+def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        write_run(tmp_path, "none", seed, arm="none [bold]")
+        write_run(tmp_path, "linear", seed, arm="[/red] linear")
+    assert main([str(tmp_path), "--no-figures"]) == 0
+    assert "[/red] linear" in capsys.readouterr().out
+
+
+def test_exploratory_verdicts_make_no_headline(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"none": 0, "cosine": 15}, noise=1.0)
+    main([str(study), "--no-figures"])
+    rows = json.loads((study / "report.json").read_text())["comparisons"]
+    assert {row["verdict"] for row in rows} == {"better", "inconclusive"}
+    assert headlines(rows) == []
+
+
+def test_help_explains_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: python -m rl_warmup.report")
+    assert "exit code:" in out
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "expected"),
+    [(0.0004, True, "0.000"), (-0.0006, True, "-0.001"), (0.25, True, "+0.250"), (-0.0004, False, "0.000")],
+)
+def test_numbers(value: float, sign: bool, expected: str) -> None:
+    assert number(value, sign=sign) == expected

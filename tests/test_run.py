@@ -1,0 +1,165 @@
+"""The command line, as a user meets it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rl_warmup.records import Record, read_info, read_study
+
+pytestmark = pytest.mark.slow
+
+TINY = ["total_timesteps=600", "evaluation.count=3", "evaluation.episodes=2", "tracking=disabled"]
+TINY_DQN = ["algo=dqn", "algo.learning_starts=100", "algo.train_freq=32", "algo.gradient_steps=4"]
+
+
+def start(module, *arguments, **options):
+    command = [sys.executable, "-m", f"rl_warmup.{module}", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def call(module, *arguments, env=None):
+    process = start(module, *arguments, env={**os.environ, **(env or {})})
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["env=pong"], "Could not find 'env/pong'"),
+        (["env.id=NoSuchEnv-v0"], "NoSuchEnv"),
+        (["warmup=steep"], "Could not find 'warmup/steep'"),
+        (["warmup.shape=steep"], "warmup.shape=steep is not known"),
+        (["learningrate=1"], "Could not override 'learningrate'"),
+        (["algo=dqn", "algo.n_epochs=3"], "n_epochs"),
+        (["warmup.length=0"], "warmup.length=0"),
+        (["warmup.length=-5"], "warmup.length=-5"),
+        (["warmup.length=nan"], "warmup.length=nan"),
+        (["warmup.length=999999"], "does not fit into a run of"),
+        (["learning_rate=0"], "learning_rate=0"),
+        (["learning_rate=-1e-3"], "learning_rate=-0.001"),
+        (["learning_rate=nan"], "learning_rate=nan"),
+        (["learning_rate=inf"], "learning_rate=inf"),
+        (["warmup.clock=env_steps", "warmup.length=256"], "is inert"),
+        (["warmup.length=1"], "is inert"),
+        (["seed=x"], "'x' of type 'str' could not be converted to Integer"),
+        (["seed=1.5"], "could not be converted to Integer"),
+        (["seed=-1"], "seed=-1 is not a seed"),
+        (["total_timesteps=0"], "total_timesteps=0"),
+        (["evaluation.count=0"], "evaluation.count=0"),
+        (["device=cuda:77"], "device=cuda:77"),
+        (["runs_dir=/proc/runs"], "nothing can be recorded in /proc/runs"),
+        (["-m", "study=quick,none"], "one after the other"),
+        (["study=quick,none"], "study"),
+        (["-m", "seed=0,1,-1", *TINY], "seed=-1 is not a seed"),
+        (["-m", "seed=0,1", "study.name=a,b", *TINY], "cannot be swept"),
+        (["-m", "seed=0", "warmup.length=1,0.1"], "is inert"),
+    ],
+)
+def test_bad_input_gets_one_clear_message_before_anything_is_trained(arguments, message, tmp_path):
+    where = [] if any("runs_dir" in argument for argument in arguments) else [f"runs_dir={tmp_path}"]
+    code, out, err = call("run", *arguments, *where)
+    assert code != 0
+    assert message in out + err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_runs_dir_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("here")
+    code, out, err = call("run", f"runs_dir={tmp_path / 'file' / 'runs'}", *TINY)
+    assert code != 0
+    assert "nothing can be recorded" in err
+    assert "Traceback" not in out + err
+
+
+def test_help_is_written_for_people(tmp_path):
+    code, out, _ = call("run", "--help")
+    assert code == 0
+    for word in (
+        "python -m rl_warmup.run",
+        "warmup: constant, cosine",
+        "learning_rate_scale",
+        "study: none, quick",
+    ):
+        assert word in out
+
+
+@pytest.mark.parametrize("extra", [[], TINY_DQN])
+def test_one_run_says_what_it_did(extra, tmp_path):
+    code, out, err = call("run", "warmup=exponential", "seed=3", *TINY, *extra, f"runs_dir={tmp_path}")
+    assert (code, err) == (0, "")
+    (record,), problems = read_study(tmp_path / "single")
+    assert (record.status, problems) == ("completed", [])
+    for word in ("return", "gradient steps below 99%", "read from the optimizer", str(record.folder)):
+        assert word in out
+    code, out, _ = call("run", "warmup=exponential", "seed=3", *TINY, *extra, f"runs_dir={tmp_path}")
+    assert code == 0
+    assert "not trained again" in out
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, tmp_path):
+    sweep = ["-m", "algo=ppo,dqn", "warmup=none,linear,exponential", "seed=range(0,2)", *TINY, *launcher]
+    sweep.append("total_timesteps=1100")  # DQN first learns after 1024
+    code, out, err = call("run", *sweep, f"runs_dir={tmp_path}")
+    assert code == 0, err
+    records, problems = read_study(tmp_path / "sweep")
+    assert (len(records), problems) == (12, [])
+    assert {record.status for record in records} == {"completed"}
+    report = json.loads((tmp_path / "sweep" / "report.json").read_text())
+    assert len(report["runs"]) == 12
+    assert "12 runs" in out
+    code, out, _ = call("run", *sweep, f"runs_dir={tmp_path}")
+    assert code == 0
+    assert "12 done before, 0 to do" in out
+
+
+def test_combinations_that_differ_in_nothing_are_one_run(tmp_path):
+    sweep = ["-m", "warmup=none,linear", "warmup.length=0.2,0.5", "seed=0", *TINY, f"runs_dir={tmp_path}"]
+    code, _, err = call("run", *sweep)
+    assert code == 0, err
+    assert len(read_study(tmp_path / "sweep")[0]) == 3
+
+
+def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
+    probes = {"PYTHONPATH": str(Path(__file__).parent)}
+    sweep = ["-m", "env.id=probe_envs:probe/broken-v0,CartPole-v1", "algo.n_envs=1", *TINY, f"runs_dir={tmp_path}"]
+    code, _, err = call("run", *sweep, env=probes)
+    assert code == 1
+    assert "OverflowError: the environment broke" in err
+    records, _ = read_study(tmp_path / "sweep")
+    assert sorted(record.status for record in records) == ["completed", "failed"]
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
+    sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
+    process = start("run", *sweep, start_new_session=True)
+    deadline = time.time() + 120
+    while time.time() < deadline and not any(done(path) for path in (tmp_path / "sweep").glob("*/run.json")):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    records, problems = read_study(tmp_path / "sweep")
+    finished = {record.folder: record.evaluations() for record in records if record.status == "completed"}
+    assert finished
+    assert not problems
+    code, out, err = call("run", *sweep)
+    assert code == 0, err
+    assert f"{len(finished)} done before" in out
+    assert all(frame.equals(Record(path, read_info(path)).evaluations()) for path, frame in finished.items())
+    assert len(read_study(tmp_path / "sweep")[0]) == 4
+
+
+def done(path):
+    return json.loads(path.read_text())["status"] == "completed"
