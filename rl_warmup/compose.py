@@ -2,7 +2,9 @@
 
 import copy
 import tempfile
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -26,10 +28,21 @@ def resolved(config: DictConfig, study_name: str) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(run, RunConfig)
+    _refuse_unknown(run)
     run.study.name = run.study.name or study_name
     run = resolve(run)
     check_env(run)
     return run
+
+
+def _refuse_unknown(config: Any, path: str = "") -> None:
+    """Refuse keys that the schema does not have: Hydra lets them in with a `+` before them."""
+    known = {field.name for field in fields(config)}
+    for name, value in vars(config).items():
+        if name not in known:
+            raise ConfigError(f"+{path}{name}={value}: there is no such key; leave it out, or see --help")
+        if is_dataclass(value):
+            _refuse_unknown(value, f"{path}{name}.")
 
 
 def check_writable(folder: Path) -> None:

@@ -95,7 +95,7 @@ class LiveRuns:
             left = duration(elapsed * (total - done) / done)
         wide = self._console.width >= 110
         return [
-            elided(folder.name.rpartition("-")[0], self._console.width - (62 if wide else 52)),
+            elided(folder.name.rpartition("-")[0], max(12, self._console.width - (62 if wide else 52))),
             Text(status, style=STYLES[status]),
             ProgressBar(total=total, completed=min(done, total), width=20 if wide else 10),
             f"{min(1.0, done / total):.0%}",

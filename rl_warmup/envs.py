@@ -16,7 +16,8 @@ STREAMS = {"weights": 0, "environment": 1, "evaluation": 2}
 def stream_seed(seed: int, stream: str, *counter: int) -> int:
     """Seed of one named stream of a run, in [0, 2^31).
 
-    The first word of numpy's SeedSequence over (seed, stream, *counter); arms that share `seed` share it.
+    The first word of numpy's SeedSequence over (seed, stream, *counter); arms that share `seed` share it. Within
+    a stream, always give the same number of counters: SeedSequence takes missing ones for zeros.
 
     >>> stream_seed(0, "evaluation", 3, 1) == stream_seed(0, "evaluation", 1, 3)
     False

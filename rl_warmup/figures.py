@@ -31,7 +31,6 @@ from rl_warmup.panels import (
 )
 
 RESAMPLES = 1000
-LOG_SPAN = 30  # rates that span more than this are drawn on a logarithmic axis
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
@@ -74,7 +73,7 @@ def learning_rates(contexts: Sequence[Context], looks: Looks) -> Figure | None:
     contexts = [context for context in contexts if any(_first_dose(cell) is not None for cell in context.cells)]
     if not contexts:
         return None
-    labels = ("gradient step", "learning rate (no unit)")
+    labels = ("gradient step", "learning rate")
     figure = panels(contexts, looks, labels, _draw_rates, _scale_rates)
     seeds = sorted({cell.scored[0].seed for context in contexts for cell in context.cells if cell.scored})
     which = f"seed {', '.join(map(str, seeds))}"
@@ -138,7 +137,7 @@ def _draw_curves(axes: Axes, context: Context, looks: Looks) -> Ends:
     threshold = context.cells[0].settings["env.threshold"]
     axes.axhline(threshold, color="0.55", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.annotate(
-        f"solved from {threshold:g}", (0, threshold), (3, 3), textcoords="offset points", color="0.4", fontsize=8
+        f"solved from {threshold:g}", (0, threshold), (3, -11), textcoords="offset points", color="0.4", fontsize=8
     )
     axes.margins(x=0)
     return ends
@@ -170,15 +169,10 @@ def _draw_rates(axes: Axes, context: Context, looks: Looks) -> Ends:
 
 
 def _scale_rates(grid: Sequence[Axes]) -> None:
-    """A logarithmic axis where the rates of a panel span more than LOG_SPAN, else one from 0."""
+    """Each panel from 0 to its own peak, so that a linear ramp looks like one."""
     for axes in grid:
-        rates = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines])
-        positive = rates[rates > 0]
-        if positive.size and positive.max() > LOG_SPAN * positive.min():
-            axes.set_yscale("log", nonpositive="mask")
-            axes.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
-        else:
-            axes.set_ylim(0, 1.08 * max(rates.max(), 1e-12))
+        peak = max(float(np.max(line.get_ydata())) for line in axes.lines)
+        axes.set_ylim(0, 1.08 * max(peak, 1e-12))
 
 
 def _draw_metric(axes: Axes, found: Sequence[Comparison], places: dict[int, int], looks: Looks) -> None:

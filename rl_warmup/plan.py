@@ -82,7 +82,7 @@ def plan_dqn(
 def evaluation_grid(plan: Plan, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]
     """Environment steps at which a run is evaluated: `count` evenly spaced, step 0 and the end included.
 
-    g_k = k·T/(count-1) rounded up to a multiple of n_envs, for k = 0..count-2; the last is the run's last step.
+    g_k = n_envs·ceil(round(k·T/(count-1)) / n_envs) for k = 0..count-2; the last is the run's last step.
 
     >>> evaluation_grid(plan_ppo(100, n_envs=8, n_steps=4, batch_size=8, n_epochs=1), 3, 8).tolist()
     [0, 56, 128]

@@ -135,12 +135,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         shown = preview(config)
         path = arguments.png or Path(config.runs_dir) / "preview" / f"{file_name(cell_label(config))}.png"
         check_writable(path.parent)
-    except ConfigError as error:
+        figure(config, shown).savefig(path, dpi=150, format="png")
+    except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     console.print(table(config, shown))
     print(terminal_plot(shown, console.width))
-    figure(config, shown).savefig(path, dpi=150)
     print(path)
     return 0
 
@@ -151,7 +151,8 @@ def _compose(overrides: Sequence[str]) -> RunConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
             config = compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).partition("\nConfig search path")[0]) from error
+        cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
+        raise ConfigError(str(error).partition("\nConfig search path")[0] + cause) from error
     return resolved(config, "single")
 
 

@@ -4,13 +4,14 @@ import fcntl
 import json
 import math
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 import yaml
@@ -84,7 +85,14 @@ class RunWriter:
         self.flush()
 
     def append(self, table: str, row: Mapping[str, Any]) -> None:
-        """Add one row; an evaluation also brings everything on disk up to date."""
+        """Add one row; an evaluation also brings everything on disk up to date.
+
+        Raises:
+            RecordError: if the row has not exactly the columns of its table.
+        """
+        wrong = row.keys() ^ self._schemas[table].keys()
+        if wrong:
+            raise RecordError(f"a row of {table} lacks or has too much: {', '.join(sorted(wrong))}")
         self._rows[table].append(dict(row))
         if table == "updates":
             self.info["gradient_steps"] = row["gradient_step"]
@@ -111,9 +119,10 @@ class RunWriter:
             path = self.folder / f"{name}.parquet"
             if rows or not path.exists() or self._frames[name].is_empty():
                 new = pl.DataFrame(rows, schema=self._schemas[name], orient="row")
-                self._frames[name] = pl.concat([self._frames[name], new])
+                frame = pl.concat([self._frames[name], new])
                 with _replacing(path) as temporary:
-                    self._frames[name].write_parquet(temporary)
+                    frame.write_parquet(temporary)
+                self._frames[name] = frame
                 rows.clear()
         write_text(self.folder / "run.json", json.dumps(self.info, indent=2, allow_nan=False) + "\n")
 
@@ -127,11 +136,21 @@ def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) 
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
+        _take(lock, folder)
+        yield RunWriter(folder, info, config)
+
+
+def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> None:
+    """Lock a run's folder for this process; `is_alive` may hold the lock for a moment, a trainer holds it long."""
+    deadline = time.monotonic() + patience
+    while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except BlockingIOError as error:
-            raise RecordError(f"{folder} is being trained by another process") from error
-        yield RunWriter(folder, info, config)
+            if time.monotonic() > deadline:
+                raise RecordError(f"{folder} is being trained by another process") from error
+            time.sleep(0.05)
 
 
 def is_alive(folder: Path) -> bool:
@@ -183,18 +202,18 @@ class Record:
         """The table of evaluations, with finite returns at rising steps.
 
         Raises:
-            RecordError: if there is none, or a return is not finite in a run that did not diverge.
+            RecordError: if there is none, or one is null or not finite.
         """
         frame = self.table("evaluations")
         where = self.folder / "evaluations.parquet"
         if frame.is_empty():
             raise RecordError(f"{where} has no evaluation")
-        steps = frame["env_step"].to_list()
-        if steps != sorted(set(steps)):
+        steps = frame["env_step"]
+        if steps.null_count() or not (steps.diff().drop_nulls() > 0).all():
             raise RecordError(f"{where}: env_step does not rise")
         if frame["returns"].list.len().min() == 0 or frame["returns"].null_count():
             raise RecordError(f"{where} has an evaluation without episodes")
-        finite = frame["returns"].list.eval(pl.element().is_finite()).list.all()
+        finite = frame["returns"].list.eval(pl.element().is_finite().fill_null(False)).list.all()
         if not finite.all():
             bad = frame.filter(~finite)["env_step"].to_list()
             raise RecordError(f"{where}: returns that are not finite at env_step {', '.join(map(str, bad))}")

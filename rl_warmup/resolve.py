@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rl_warmup import schedules
 from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, WarmupConfig
-from rl_warmup.plan import Plan, plan_dqn, plan_ppo, planned_learning_rates
+from rl_warmup.plan import Plan, evaluation_grid, plan_dqn, plan_ppo, planned_learning_rates
 from rl_warmup.validation import SHAPES, check_values, positive, require
 
 CLOCKS = ("gradient_steps", "env_steps")
@@ -25,11 +25,7 @@ def resolve(config: RunConfig) -> RunConfig:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
     check_values(config)
-    config = replace(
-        config,
-        learning_rate=_learning_rate(config),
-        device=_device(config.device),
-    )
+    config = replace(config, learning_rate=_learning_rate(config), device=_device(config.device))
     config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
     plan = plan_of(config)
     if plan.gradient_steps == 0:
@@ -37,7 +33,13 @@ def resolve(config: RunConfig) -> RunConfig:
             f"total_timesteps={config.total_timesteps} leaves no gradient step: {config.algo.name} first learns "
             "later; use more steps (or, for DQN, a smaller algo.learning_starts)"
         )
+    _refuse_crowded(config, plan)
     config = replace(config, warmup=_resolve_warmup(config, plan))
+    if not planned_base(config).any():
+        raise ConfigError(
+            f"schedule={config.schedule.name} is 0 at every update of a run of {config.total_timesteps} "
+            "environment steps; use more total_timesteps or schedule=constant"
+        )
     _refuse_inert(config, plan)
     return config
 
@@ -119,8 +121,9 @@ def _resolve_warmup(config: RunConfig, plan: Plan) -> WarmupConfig:
 
 
 def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> WarmupConfig:
+    length = round(2 / (1 - beta2)) if warmup.shape == "untuned_linear" else None
     for key in ("length", "start", "power"):
-        if getattr(warmup, key) is not None:
+        if getattr(warmup, key) not in (None, length if key == "length" else None):
             raise ConfigError(
                 f"warmup.{key}={getattr(warmup, key)} has no meaning for warmup={warmup.shape}, which is defined "
                 f"by the step count and beta2={beta2:g} alone; leave it out"
@@ -129,7 +132,10 @@ def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> Warmup
         raise ConfigError(
             f"warmup.clock={warmup.clock} does not go with warmup={warmup.shape}; it counts gradient_steps"
         )
-    length = round(2 / (1 - beta2)) if warmup.shape == "untuned_linear" else None
+    try:
+        schedules.step_factor(warmup.shape, beta2=beta2)
+    except ValueError as error:
+        raise ConfigError(f"warmup: {error}") from error
     if length is not None and length > plan.gradient_steps:
         raise ConfigError(_does_not_fit(length, plan.gradient_steps, "gradient_steps"))
     return replace(warmup, length=length, clock="gradient_steps")
@@ -159,6 +165,16 @@ def _does_not_fit(length: int, total: int, clock: str) -> str:
     )
 
 
+def _refuse_crowded(config: RunConfig, plan: Plan) -> None:
+    """Refuse more evaluations than there are distinct steps to make them at."""
+    count, n_envs = config.evaluation.count, config.algo.n_envs
+    if (np.diff(evaluation_grid(plan, count, n_envs)) <= 0).any():
+        raise ConfigError(
+            f"evaluation.count={count} evaluations do not fit into {plan.total_timesteps} environment steps, "
+            f"{n_envs} at a time; use fewer"
+        )
+
+
 def _refuse_inert(config: RunConfig, plan: Plan) -> None:
     """Refuse a warmup whose planned learning rates all equal those of `warmup=none`."""
     warmup = config.warmup
@@ -186,7 +202,8 @@ def _learning_rate(config: RunConfig) -> float:
         )
     if rate is None:
         assert tuned is not None
-        rate = tuned if scale is None else positive("learning_rate_scale", scale) * tuned
+        product = positive("learning_rate_scale", 1.0 if scale is None else scale) * tuned
+        rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
     return positive("learning_rate", rate)
 
 

@@ -1,13 +1,53 @@
 """Refusal of settings that cannot be trained, before anything is."""
 
 import math
-from typing import TypeVar
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
 
 from rl_warmup import schedules
-from rl_warmup.config import AlgoConfig, ConfigError, DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config import ConfigError, RunConfig
 
 T = TypeVar("T")
 SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)
+CHOICES = {
+    "algo.name": ("ppo", "dqn"),
+    "algo.clip_range_schedule": ("constant", "linear"),
+    "schedule.name": tuple(schedules.BASES),
+    "tracking.name": ("wandb", "disabled"),
+    "tracking.mode": ("auto", "online", "offline"),
+    "trainer.name": ("sb3",),
+    "warmup.shape": SHAPES,
+}
+LEAST = {
+    "total_timesteps": 1,
+    "threads": 1,
+    "evaluation.count": 2,  # step 0 and the end
+    "evaluation.episodes": 1,
+    "algo.n_envs": 1,
+    "algo.batch_size": 1,
+    "algo.n_steps": 1,
+    "algo.n_epochs": 1,
+    "algo.train_freq": 1,
+    "algo.buffer_size": 1,
+    "algo.learning_starts": 0,
+    "algo.target_update_interval": 1,
+}
+SHARES = (
+    "algo.gamma",
+    "algo.gae_lambda",
+    "algo.exploration_fraction",
+    "algo.exploration_initial_eps",
+    "algo.exploration_final_eps",
+)
+POSITIVE = (
+    "algo.optimizer.eps",
+    "algo.max_grad_norm",
+    "algo.clip_range",
+    "study.smallest_effect",
+    "tuned_learning_rate",
+)
 MAX_SEED = 2**32 - 1
 
 
@@ -17,73 +57,61 @@ def check_values(config: RunConfig) -> None:
     Raises:
         ConfigError: naming the setting, its value, and what to use instead.
     """
-    algo, evaluation = config.algo, config.evaluation
-    for choice, value, known in (
-        ("schedule.name", config.schedule.name, tuple(schedules.BASES)),
-        ("warmup.shape", config.warmup.shape, SHAPES),
-        ("tracking.name", config.tracking.name, ("wandb", "disabled")),
-        ("tracking.mode", config.tracking.mode, ("auto", "online", "offline")),
-    ):
-        if value not in known:
-            raise ConfigError(f"{choice}={value} is not known; use one of: {', '.join(known)}")
+    settings = {key: value for key, value in _settings(config) if value is not None}
+    require(config.total_timesteps, "total_timesteps")
+    for key, value in settings.items():
+        if key in CHOICES and value not in CHOICES[key]:
+            raise ConfigError(f"{key}={value} is not known; use one of: {', '.join(CHOICES[key])}")
+        if key in LEAST and value < LEAST[key]:
+            raise ConfigError(f"{key}={value} is too small; use {LEAST[key]} or more")
+        if key in SHARES and not 0 <= value <= 1:
+            raise ConfigError(f"{key}={value} is not a share; use a value from 0 to 1")
+        if key in POSITIVE:
+            positive(key, value)
+        # The learning rate's and the warmup's own checks come later and say more.
+        if isinstance(value, float) and not math.isfinite(value) and key.startswith(("env.", "algo.")):
+            raise ConfigError(f"{key}={value} is not usable; use a finite number")
     if not 0 <= config.seed <= MAX_SEED:
         raise ConfigError(f"seed={config.seed} is not a seed; use a whole number from 0 to {MAX_SEED}")
-    for name, count, least in (
-        ("total_timesteps", require(config.total_timesteps, "total_timesteps"), 1),
-        ("threads", config.threads, 1),
-        ("evaluation.count", evaluation.count, 2),
-        ("evaluation.episodes", evaluation.episodes, 1),
-        ("algo.n_envs", algo.n_envs, 1),
-        ("algo.batch_size", algo.batch_size, 1),
-    ):
-        if count < least:
-            hint = " (step 0 and the end)" if name == "evaluation.count" else ""
-            raise ConfigError(f"{name}={count} is too small; use {least} or more{hint}")
-    _check_returns(config)
-    _check_algo(algo)
+    _check_names(config)
+    _check_algo(settings)
 
 
-def _check_returns(config: RunConfig) -> None:
-    env, effect = config.env, config.study.smallest_effect
+def _settings(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a config by its dotted key."""
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if is_dataclass(value):
+            yield from _settings(value, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}", value
+
+
+def _check_names(config: RunConfig) -> None:
+    env, study = config.env, config.study.name
     if not env.return_floor <= env.return_low < env.return_high:
         raise ConfigError(
             f"env.return_floor={env.return_floor:g}, env.return_low={env.return_low:g} and "
             f"env.return_high={env.return_high:g} must satisfy floor <= low < high"
         )
-    if effect is not None:
-        positive("study.smallest_effect", effect)
+    if study is not None and not re.fullmatch(r"\w[\w.-]*", study):
+        raise ConfigError(f"study.name={study} is not the name of a folder; use letters, digits, '_', '.' and '-'")
 
 
-def _check_algo(algo: AlgoConfig) -> None:
-    optimizer = algo.optimizer
-    for name in ("beta1", "beta2"):
-        if not 0 <= getattr(optimizer, name) < 1:
-            raise ConfigError(f"algo.optimizer.{name}={getattr(optimizer, name)} is not in [0, 1)")
-    positive("algo.optimizer.eps", optimizer.eps)
-    positive("algo.max_grad_norm", algo.max_grad_norm)
-    if not 0 <= algo.gamma <= 1:
-        raise ConfigError(f"algo.gamma={algo.gamma} is not a discount; use a value in [0, 1]")
-    if isinstance(algo, PPOConfig):
-        _at_least_one(algo, "n_steps", "n_epochs")
-        if algo.n_steps * algo.n_envs < 2:
-            raise ConfigError("algo.n_steps=1 with algo.n_envs=1 leaves PPO one transition; use more of either")
-        if algo.clip_range_schedule not in ("constant", "linear"):
-            raise ConfigError(
-                f"algo.clip_range_schedule={algo.clip_range_schedule} is not known; use constant or linear"
-            )
-        positive("algo.clip_range", algo.clip_range)
-    if isinstance(algo, DQNConfig):
-        _at_least_one(algo, "train_freq", "buffer_size", "target_update_interval")
-        if algo.gradient_steps == 0 or algo.gradient_steps < -1:
-            raise ConfigError(
-                f"algo.gradient_steps={algo.gradient_steps} trains nothing; use 1 or more, or -1 for one a step"
-            )
-
-
-def _at_least_one(algo: AlgoConfig, *names: str) -> None:
-    for name in names:
-        if getattr(algo, name) < 1:
-            raise ConfigError(f"algo.{name}={getattr(algo, name)} is too small; use 1 or more")
+def _check_algo(settings: dict[str, Any]) -> None:
+    for beta in ("algo.optimizer.beta1", "algo.optimizer.beta2"):
+        if not 0 <= settings[beta] < 1:
+            raise ConfigError(f"{beta}={settings[beta]} is not usable; use a value from 0 to below 1")
+    if min(settings["algo.net_arch"], default=1) < 1:
+        raise ConfigError(f"algo.net_arch={settings['algo.net_arch']} has an empty layer; use widths of 1 or more")
+    if settings["algo.name"] == "ppo":
+        for size in ("batch_size", "n_steps"):
+            transitions = settings[f"algo.{size}"] * (settings["algo.n_envs"] if size == "n_steps" else 1)
+            if transitions < 2:
+                raise ConfigError(f"algo.{size}={transitions}: PPO normalises advantages and needs 2 transitions")
+    steps = settings.get("algo.gradient_steps", 1)
+    if steps == 0 or steps < -1:
+        raise ConfigError(f"algo.gradient_steps={steps} trains nothing; use 1 or more, or -1 for one a step")
 
 
 def positive(name: str, value: float) -> float:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import numpy as np
 
 from rl_warmup.analysis import Analysis, Comparison
-from rl_warmup.records import recording, write_study_plan
+from rl_warmup.records import recording, table_schemas, write_study_plan
 from rl_warmup.summary import as_json
 
 STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
@@ -88,7 +88,7 @@ def write_run(
     # these need not survive a power cut, and fsync is slow
     with patch("os.fsync"), recording(study / run_id, about, config) as writer:
         for row in update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0):
-            writer.append("updates", row)
+            writer.append("updates", dict.fromkeys(table_schemas("ppo")["updates"], 0.5) | row)
         for step, value in zip(steps, returns, strict=False):
             writer.append("evaluations", {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]})
         writer.finish(status, error)

@@ -18,6 +18,11 @@ CONFIG = {"algo": {"name": "ppo"}}
 INFO = {"run_id": "r", "arm": "a", "seed": 0, "warmup": {}, "config": CONFIG}
 
 
+def run(base: Path, name: str) -> Path:
+    """Folder of a run whose id is `name` and a hash, which the table leaves out."""
+    return base / f"{name}-0123456789"
+
+
 def terminal(height: int = 30) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=140, height=height, _environ={})
 
@@ -56,11 +61,11 @@ def row_of(text: str, run: str) -> str:
 def test_table_has_every_status(tmp_path: Path) -> None:
     console = terminal()
     names = ("done", "dead", "lost", "going", "later")
-    with LiveRuns({tmp_path / name: 1000 for name in names}, console):
-        make(tmp_path / "done", "completed", (0, 9.0), (1000, 412.25))
-        make(tmp_path / "dead", "diverged", (0, 9.0), (500, 8.0))
-        make(tmp_path / "lost", "failed")
-        make(tmp_path / "going", "running", (0, 20.0), (250, 30.0))
+    with LiveRuns({run(tmp_path, name): 1000 for name in names}, console):
+        make(run(tmp_path, "done"), "completed", (0, 9.0), (1000, 412.25))
+        make(run(tmp_path, "dead"), "diverged", (0, 9.0), (500, 8.0))
+        make(run(tmp_path, "lost"), "failed")
+        make(run(tmp_path, "going"), "running", (0, 20.0), (250, 30.0))
     text = shown(console)
     assert row_of(text, "done").split()[:2] == ["done", "completed"]
     assert "100%" in row_of(text, "done")
@@ -76,30 +81,30 @@ def test_table_has_every_status(tmp_path: Path) -> None:
 
 def test_whole_progress_counts_ended_runs_as_done(tmp_path: Path) -> None:
     console = terminal()
-    with LiveRuns({tmp_path / "lost": 1000, tmp_path / "going": 1000}, console):
-        make(tmp_path / "lost", "failed", (0, 1.0))
-        make(tmp_path / "going", "running", (0, 1.0), (500, 1.0))
+    with LiveRuns({run(tmp_path, "lost"): 1000, run(tmp_path, "going"): 1000}, console):
+        make(run(tmp_path, "lost"), "failed", (0, 1.0))
+        make(run(tmp_path, "going"), "running", (0, 1.0), (500, 1.0))
     assert "75%" in row_of(shown(console), "2 runs:")
 
 
 def test_time_left_needs_progress(tmp_path: Path) -> None:
     console = terminal()
-    with LiveRuns({tmp_path / "going": 1000}, console):
-        make(tmp_path / "going", "running", (0, 1.0))
+    with LiveRuns({run(tmp_path, "going"): 1000}, console):
+        make(run(tmp_path, "going"), "running", (0, 1.0))
     assert "time left not known yet" in row_of(shown(console), "1 runs:")
 
 
 def test_time_left_of_a_run_is_what_its_pace_says(tmp_path: Path) -> None:
     console = terminal()
-    with LiveRuns({tmp_path / "going": 1000}, console):
-        folder = make(tmp_path / "going", "running", (0, 1.0), (250, 1.0))
+    with LiveRuns({run(tmp_path, "going"): 1000}, console):
+        folder = make(run(tmp_path, "going"), "running", (0, 1.0), (250, 1.0))
         began = time.time() - 100  # a quarter took 100 s
         os.utime(folder / "config.yaml", (began, began))
     assert re.search(r"\b5 min 0\d s$", row_of(shown(console), "going").rstrip())
 
 
 def test_what_is_left_from_before_is_waiting(tmp_path: Path) -> None:
-    folder = make(tmp_path / "old", "failed", (0, 1.0), (500, 7.0))
+    folder = make(run(tmp_path, "old"), "failed", (0, 1.0), (500, 7.0))
     stamp(folder, -60)
     console = terminal()
     with LiveRuns({folder: 1000}, console):
@@ -111,23 +116,39 @@ def test_what_is_left_from_before_is_waiting(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_a_file_that_cannot_be_read_is_waiting(tmp_path: Path, text: str) -> None:
     console = terminal()
-    with LiveRuns({tmp_path / "torn": 1000}, console):
-        (tmp_path / "torn").mkdir()
-        write_text(tmp_path / "torn" / "run.json", text)
-        stamp(tmp_path / "torn", +5)
+    with LiveRuns({run(tmp_path, "torn"): 1000}, console):
+        (run(tmp_path, "torn")).mkdir()
+        write_text(run(tmp_path, "torn") / "run.json", text)
+        stamp(run(tmp_path, "torn"), +5)
     assert row_of(shown(console), "torn").split()[:2] == ["torn", "waiting"]
 
 
 def test_what_does_not_fit_is_counted_and_running_comes_first(tmp_path: Path) -> None:
     console = terminal(height=10)
-    totals = {tmp_path / f"run{index:02d}": 1000 for index in range(20)}
+    totals = {run(tmp_path, f"run{index:02d}"): 1000 for index in range(20)}
     with LiveRuns(totals, console):
-        make(tmp_path / "run19", "running", (0, 1.0))
-        make(tmp_path / "run00", "completed", (0, 1.0))
+        make(run(tmp_path, "run19"), "running", (0, 1.0))
+        make(run(tmp_path, "run00"), "completed", (0, 1.0))
     last = shown(console).splitlines()[-8:]
     assert "run19" in "".join(last)
     assert "run00" not in "".join(last)
     assert any("… and 15 more runs" in line for line in last)
+
+
+@pytest.mark.parametrize("width", [80, 109, 110, 140])
+def test_long_names_leave_room_for_the_rest_and_keep_their_seed(tmp_path: Path, width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=30, _environ={})
+    long = "cartpole-ppo-polynomial-power3-0.05pct-gradient_steps-start0.25-lr0.0001235-constant"
+    folders = [run(tmp_path, f"{long}-s{seed}") for seed in (1, 2)]
+    with LiveRuns(dict.fromkeys(folders, 1000), console):
+        make(folders[0], "running", (0, 1.0), (250, 123.4))
+    text = shown(console)
+    assert max(map(len, text.splitlines())) <= width
+    first = row_of(text, "-s1 ")
+    assert first.split()[0].startswith("cartpole-ppo")
+    assert {"running", "25%", "123.4"} <= set(first.split())
+    assert row_of(text, "-s2 ").split()[1] == "waiting"
+    assert "0123456789" not in text
 
 
 def test_elsewhere_each_run_that_ends_is_a_line(tmp_path: Path) -> None:
@@ -138,17 +159,18 @@ def test_elsewhere_each_run_that_ends_is_a_line(tmp_path: Path) -> None:
         "lost": ("failed",),
         "going": ("running", (0, 1.0)),
     }
-    with LiveRuns({tmp_path / name: 1000 for name in names}, console):
+    with LiveRuns({run(tmp_path, name): 1000 for name in names}, console):
         for name, how in names.items():
-            make(tmp_path / name, *how)
+            make(run(tmp_path, name), *how)
     assert isinstance(console.file, io.StringIO)
     lines = sorted(line.partition("] ")[2] for line in console.file.getvalue().splitlines() if line)
-    assert lines == ["dead: diverged, no return", "done: completed, return 412.2", "lost: failed, no return"]
+    ends = {"dead": "diverged, no return", "done": "completed, return 412.2", "lost": "failed, no return"}
+    assert lines == [f"{name}-0123456789: {end}" for name, end in ends.items()]
     assert console.file.getvalue().count("[3/4]") == 1
 
 
 def test_an_exception_passes_through(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), LiveRuns({tmp_path / "run": 10}, pipe()):
+    with pytest.raises(KeyboardInterrupt), LiveRuns({run(tmp_path, "run"): 10}, pipe()):
         raise KeyboardInterrupt
 
 

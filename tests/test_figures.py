@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,21 +100,9 @@ def test_learning_rates_are_those_recorded_at_the_ends_of_the_phases(analysis: A
     assert linear.get_xdata()[:4].tolist() == [1, 4, 5, 8]
     np.testing.assert_allclose(linear.get_ydata()[:4], [1e-3 / 8, 4e-3 / 8, 5e-3 / 8, 1e-3])
     np.testing.assert_allclose(control.get_ydata(), 1e-3)
-    assert axes.get_yscale() == "linear"
+    assert axes.get_yscale() == "linear"  # a linear ramp looks like one
+    assert axes.get_ylim()[0] == 0
     assert "seed 0" in figure.get_suptitle()
-
-
-def test_rates_that_span_much_are_on_a_logarithmic_axis(tmp_path: Path) -> None:
-    write_run(tmp_path, "none", 0)
-    folder = write_run(tmp_path, "linear", 0)
-    frame = pl.read_parquet(folder / "updates.parquet", memory_map=False)
-    frame.with_columns(learning_rate_first=pl.col("learning_rate_first") / 10).write_parquet(
-        folder / "updates.parquet"
-    )
-    found = analyse(tmp_path)
-    figure = learning_rates(found.contexts, looks_of(found, found.contexts))
-    assert figure is not None
-    assert figure.axes[0].get_yscale() == "log"
 
 
 def test_differences_show_a_dot_a_pair_with_mean_and_interval(tmp_path: Path) -> None:

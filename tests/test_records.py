@@ -198,6 +198,29 @@ def test_a_failure_while_writing_a_table_leaves_the_old_files(
     assert read_info(folder)["env_steps"] == 0
 
 
+def test_rows_that_could_not_be_written_are_written_once_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: pl.DataFrame, *args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with recording(tmp_path / "run", INFO, CONFIG) as writer:
+        with monkeypatch.context() as patched:
+            patched.setattr(pl.DataFrame, "write_parquet", full)
+            with pytest.raises(OSError, match="No space"):
+                writer.append("evaluations", {"env_step": 0, "returns": [1.0], "lengths": [1]})
+        writer.finish("failed", "disk")
+    assert Record(tmp_path / "run", read_info(tmp_path / "run")).evaluations()["env_step"].to_list() == [0]
+
+
+@pytest.mark.parametrize(
+    "row", [{"env_step": 1, "return": 1.0}, {"env_step": 1, "return": 1.0, "length": 1, "x": 2}]
+)
+def test_a_row_has_exactly_the_columns_of_its_table(row: dict[str, Any], tmp_path: Path) -> None:
+    with recording(tmp_path / "run", INFO, CONFIG) as writer, pytest.raises(RecordError, match="row of episodes"):
+        writer.append("episodes", row)
+
+
 def test_a_failure_while_writing_text_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.json"
     write_text(path, "old")
@@ -298,6 +321,11 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda frame: frame.with_columns(env_step=pl.lit(None, pl.Int64)), "env_step does not rise"),
+        (
+            lambda frame: frame.with_columns(returns=pl.lit([1.0, None], pl.List(pl.Float64))),
+            "not finite at env_step",
+        ),
         (lambda frame: frame.drop("lengths"), r"column lengths is None, not List\(Int64\)"),
         (lambda frame: frame.cast({"env_step": pl.Float64}), r"column env_step is Float64, not Int64"),
         (lambda frame: frame.explode("returns", "lengths"), r"column returns is Float64, not List\(Float64\)"),

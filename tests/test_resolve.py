@@ -228,7 +228,7 @@ nan, inf = math.nan, math.inf
         ({"total_timesteps": None}, r"total_timesteps is not set; give total_timesteps="),
         ({"total_timesteps": 0}, r"total_timesteps=0 is too small; use 1 or more"),
         ({"threads": 0}, r"threads=0 is too small; use 1 or more"),
-        ({"evaluation__count": 1}, r"evaluation.count=1 is too small; use 2 or more \(step 0 and the end\)"),
+        ({"evaluation__count": 1}, "evaluation.count=1 is too small; use 2 or more"),
         ({"evaluation__episodes": 0}, r"evaluation.episodes=0 is too small; use 1 or more$"),
         ({"algo__n_envs": 0}, r"algo.n_envs=0 is too small"),
         ({"algo__batch_size": 0}, r"algo.batch_size=0 is too small"),
@@ -237,18 +237,39 @@ nan, inf = math.nan, math.inf
             r"env.return_floor=30, env.return_low=22.2 .* must satisfy floor <= low < high",
         ),
         ({"env__return_high": 22.2}, r"env.return_high=22.2 must satisfy"),
-        ({"env__return_low": nan}, r"env.return_low=nan .* must satisfy"),
+        ({"env__return_low": nan}, "env.return_low=nan is not usable; use a finite number"),
         ({"study__smallest_effect": 0.0}, r"study.smallest_effect=0.0 is not usable; use a finite number above 0"),
-        ({"algo__optimizer__beta1": 1.0}, r"algo.optimizer.beta1=1.0 is not in \[0, 1\)"),
-        ({"algo__optimizer__beta2": -0.1}, r"algo.optimizer.beta2=-0.1 is not in \[0, 1\)"),
+        ({"algo__optimizer__beta1": 1.0}, "algo.optimizer.beta1=1.0 is not usable; use a value from 0 to below 1"),
+        (
+            {"algo__optimizer__beta2": -0.1},
+            "algo.optimizer.beta2=-0.1 is not usable; use a value from 0 to below 1",
+        ),
         ({"algo__optimizer__eps": 0.0}, r"algo.optimizer.eps=0.0 is not usable"),
         ({"algo__max_grad_norm": inf}, r"algo.max_grad_norm=inf is not usable"),
-        ({"algo__gamma": 1.01}, r"algo.gamma=1.01 is not a discount; use a value in \[0, 1\]"),
+        ({"algo__gamma": 1.01}, "algo.gamma=1.01 is not a share; use a value from 0 to 1"),
         ({"algo__n_steps": 0}, r"algo.n_steps=0 is too small; use 1 or more"),
         ({"algo__n_epochs": 0}, r"algo.n_epochs=0 is too small; use 1 or more"),
-        ({"algo__n_steps": 1, "algo__n_envs": 1}, r"algo.n_steps=1 with algo.n_envs=1 leaves PPO one transition"),
+        ({"algo__n_steps": 1, "algo__n_envs": 1}, "algo.n_steps=1: PPO normalises advantages and needs 2"),
         ({"algo__clip_range": 0.0}, r"algo.clip_range=0.0 is not usable"),
-        ({"algo__clip_range_schedule": "cosine"}, r"algo.clip_range_schedule=cosine is not known; use constant or"),
+        (
+            {"algo__clip_range_schedule": "cosine"},
+            "algo.clip_range_schedule=cosine is not known; use one of: constant, linear",
+        ),
+        ({"trainer__name": "jax"}, "trainer.name=jax is not known; use one of: sb3"),
+        ({"algo__name": "sac"}, "algo.name=sac is not known; use one of: ppo, dqn"),
+        ({"algo__batch_size": 1}, "algo.batch_size=1: PPO normalises advantages and needs 2"),
+        ({"algo__gae_lambda": nan}, "algo.gae_lambda=nan is not a share"),
+        ({"algo__ent_coef": inf}, "algo.ent_coef=inf is not usable"),
+        ({"algo__net_arch": [64, 0]}, r"algo.net_arch=\[64, 0\] has an empty layer"),
+        ({"env__threshold": nan}, "env.threshold=nan is not usable"),
+        ({"env__return_high": inf}, "env.return_high=inf is not usable"),
+        ({"study__name": "../elsewhere"}, "study.name=../elsewhere is not the name of a folder"),
+        ({"tuned_learning_rate": 0.0, "learning_rate": 1.0}, "tuned_learning_rate=0.0 is not usable"),
+        ({"total_timesteps": 100}, "evaluation.count=20 evaluations do not fit into 100 environment steps, 8 at"),
+        (
+            {"total_timesteps": 256, "schedule__name": "linear"},
+            "schedule=linear is 0 at every update of a run of 256",
+        ),
         ({"learning_rate": 0.0}, r"learning_rate=0.0 is not usable; use a finite number above 0"),
         ({"learning_rate": nan}, r"learning_rate=nan is not usable"),
         ({"learning_rate_scale": -1.0}, r"learning_rate_scale=-1.0 is not usable"),
@@ -311,6 +332,21 @@ def test_ppo_refuses(values: dict[str, Any], message: str) -> None:
 )
 def test_dqn_refuses(values: dict[str, Any], message: str) -> None:
     refused(message, *DQN, **values)
+
+
+def test_a_beta2_that_radam_cannot_use_is_refused() -> None:
+    refused("warmup: beta2=0.5", "warmup=radam", algo__optimizer__beta2=0.5)
+
+
+def test_untuned_linear_is_resolved_twice_without_a_change() -> None:
+    once = resolve(unresolved("warmup=untuned_linear"))
+    assert resolve(once) == once
+
+
+def test_a_rate_and_the_scale_that_gives_it_are_one_arm() -> None:
+    acrobot = ("algo=dqn", "env=acrobot")
+    scaled = resolve(unresolved(*acrobot, learning_rate_scale=3.0))
+    assert scaled.learning_rate == resolve(unresolved(*acrobot, learning_rate=0.00189)).learning_rate == 0.00189
 
 
 def test_dqn_whose_last_rollout_is_its_first_update_is_trained() -> None:

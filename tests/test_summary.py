@@ -21,7 +21,7 @@ CONTRACT = set(
     ci_low ci_high p_value p_adjusted iqm iqm_ci_low iqm_ci_high pairing_correlation smallest_effect verdict
     """.split()  # noqa: SIM905
 )
-OURS = {"p_equivalence", "p_equivalence_adjusted", "n_to_decide", "notes"}
+OURS = {"p_unpaired", "p_welch", "p_equivalence", "p_equivalence_adjusted", "n_to_decide", "notes"}
 CELL = set("env algo trainer arm learning_rate warmup n n_diverged n_failed metrics".split())  # noqa: SIM905
 
 
