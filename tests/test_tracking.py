@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import Configure
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_delivery import TINY
 from wandb_server import Server
 
 from rl_warmup import tracking
+from rl_warmup.execution import execute, run_folder
+from rl_warmup.records import Record, read_info
 
 KEY = "0123456789" * 4
 CONFIG = {"algo": {"name": "ppo"}, "learning_rate": 3e-4, "warmup": {"length": None}}
@@ -425,3 +429,26 @@ def test_a_row_that_cannot_be_sent_ends_tracking_with_one_warning(study, caplog)
     run.log("episodes", {"env_step": 3, "return": 1.0, "length": 1})
     run.finish({}, exit_code=0)
     assert ["unknown table 'losses'" in message for message in warnings_in(caplog)] == [True]
+
+
+# ---------------------------------------------------------------- a whole recorded run
+
+
+def test_a_recorded_run_is_mirrored_row_by_row(configure: Configure, tmp_path):
+    config = configure(*TINY["ppo"], "evaluation.count=3", "tracking=wandb", "tracking.mode=offline")
+    assert execute(config) == "completed"
+    record = Record(run_folder(config), read_info(run_folder(config)))
+    (path,) = files(run_folder(config).parent)
+    records = decode(path)
+    (run,) = of("run", records)
+    assert (run["display_name"], run["run_group"]) == (record.info["run_id"], record.info["cell"])
+    history = rows(records)
+    for prefix, table in (
+        ("eval/return_mean", "evaluations"),
+        ("train/return", "episodes"),
+        ("dose/n_steps", "updates"),
+    ):
+        shown = [row["env_step"] for row in history if prefix in row]
+        assert shown == record.table(table)["env_step"].to_list()
+    rates = [row["dose/learning_rate_mean"] for row in history if "dose/learning_rate_mean" in row]
+    assert rates == record.table("updates")["learning_rate_mean"].to_list()
