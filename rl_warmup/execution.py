@@ -104,7 +104,7 @@ def _train(config: RunConfig, writer: RunWriter) -> str:
     except KeyboardInterrupt:
         status, error = "running", "interrupted"
         raise
-    except Exception:
+    except (Exception, SystemExit):
         error = traceback.format_exc()
     finally:
         writer.finish(status, error)

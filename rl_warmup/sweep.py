@@ -11,7 +11,7 @@ from rich.console import Console
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.display import LiveRuns
 from rl_warmup.execution import finished_status, run_folder, study_folder
-from rl_warmup.records import RecordError, read_info, write_study_plan
+from rl_warmup.records import RecordError, is_alive, read_info, read_study_plan, write_study_plan
 from rl_warmup.report import report
 from rl_warmup.resolve import plan_of
 
@@ -52,14 +52,14 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any],
     """
     study = jobs[0].config.study
     folder = study_folder(jobs[0].config)
-    if study.comparisons is not None:
-        write_study_plan(folder, asdict(study))
+    if study.control is not None or study.comparisons is not None:
+        _declare(folder, asdict(study))
     todo = [job for job in jobs if finished_status(job.folder) is None]
     done = len(jobs) - len(todo)
     console.print(f"{len(jobs)} runs in {folder}: {done} done before, {len(todo)} to do", soft_wrap=True)
     if todo:
         with LiveRuns({job.folder: plan_of(job.config).env_steps for job in todo}, console):
-            launch([job.overrides for job in todo])
+            _launch(launch, [job.overrides for job in todo])
     failed = [job.folder for job in todo if finished_status(job.folder) is None]
     code = report(folder, console)
     for path in failed:
@@ -67,7 +67,32 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any],
     return 1 if failed else code
 
 
+def _declare(folder: Path, plan: dict[str, Any]) -> None:
+    """Write down what the study declares; what was declared before its first run is not changed afterwards."""
+    try:
+        earlier = read_study_plan(folder)
+    except RecordError as error:
+        raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
+    if earlier is None:
+        write_study_plan(folder, plan)
+    elif earlier != plan:
+        changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
+        raise ConfigError(
+            f"{folder / 'study.yaml'} was declared with another {changed}; a declaration is not changed after "
+            "the fact: give this one another study.name"
+        )
+
+
+def _launch(launch: Callable[[list[Sequence[str]]], Any], jobs: list[Sequence[str]]) -> None:
+    try:
+        launch(jobs)
+    except Exception as error:  # a worker that was killed ends joblib's whole batch; the report still comes
+        print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
+
+
 def _reason(folder: Path) -> str:
+    if is_alive(folder):
+        return "another process is training it"
     try:
         error = str(read_info(folder).get("error") or "its process ended without a word").strip()
     except RecordError as unreadable:

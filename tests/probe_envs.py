@@ -1,9 +1,24 @@
 """Environments whose right answer is known, registered with Gymnasium under the namespace `probe`."""
 
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+ENDS: dict[str, Callable[[], None]] = {
+    "broken": lambda: _raise(OverflowError("the environment broke")),
+    "interrupted": lambda: _raise(KeyboardInterrupt()),
+    "exit": lambda: _raise(SystemExit(3)),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+}
 
 
 class Probe(gym.Env[Any, Any]):
@@ -13,7 +28,8 @@ class Probe(gym.Env[Any, Any]):
     action: reward +1 for action 1, -1 for action 0 (the policy matters).
     delayed: the reward of the first step's action comes in the second step (discounting, bootstrapping).
     explode: rewards so large that the loss overflows to infinity.
-    broken: raises in its 30th step; interrupted: the user presses Ctrl-C there.
+    broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
+    killed: its process is killed.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -30,8 +46,8 @@ class Probe(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.step_index += 1
         self.steps += 1
-        if self.kind in ("broken", "interrupted") and self.steps == 30:
-            raise OverflowError("the environment broke") if self.kind == "broken" else KeyboardInterrupt
+        if self.steps == 30 and self.kind in ENDS:
+            ENDS[self.kind]()
         if self.kind == "delayed":
             if self.step_index == 1:
                 self.first_action = int(action)
@@ -46,7 +62,7 @@ class Probe(gym.Env[Any, Any]):
 
 def register() -> None:
     """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
-    for kind in ("constant", "action", "delayed", "explode", "broken", "interrupted"):
+    for kind in ("constant", "action", "delayed", "explode", *ENDS):
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point="probe_envs:Probe", kwargs={"kind": kind})
 

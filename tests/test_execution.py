@@ -72,6 +72,12 @@ def test_a_failed_run_says_why_and_is_tried_again(configure: Configure):
     assert (earlier["status"], earlier["attempt_id"]) == ("failed", info["attempt_id"])
 
 
+def test_sys_exit_in_a_run_is_a_failure_of_that_run(configure: Configure):
+    config = configure(*TINY["ppo"], *SHORT, *probe("exit"))
+    assert execute(config) == "failed"
+    assert "SystemExit: 3" in read_info(run_folder(config))["error"]
+
+
 def test_ctrl_c_leaves_valid_files_and_the_run_starts_again(configure: Configure):
     config = configure(*TINY["ppo"], *SHORT, *probe("interrupted"))
     with pytest.raises(KeyboardInterrupt):

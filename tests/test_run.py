@@ -138,6 +138,30 @@ def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
     assert sorted(record.status for record in records) == ["completed", "failed"]
 
 
+def test_a_killed_worker_is_seen_and_the_same_command_goes_on(tmp_path):
+    probes = {"PYTHONPATH": str(Path(__file__).parent)}
+    sweep = ["-m", "env.id=CartPole-v1,probe_envs:probe/killed-v0", "algo.n_envs=1", *TINY, f"runs_dir={tmp_path}"]
+    code, _, err = call("run", *sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", env=probes)
+    assert code == 1
+    assert "the launcher stopped: TerminatedWorkerError" in err
+    records, _ = read_study(tmp_path / "sweep")
+    assert "running" in {record.status for record in records}
+    report = json.loads((tmp_path / "sweep" / "report.json").read_text())
+    assert any("interrupted" in problem for problem in report["problems"])
+
+
+def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
+    study = ["study=quick", "seed=0", "learning_rate_scale=1", *TINY, f"runs_dir={tmp_path}"]
+    assert call("run", *study)[0] == 0
+    declared = (tmp_path / "quick" / "study.yaml").read_bytes()
+    code, out, err = call("run", *study, "study.smallest_effect=0.2", "seed=1")
+    assert code != 0
+    assert "declared with another smallest_effect" in err
+    assert "Traceback" not in out + err
+    assert (tmp_path / "quick" / "study.yaml").read_bytes() == declared
+    assert len(read_study(tmp_path / "quick")[0]) == 2
+
+
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
 def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
