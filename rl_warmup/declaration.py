@@ -1,20 +1,18 @@
 """What a study declared before it was trained: its control, its confirmatory comparisons, its smallest effect."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rl_warmup.metrics import RETURN_EFFECT, Metric
-from rl_warmup.plan import plan_dqn, plan_ppo
+from rl_warmup.plan import plan_run
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError, read_study_plan
 
 Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
 NO_WARMUP = {"warmup.name": "none"}
-_PPO = ("n_envs", "n_steps", "batch_size", "n_epochs")
-_DQN = ("n_envs", "train_freq", "gradient_steps", "learning_starts")
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,13 @@ def _clock_total(settings: Mapping[str, Any]) -> int | None:
     """Length of the run on the clock of its warmup."""
     if settings.get("warmup.clock") == "env_steps":
         return int(settings["total_timesteps"])
-    keys: Sequence[str] = _PPO if settings["algo.name"] == "ppo" else _DQN
-    if any(f"algo.{key}" not in settings for key in keys):
+    try:
+        plan = plan_run(
+            settings["algo.name"], int(settings["total_timesteps"]), lambda name: int(settings[f"algo.{name}"])
+        )
+    except KeyError:
         return None
-    counts = {key: int(settings[f"algo.{key}"]) for key in keys}
-    plan = plan_ppo if settings["algo.name"] == "ppo" else plan_dqn
-    return plan(int(settings["total_timesteps"]), **counts).gradient_steps
+    return plan.gradient_steps
 
 
 def _check(folder: Path, plan: Mapping[str, Any]) -> None:

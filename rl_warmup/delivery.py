@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_warmup import schedules
-from rl_warmup.plan import Plan, plan_dqn, plan_ppo
+from rl_warmup.plan import Plan, plan_run
 from rl_warmup.schedules import Factor, Schedule
 
 if TYPE_CHECKING:
@@ -104,22 +104,12 @@ def adam_steps(optimizer: Optimizer) -> int:
 
 def plan_of_model(model: Any, total_timesteps: int) -> Plan:
     """Update phases that `model.learn(total_timesteps)` will have."""
-    if hasattr(model, "n_epochs"):
-        return plan_ppo(
-            total_timesteps,
-            n_envs=model.n_envs,
-            n_steps=model.n_steps,
-            batch_size=model.batch_size,
-            n_epochs=model.n_epochs,
-        )
-    frequency = getattr(model.train_freq, "frequency", model.train_freq)
-    return plan_dqn(
-        total_timesteps,
-        n_envs=model.n_envs,
-        train_freq=frequency,
-        gradient_steps=model.gradient_steps,
-        learning_starts=model.learning_starts,
-    )
+
+    def setting(name: str) -> int:
+        value = getattr(model, name)
+        return int(getattr(value, "frequency", value))  # train_freq is a count with its unit
+
+    return plan_run("ppo" if hasattr(model, "n_epochs") else "dqn", total_timesteps, setting)
 
 
 class DoseMeter:

@@ -1,5 +1,6 @@
 """What a run will do, counted before it starts: update phases, gradient steps and the evaluation grid."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,15 @@ def plan_dqn(
         env_step=ends,
         n_steps=np.full(len(ends), steps),
     )
+
+
+def plan_run(algorithm: str, total_timesteps: int, setting: Callable[[str], int]) -> Plan:
+    """Phases of a run of `algorithm` (ppo or dqn); `setting` gives its hyperparameters by their names."""
+    if algorithm == "ppo":
+        sizes = {name: setting(name) for name in ("n_envs", "n_steps", "batch_size", "n_epochs")}
+        return plan_ppo(total_timesteps, **sizes)
+    sizes = {name: setting(name) for name in ("n_envs", "train_freq", "gradient_steps", "learning_starts")}
+    return plan_dqn(total_timesteps, **sizes)
 
 
 def evaluation_grid(plan: Plan, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]

@@ -3,13 +3,14 @@
 import math
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, WarmupConfig
-from rl_warmup.plan import Plan, evaluation_grid, plan_dqn, plan_ppo, planned_learning_rates
+from rl_warmup.config import ConfigError, RunConfig, WarmupConfig
+from rl_warmup.plan import Plan, evaluation_grid, plan_run, planned_learning_rates
 from rl_warmup.validation import SHAPES, check_values, positive, require
 
 CLOCKS = ("gradient_steps", "env_steps")
@@ -46,23 +47,8 @@ def resolve(config: RunConfig) -> RunConfig:
 
 def plan_of(config: RunConfig) -> Plan:
     """Update phases that the run will have."""
-    total, algo = require(config.total_timesteps, "total_timesteps"), config.algo
-    if isinstance(algo, PPOConfig):
-        return plan_ppo(
-            total,
-            n_envs=algo.n_envs,
-            n_steps=algo.n_steps,
-            batch_size=algo.batch_size,
-            n_epochs=algo.n_epochs,
-        )
-    assert isinstance(algo, DQNConfig)
-    return plan_dqn(
-        total,
-        n_envs=algo.n_envs,
-        train_freq=algo.train_freq,
-        gradient_steps=algo.gradient_steps,
-        learning_starts=algo.learning_starts,
-    )
+    total = require(config.total_timesteps, "total_timesteps")
+    return plan_run(config.algo.name, total, partial(getattr, config.algo))
 
 
 def base_schedule(config: RunConfig) -> schedules.Schedule:

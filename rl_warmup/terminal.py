@@ -26,7 +26,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     study = report["study"]
     console.print(f"\n[bold]{escape(study['name'])}[/bold]  {escape(study['description'] or '')}".rstrip())
     for line in headlines(report["comparisons"]):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not console.is_terminal)
     for family in ("confirmatory", "exploratory"):
         members = [row for row in report["comparisons"] if row["family"] == family]
         if members:
@@ -37,7 +37,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     if report["problems"]:
         console.print(f"[bold yellow]Problems ({len(report['problems'])})[/bold yellow]")
     for problem in report["problems"]:
-        console.print(f"  • {escape(problem)}", soft_wrap=True, highlight=False)
+        console.print(f"  • {escape(problem)}", soft_wrap=not console.is_terminal, highlight=False)
 
 
 def headlines(comparisons: Sequence[Row]) -> list[str]:
