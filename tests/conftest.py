@@ -6,11 +6,14 @@ from pathlib import Path
 import probe_envs
 import pytest
 from hydra import compose, initialize_config_dir
+from hypothesis import settings
 
 from rl_warmup.compose import resolved
 from rl_warmup.config import RunConfig, conf_dir, register_schema
 
 Configure = Callable[..., RunConfig]
+settings.register_profile("rl_warmup", deadline=None)  # a busy machine is no defect
+settings.load_profile("rl_warmup")
 
 
 @pytest.fixture
