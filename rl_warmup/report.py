@@ -52,6 +52,8 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
     console.print("\nwritten:")
     for path in paths:
         console.print(f"  {path}", soft_wrap=True, highlight=False, markup=False)
+    if analysis.left_out:
+        print("incomplete: some runs or files were left out; they are named under Problems", file=sys.stderr)
     return 1 if analysis.left_out else 0
 
 

@@ -58,7 +58,9 @@ def test_a_run_that_is_left_out_gives_one_and_its_name(
 ) -> None:
     write_run(study, "linear", 8, LEARNS[:2], status=status, error="Killed")
     assert main([str(study), "--no-figures"]) == 1
-    assert "linear-0.001-s8 is not scored" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "linear-0.001-s8 is not scored" in out
+    assert err.startswith("incomplete: ")
     assert (study / "report.json").exists()
 
 

@@ -192,7 +192,7 @@ def test_two_runs_of_a_process_stay_two(study, mode, first_is_finished):
 
 
 PRELUDE = """
-import logging, os, pathlib, signal, subprocess, sys, time, types
+import contextlib, logging, os, pathlib, signal, subprocess, sys, time, types
 from rl_warmup import tracking
 logging.basicConfig(format="%(message)s")
 def open_run(name, run_id):
@@ -389,10 +389,13 @@ def test_a_service_that_dies_costs_only_that_runs_rows(study):
     # In its own process: the client never waits for the service it lost, a ResourceWarning at some later time.
     code = """
 run = open_run("wandb", "first")
-children = subprocess.run(
-    ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True
-).stdout.splitlines()
-[service] = [int(line.split()[0]) for line in children if "wandb-core" in line]
+services = []
+for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    with contextlib.suppress(OSError):  # a process that ended meanwhile
+        name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+        if name == "wandb-core" and rest.split()[1] == str(os.getpid()):
+            services.append(int(path.parent.name))
+[service] = services
 os.kill(service, signal.SIGKILL)
 time.sleep(1)
 for env_step in range(5):
