@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Configure, probe
+from stable_baselines3.common.vec_env import VecNormalize
 from test_delivery import SHORT, TINY
 
 from rl_warmup.delivery import for_sb3
@@ -45,9 +46,12 @@ def test_observation_does_not_change_training(algo, configure: Configure):
     assert "train" not in vars(observed)
 
 
+@pytest.mark.parametrize("extra", [[], ["algo.normalize=true"]])
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_evaluation_does_not_change_training(algo, configure: Configure):
-    rare, often = (rows_of(configure(*TINY[algo], "warmup=none", f"evaluation.count={count}")) for count in (2, 9))
+def test_evaluation_does_not_change_training(algo, extra, configure: Configure):
+    rare, often = (
+        rows_of(configure(*TINY[algo], *extra, "warmup=none", f"evaluation.count={count}")) for count in (2, 9)
+    )
     assert rare["updates"] == often["updates"]
     assert rare["episodes"] == often["episodes"]
     assert rare["evaluations"][-1]["env_step"] == often["evaluations"][-1]["env_step"]
@@ -68,6 +72,48 @@ def test_arms_that_share_a_seed_share_weights_and_environments(algo, configure: 
     before = [[row for row in rows["episodes"] if row["env_step"] <= first_update] for rows in (none, linear)]
     assert before[0] == before[1]
     assert before[0]
+
+
+PPO_SETTINGS = ("n_steps", "n_epochs", "gae_lambda", "ent_coef", "vf_coef")
+DQN_SETTINGS = (
+    "buffer_size",
+    "learning_starts",
+    "gradient_steps",
+    "target_update_interval",
+    "exploration_fraction",
+    "exploration_initial_eps",
+    "exploration_final_eps",
+)
+
+
+@pytest.mark.parametrize("env", ["cartpole", "acrobot"])
+@pytest.mark.parametrize(("algo", "names"), [("ppo", PPO_SETTINGS), ("dqn", DQN_SETTINGS)])
+def test_every_tuned_value_reaches_stable_baselines3(algo, names, env, configure: Configure):
+    config = configure(f"algo={algo}", f"env={env}", "schedule=linear", "warmup=none")
+    model, settings = build_model(config, training_env(config)), config.algo
+    for name in ("gamma", "batch_size", "max_grad_norm", "n_envs", *names):
+        assert getattr(model, name) == getattr(settings, name), name
+    assert (model.get_vec_normalize_env() is not None) == settings.normalize
+    rates = [model.lr_schedule(remaining) for remaining in (1.0, 0.25)]
+    assert rates == pytest.approx([config.learning_rate, config.learning_rate / 4])
+    if algo == "ppo":
+        halfway = 0.5 if settings.clip_range_schedule == "linear" else 1.0
+        assert model.clip_range(0.5) == pytest.approx(halfway * settings.clip_range)
+        layers = model.policy.mlp_extractor.policy_net
+    else:
+        assert model.train_freq.frequency == settings.train_freq
+        layers = list(model.q_net.q_net)[:-1]
+    assert [layer.out_features for layer in layers if hasattr(layer, "bias")] == settings.net_arch
+
+
+def test_evaluation_sees_what_training_sees_under_normalisation(configure: Configure, monkeypatch):
+    seen, original = [], VecNormalize.normalize_obs
+    monkeypatch.setattr(
+        VecNormalize, "normalize_obs", lambda self, obs: seen.append(len(obs)) or original(self, obs)
+    )
+    config = configure(*TINY["ppo"], "algo.normalize=true", "evaluation.count=2", "evaluation.episodes=3")
+    rows = rows_of(config)
+    assert seen.count(3) >= sum(min(row["lengths"]) for row in rows["evaluations"])
 
 
 def test_adams_eps_is_pinned(configure: Configure):
