@@ -411,3 +411,9 @@ def test_messages_are_one_line() -> None:
         with pytest.raises(ConfigError) as caught:
             resolve(config)
         assert not re.search(r"\n", str(caught.value))
+
+
+def test_the_shape_alone_may_be_swept_and_brings_its_own_start() -> None:
+    for shape in schedules.RAMPS:
+        warmup = resolve(unresolved("warmup=linear", f"warmup.shape={shape}")).warmup
+        assert (warmup.name, warmup.start) == (shape, schedules.DEFAULT_START[shape])
