@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 
-from rl_warmup.compose import resolved
-from rl_warmup.config import RunConfig, conf_dir, register_schema
+from rl_warmup.compose import configured
+from rl_warmup.config import RunConfig
 from rl_warmup.envs import Evaluator
 from rl_warmup.execution import execute
 from rl_warmup.provenance import versions
@@ -29,7 +28,7 @@ def configure(algo: str, steps: int, folder: Path, seed: int) -> RunConfig:
     """The tuned settings on CartPole, with the fewest evaluations there can be."""
     overrides = [f"algo={algo}", f"total_timesteps={steps}", f"runs_dir={folder}", f"seed={seed}"]
     fixed = ["warmup=linear", "tracking=disabled", "evaluation.count=2", "evaluation.episodes=1", "device=cpu"]
-    return resolved(compose("config", overrides=[*overrides, *fixed]), "overhead")
+    return configured([*overrides, *fixed], "overhead")
 
 
 def recorded_seconds(config: RunConfig) -> float:
@@ -71,11 +70,7 @@ def main() -> None:
     parser.add_argument("--dqn-steps", type=int, default=15_360)
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, 1 torch thread; {versions()}")
-    register_schema()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())),
-    ):
+    with tempfile.TemporaryDirectory() as folder:
         for algo, steps in (("ppo", arguments.ppo_steps), ("dqn", arguments.dqn_steps)):
             measure(algo, steps, arguments.repetitions, Path(folder))
 

@@ -14,12 +14,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 from joblib import Parallel, delayed
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from rl_warmup.compose import resolved
-from rl_warmup.config import RunConfig, conf_dir, register_schema
+from rl_warmup.compose import configured
+from rl_warmup.config import RunConfig
 from rl_warmup.estimators import iqm
 from rl_warmup.execution import execute, run_folder
 from rl_warmup.provenance import versions
@@ -32,10 +31,7 @@ SCHEDULES = {"ppo": "linear", "dqn": "constant"}
 def configure(algo: str, seed: int, folder: Path) -> RunConfig:
     """The published settings of CartPole."""
     overrides = [f"algo={algo}", f"schedule={SCHEDULES[algo]}", f"seed={seed}", f"runs_dir={folder}"]
-    register_schema()
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
-        config = compose("config", overrides=["warmup=none", "tracking=disabled", "device=cpu", *overrides])
-    return resolved(config, "published")
+    return configured(["warmup=none", "tracking=disabled", "device=cpu", *overrides], "published")
 
 
 def recorded(config: RunConfig) -> float:

@@ -2,14 +2,17 @@
 
 import copy
 import tempfile
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.envs import check_env
 from rl_warmup.resolve import resolve
 
@@ -33,6 +36,22 @@ def resolved(config: DictConfig, study_name: str) -> RunConfig:
     run = resolve(run)
     check_env(run)
     return run
+
+
+def configured(overrides: Sequence[str], study_name: str) -> RunConfig:
+    """The run that `overrides` describe, written as on the command line; for use outside Hydra's own main.
+
+    Raises:
+        ConfigError: if it cannot be composed, or not be trained as asked.
+    """
+    register_schema()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
+            config = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
+        raise ConfigError(str(error).partition("\nConfig search path")[0] + cause) from error
+    return resolved(config, study_name)
 
 
 def _refuse_unknown(config: Any, path: str = "") -> None:

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.compose import check_writable, resolved
-from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.compose import check_writable, configured
+from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, file_name
 from rl_warmup.resolve import plan_of, planned_base, planned_dose
 
@@ -131,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     console = Console()
     try:
-        config = _compose(arguments.overrides)
+        config = configured(arguments.overrides, "single")
         shown = preview(config)
         path = arguments.png or Path(config.runs_dir) / "preview" / f"{file_name(cell_label(config))}.png"
         check_writable(path.parent)
@@ -143,17 +140,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(terminal_plot(shown, console.width))
     print(path)
     return 0
-
-
-def _compose(overrides: Sequence[str]) -> RunConfig:
-    register_schema()
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
-            config = compose("config", overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
-        raise ConfigError(str(error).partition("\nConfig search path")[0] + cause) from error
-    return resolved(config, "single")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def read_run(record: Record, problems: Problems) -> Run | None:
         return None
     run_id, info = record.info["run_id"], record.info
     if record.status not in FINISHED:
-        problems.leave_out(f"{run_id} is not scored: {_unfinished(record)}")
+        problems.leave_out(f"{run_id} is not scored: {unfinished(record)}")
         return Run(info)
     try:
         steps, returns = _curve(record)
@@ -96,7 +96,8 @@ def _curve(record: Record) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return frame["env_step"].to_numpy(), frame["returns"].to_numpy()
 
 
-def _unfinished(record: Record) -> str:
+def unfinished(record: Record) -> str:
+    """Why a run that is neither completed nor diverged has no score, in words."""
     if record.status == "failed":
         error = str(record.info.get("error") or "").strip() or "no reason recorded"
         return f"it failed ({error.splitlines()[-1]}); run it again"

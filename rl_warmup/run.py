@@ -32,9 +32,9 @@ def single(config: RunConfig, console: Console) -> int:
     """Train one agent, showing it live, and say what it did; the exit code."""
     check_writable(study_folder(config))
     folder = run_folder(config)
-    if finished_status(folder) is not None:
+    status = finished_status(folder)
+    if status is not None:
         console.print("This run is recorded already and is not trained again.")
-        status = execute(config)
     else:
         with LiveRuns({folder: plan_of(config).env_steps}, console):
             status = execute(config)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.display import LiveRuns
 from rl_warmup.execution import finished_status, run_folder, study_folder
-from rl_warmup.records import RecordError, is_alive, read_info, read_study_plan, write_study_plan
+from rl_warmup.readings import unfinished
+from rl_warmup.records import Record, RecordError, read_info, read_study_plan, write_study_plan
 from rl_warmup.report import report
 from rl_warmup.resolve import plan_of
 
@@ -91,10 +92,7 @@ def _launch(launch: Callable[[list[Sequence[str]]], Any], jobs: list[Sequence[st
 
 
 def _reason(folder: Path) -> str:
-    if is_alive(folder):
-        return "another process is training it"
     try:
-        error = str(read_info(folder).get("error") or "its process ended without a word").strip()
+        return unfinished(Record(folder, read_info(folder)))
     except RecordError as unreadable:
         return str(unreadable)
-    return error.splitlines()[-1]

@@ -1,15 +1,14 @@
 """What several test modules need: resolved configs, made the way the command line makes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import probe_envs
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import settings
 
-from rl_warmup.compose import resolved
-from rl_warmup.config import RunConfig, conf_dir, register_schema
+from rl_warmup.compose import configured
+from rl_warmup.config import RunConfig
 
 Configure = Callable[..., RunConfig]
 settings.register_profile("rl_warmup", deadline=None)  # a busy machine is no defect
@@ -17,17 +16,11 @@ settings.load_profile("rl_warmup")
 
 
 @pytest.fixture
-def configure(tmp_path: Path) -> Iterator[Configure]:
+def configure(tmp_path: Path) -> Configure:
     """`configure("algo=dqn", "warmup=none")`: the resolved config of a run that records below tmp_path."""
     probe_envs.register()
-    register_schema()
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
-
-        def make(*overrides: str) -> RunConfig:
-            own = ["tracking=disabled", f"runs_dir={tmp_path / 'runs'}"]
-            return resolved(compose("config", overrides=[*own, *overrides]), "test")
-
-        yield make
+    own = ["tracking=disabled", f"runs_dir={tmp_path / 'runs'}"]
+    return lambda *overrides: configured([*own, *overrides], "test")
 
 
 def probe(kind: str) -> list[str]:
