@@ -88,7 +88,16 @@ def _launch(launch: Callable[[list[Sequence[str]]], Any], jobs: list[Sequence[st
     try:
         launch(jobs)
     except Exception as error:  # a worker that was killed ends joblib's whole batch; the report still comes
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
         print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error came while a Ctrl-C was being handled: some clean-up code fails when it is cut short."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _reason(folder: Path) -> str:
