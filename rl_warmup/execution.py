@@ -71,9 +71,11 @@ def run_info(config: RunConfig) -> dict[str, Any]:
         "seed": config.seed,
         "warmup": asdict(config.warmup),
         "config": identity(config),
+        "tuned_learning_rate": config.tuned_learning_rate,
         "device": config.device,
         "threads": config.threads,
         "host": platform.node(),
+        "hardware": provenance.hardware(config.device),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
     }

@@ -1,7 +1,10 @@
 """With what, where and from which source a run was made."""
 
+import os
 import platform
+import shlex
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,3 +29,34 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+@cache
+def hardware(device: str) -> str:
+    """What the run was trained on, e.g. `2 x AMD EPYC, 23 GiB`; on a GPU its name comes first."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    machine = f"{os.cpu_count()} x {_processor()}, {memory:.0f} GiB"
+    if not device.startswith("cuda"):
+        return machine
+    import torch  # planning and analysis do without it
+
+    return f"{torch.cuda.get_device_name(device)}; {machine}"
+
+
+def command(hydra: Sequence[str], task: Sequence[str]) -> str:
+    """The command line that Hydra's overrides came from.
+
+    >>> command(["hydra.mode=MULTIRUN"], ["warmup=none,linear"])
+    'python -m rl_warmup.run -m warmup=none,linear'
+    """
+    modes = {"hydra.mode=RUN": [], "hydra.mode=MULTIRUN": ["-m"]}
+    words = [word for override in (*hydra, *task) for word in modes.get(override, [override])]
+    return shlex.join(["python", "-m", "rl_warmup.run", *words])
+
+
+def _processor() -> str:
+    """Name of the processor; Linux keeps it from `platform`."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -287,6 +287,19 @@ def read_study_plan(folder: Path) -> dict[str, Any] | None:
     return plan
 
 
+def note_command(folder: Path, command: str) -> None:
+    """Add a command that trains runs of a study to its commands.txt, a line each, if it is not there yet."""
+    commands = read_commands(folder)
+    if command not in commands:
+        write_text(folder / "commands.txt", "\n".join([*commands, command]) + "\n")
+
+
+def read_commands(folder: Path) -> list[str]:
+    """The commands by which the runs of a study were trained, in the order of their first use."""
+    path = folder / "commands.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text`, whole or not at all."""
     with _replacing(path) as temporary:

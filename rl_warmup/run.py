@@ -9,12 +9,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+from rl_warmup import provenance
 from rl_warmup.compose import check_writable, resolved
 from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.display import LiveRuns, duration
 from rl_warmup.dose import dose_of
 from rl_warmup.execution import execute, finished_status, run_folder, study_folder
-from rl_warmup.records import Record, read_info
+from rl_warmup.records import Record, note_command, read_info
 from rl_warmup.resolve import plan_of
 
 
@@ -23,14 +24,17 @@ def job(config: DictConfig) -> str | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return execute(resolved(config, "sweep"))
     try:
-        sys.exit(single(resolved(config, "single"), Console()))
+        overrides = HydraConfig.get().overrides
+        run = resolved(config, "single")
+        check_writable(study_folder(run))
+        note_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
+        sys.exit(single(run, Console()))
     except ConfigError as error:
         sys.exit(f"error: {error}")
 
 
 def single(config: RunConfig, console: Console) -> int:
     """Train one agent, showing it live, and say what it did; the exit code."""
-    check_writable(study_folder(config))
     folder = run_folder(config)
     status = finished_status(folder)
     if status is not None:

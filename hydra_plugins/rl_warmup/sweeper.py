@@ -12,6 +12,8 @@ from rich.console import Console
 from rl_warmup.compose import check_writable, resolved
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.execution import study_folder
+from rl_warmup.provenance import command
+from rl_warmup.records import note_command
 
 
 @dataclass
@@ -39,6 +41,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
 
         launcher, context = self.launcher, self.hydra_context
         assert launcher is not None
+        assert self.config is not None
         assert context is not None
         parser = OverridesParser.create(config_loader=context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
@@ -49,7 +52,9 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         console = Console()
         with console.status(f"checking {len(combinations)} runs"):
             jobs = plan_jobs(combinations, self._compose)
-        check_writable(study_folder(jobs[0].config))
+        folder = study_folder(jobs[0].config)
+        check_writable(folder)
+        note_command(folder, command(self.config.hydra.overrides.hydra, arguments))
         return run_sweep(jobs, lambda todo: launcher.launch(todo, initial_job_idx=0), console)
 
     def _compose(self, overrides: list[str]) -> RunConfig:

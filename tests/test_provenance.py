@@ -1,0 +1,33 @@
+import os
+import shlex
+
+from rl_warmup.provenance import command, hardware
+from rl_warmup.records import note_command, read_commands
+
+
+def test_hardware_counts_the_cores_and_names_the_processor():
+    text = hardware("cpu")
+    cores, name, memory = text.partition(" x ")[0], text.partition(" x ")[2].split(",")[0], text.split(", ")[-1]
+    assert int(cores) == os.cpu_count()
+    assert name
+    assert memory.endswith(" GiB")
+    assert int(memory.split()[0]) >= 1
+
+
+def test_a_command_line_comes_back_word_by_word():
+    text = command(
+        ["hydra/launcher=joblib", "hydra.mode=MULTIRUN"], ["seed=range(0,3)", "study.description=it's a test"]
+    )
+    assert shlex.split(text) == [
+        *("python", "-m", "rl_warmup.run", "hydra/launcher=joblib", "-m"),
+        *("seed=range(0,3)", "study.description=it's a test"),
+    ]
+    assert command(["hydra.mode=RUN"], []) == "python -m rl_warmup.run"
+
+
+def test_commands_are_kept_in_order_each_once(tmp_path):
+    assert read_commands(tmp_path) == []
+    for text in ("one", "two", "one"):
+        note_command(tmp_path, text)
+    assert read_commands(tmp_path) == ["one", "two"]
+    assert [path.name for path in tmp_path.iterdir()] == ["commands.txt"]
