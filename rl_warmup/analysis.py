@@ -1,4 +1,4 @@
-"""From the folder of a study to what report.json says: comparisons, cells, runs, dose and problems."""
+"""From the folder of a study to what report.json says: comparisons, dispersion, robustness, cells and problems."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,44 +8,32 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, contexts_of, differing
-from rl_warmup.declaration import Declaration, declaration, matches, without_warmup, words
-from rl_warmup.dose import same_dose
+from rl_warmup.cells import Cell, Context, contexts_of
+from rl_warmup.declaration import Declaration, Family, declaration
+from rl_warmup.dispersions import Dispersion, dispersions_of
+from rl_warmup.doubts import note_limits, note_mixture, note_runs, note_undefined
+from rl_warmup.edges import Edge, Sensitivity, edges_of, sensitivities_of
 from rl_warmup.inference import Paired, Verdict, compare, decide
-from rl_warmup.metrics import METRICS, Metric
-from rl_warmup.readings import Problems, Run
+from rl_warmup.matching import pairings_of
+from rl_warmup.metrics import Metric, with_role
+from rl_warmup.pairings import Pairing
+from rl_warmup.readings import Problems
 from rl_warmup.records import read_study
 
-Family = Literal["confirmatory", "exploratory"]
+__all__ = [
+    "Analysis",
+    "Comparison",
+    "Context",
+    "Dispersion",
+    "Edge",
+    "Family",
+    "Pairing",
+    "Sensitivity",
+    "analyse",
+    "comparisons_of",
+]
+
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """A treatment and its control, by the seeds that were scored in both."""
-
-    context: Context
-    treatment: Cell
-    control: Cell
-    family: Family
-    pairs: tuple[tuple[int, int], ...]  # index among the scored runs of treatment and of control
-    barred: tuple[str, ...] = ()  # why no verdict is allowed
-
-    @property
-    def label(self) -> str:
-        """The comparison in words."""
-        env, algo, trainer, _ = self.context.group
-        return f"{self.treatment.arm} against {self.control.arm} ({env} {algo} {trainer})"
-
-    @property
-    def runs(self) -> tuple[tuple[Run, Run], ...]:
-        """Treatment and control run of each pair."""
-        return tuple((self.treatment.scored[i], self.control.scored[j]) for i, j in self.pairs)
-
-    def values(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scores of treatment and control, [pairs] each, in the same order of seeds."""
-        rows = np.array(self.pairs, dtype=np.int64).reshape(-1, 2)
-        return self.treatment.scores[metric][rows[:, 0]], self.control.scores[metric][rows[:, 1]]
 
 
 @dataclass(frozen=True)
@@ -54,15 +42,28 @@ class Comparison:
 
     pairing: Pairing
     metric: Metric
+    family: Family  # confirmatory only where both the pairing was declared and the metric is confirmatory
     smallest_effect: float | None
     paired: Paired
     verdict: Verdict
 
     @property
+    def values(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # [pairs] each
+        """Treatment and control of each seed on which the metric is defined in all arms."""
+        return _defined(self.pairing, self.metric)
+
+    @property
     def differences(self) -> NDArray[np.float64]:  # [pairs]
-        """Treatment - control of each seed."""
-        treatment, control = self.pairing.values(self.metric.name)
+        """Treatment - control of each seed on which the metric is defined in all arms."""
+        treatment, control = self.values
         return np.asarray(treatment - control)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each difference."""
+        treatment, control = self.pairing.values(self.metric.name)
+        known = np.isfinite(treatment - control)
+        return tuple(seed for seed, use in zip(self.pairing.seeds, known, strict=True) if use)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Analysis:
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...]
     left_out: bool  # whether a run or a file is not analyzed
+    dispersions: tuple[Dispersion, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    sensitivities: tuple[Sensitivity, ...] = ()
 
     @property
     def cells(self) -> Iterator[tuple[Context, Cell]]:
@@ -96,61 +100,89 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
     for text in unreadable:
         problems.leave_out(text)
     declared = declaration(folder, problems)
-    contexts = contexts_of(records, problems)
+    contexts = contexts_of(records, problems, rng)
+    note_runs(contexts, problems)
     pairings = pairings_of(contexts, declared, problems)
-    comparisons = comparisons_of(pairings, declared, rng)
-    _note_limits(comparisons, problems)
-    return Analysis(folder, declared, tuple(contexts), comparisons, tuple(problems.texts), problems.left_out)
-
-
-def pairings_of(contexts: Sequence[Context], declared: Declaration, problems: Problems) -> list[Pairing]:
-    """Every arm of each context with the context's control; what cannot be compared is named in `problems`."""
-    pairings = []
-    for context in contexts:
-        controls = [cell for cell in context.cells if matches(declared.control, cell.settings)]
-        if len(controls) == 1:
-            others = [cell for cell in context.cells if cell is not controls[0]]
-            pairings += [_pairing(context, cell, controls[0], declared, problems) for cell in others]
-        elif controls:
-            arms = ", ".join(cell.arm for cell in controls)
-            problems.note(f"{context.label}: {arms} all are {words(declared.control)}; no control, no comparison")
-        else:
-            problems.note(_no_control(context, contexts, declared))
-        _note_missing(context, bool(controls), declared, problems)
-    for wanted in declared.comparisons or ():
-        if not any(matches(wanted, cell.settings) for context in contexts for cell in context.cells):
-            problems.note(f"the declared comparison {words(wanted)} has no runs at all")
-    return pairings
+    note_mixture(contexts, pairings, problems)
+    comparisons = comparisons_of(pairings, declared, rng, problems)
+    edges = edges_of(contexts, declared.control, rng, problems)
+    return Analysis(
+        folder,
+        declared,
+        tuple(contexts),
+        comparisons,
+        tuple(problems.texts),
+        problems.left_out,
+        dispersions_of(pairings, rng),
+        edges,
+        sensitivities_of(contexts),
+    )
 
 
 def comparisons_of(
-    pairings: Sequence[Pairing], declared: Declaration, rng: np.random.Generator
+    pairings: Sequence[Pairing], declared: Declaration, rng: np.random.Generator, problems: Problems
 ) -> tuple[Comparison, ...]:
     """Compare each pairing on each metric; verdicts are given within each family, over all its comparisons."""
+    metrics = with_role("confirmatory", "exploratory")
+    for pairing in pairings:
+        note_undefined(pairing, metrics, problems)
     found: list[Comparison] = []
-    for family, correction in CORRECTIONS.items():
+    for family in CORRECTIONS:
         todo = [
-            (pairing, metric) for pairing in pairings if pairing.family == family for metric in METRICS.values()
+            (pairing, metric)
+            for pairing in pairings
+            for metric in metrics
+            if family == _family(pairing, metric) and _somewhere_defined(pairing, metric)
         ]
-        paired = [_compare(pairing, metric, declared, rng) for pairing, metric in todo]
-        verdicts = decide(
-            [
-                (result, metric.better, declared.effect(metric))
-                for result, (_, metric) in zip(paired, todo, strict=True)
-            ],
-            correction,
-        )
-        found += [
-            Comparison(pairing, metric, declared.effect(metric), result, _allowed(verdict, pairing.barred))
-            for (pairing, metric), result, verdict in zip(todo, paired, verdicts, strict=True)
-        ]
+        found += _family_of(family, todo, declared, rng)
+    limits = {
+        family: [(one.verdict.notes, one.pairing.barred) for one in found if one.family == family]
+        for family in CORRECTIONS
+    }
+    note_limits(limits, problems)
     return tuple(found)
 
 
+def _family(pairing: Pairing, metric: Metric) -> Family:
+    declared = pairing.family == "confirmatory" and metric.role == "confirmatory"
+    return "confirmatory" if declared else "exploratory"
+
+
+def _family_of(
+    family: Family, todo: Sequence[tuple[Pairing, Metric]], declared: Declaration, rng: np.random.Generator
+) -> list[Comparison]:
+    paired = [_compare(pairing, metric, declared, rng) for pairing, metric in todo]
+    effects = [declared.effect(metric) for _, metric in todo]
+    members = [
+        (result, metric.better, effect) for result, (_, metric), effect in zip(paired, todo, effects, strict=True)
+    ]
+    verdicts = decide(members, CORRECTIONS[family])
+    return [
+        Comparison(pairing, metric, family, effect, result, _allowed(verdict, pairing.barred))
+        for (pairing, metric), effect, result, verdict in zip(todo, effects, paired, verdicts, strict=True)
+    ]
+
+
 def _compare(pairing: Pairing, metric: Metric, declared: Declaration, rng: np.random.Generator) -> Paired:
+    treatment, control = _defined(pairing, metric)
+    return compare(
+        treatment,
+        control,
+        smallest_effect=declared.effect(metric),
+        binary=metric.binary and pairing.contrast is None,  # weighted sums of zeros and ones are no longer such
+        rng=rng,
+        sensitivity=metric.role == "confirmatory",
+    )
+
+
+def _defined(pairing: Pairing, metric: Metric) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     treatment, control = pairing.values(metric.name)
-    effect = declared.effect(metric)
-    return compare(treatment, control, smallest_effect=effect, binary=metric.binary, rng=rng)
+    known = np.isfinite(treatment - control)
+    return treatment[known], control[known]
+
+
+def _somewhere_defined(pairing: Pairing, metric: Metric) -> bool:
+    return not pairing.pairs or _defined(pairing, metric)[0].size > 0
 
 
 def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
@@ -158,86 +190,3 @@ def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
     if not barred:
         return verdict
     return replace(verdict, verdict="inconclusive", n_to_decide=None, notes=(*barred, *verdict.notes))
-
-
-def _pairing(
-    context: Context, treatment: Cell, control: Cell, declared: Declaration, problems: Problems
-) -> Pairing:
-    place = {run.seed: index for index, run in enumerate(control.scored)}
-    pairs = tuple((index, place[run.seed]) for index, run in enumerate(treatment.scored) if run.seed in place)
-    pairing = Pairing(context, treatment, control, declared.family(treatment.settings), pairs)
-    _note_unpaired(pairing, problems)
-    _note_differences(pairing, problems)
-    barred = _barred(pairing, problems)
-    for reason in barred:
-        problems.note(f"{pairing.label}: no verdict: {reason}")
-    return replace(pairing, barred=barred)
-
-
-def _barred(pairing: Pairing, problems: Problems) -> tuple[str, ...]:
-    """Why a comparison cannot have a verdict, whatever the returns are."""
-    if len(pairing.pairs) < 2:
-        return (f"{len(pairing.pairs)} seeds are scored in both arms, and it takes two",)
-    same = [same_dose(treatment, control) for treatment, control in pairing.runs]
-    if all(answer is None for answer in same):
-        return ("the delivered learning rates are not known in both runs of any pair",)
-    if all(answer is not False for answer in same):
-        return ("the delivered learning rates do not differ at all from the control's",)
-    seeds = [treatment.seed for (treatment, _), answer in zip(pairing.runs, same, strict=True) if answer]
-    if seeds:
-        problems.note(f"{pairing.label}: the delivered learning rates do not differ in {_seeds(seeds)}")
-    return ()
-
-
-def _note_unpaired(pairing: Pairing, problems: Problems) -> None:
-    treatment = {run.seed for run in pairing.treatment.scored}
-    control = {run.seed for run in pairing.control.scored}
-    for alone, arm in ((treatment - control, "the treatment"), (control - treatment, "the control")):
-        if alone:
-            problems.note(f"{pairing.label}: {_seeds(sorted(alone))} scored in {arm} only, not paired")
-
-
-def _note_differences(pairing: Pairing, problems: Problems) -> None:
-    """Name what should be the same in all runs of a comparison and is not."""
-    infos = [run.info for pair in pairing.runs for run in pair]
-    values = [{"device": info.get("device"), **(info.get("versions") or {})} for info in infos]
-    for key in sorted({key for value in values for key in value}):
-        found = sorted({str(value.get(key)) for value in values})
-        if len(found) > 1:
-            what = "devices" if key == "device" else f"versions of {key}"
-            problems.note(f"{pairing.label}: its runs have different {what}: {', '.join(found)}")
-
-
-def _no_control(context: Context, contexts: Sequence[Context], declared: Declaration) -> str:
-    """Say that a context has no control, and by what the nearest one elsewhere differs."""
-    text = f"{context.label}: no run is its control ({words(declared.control)}), so nothing is compared"
-    elsewhere = [
-        other for other in contexts if any(matches(declared.control, cell.settings) for cell in other.cells)
-    ]
-    if not elsewhere:
-        return text
-    keys = min((differing(context.settings, other.settings) for other in elsewhere), key=lambda found: len(found))
-    return f"{text}; the nearest control differs in {', '.join(keys)}"
-
-
-def _note_missing(context: Context, controlled: bool, declared: Declaration, problems: Problems) -> None:
-    """Name the declared comparisons that should be in a context that has the control, and are not."""
-    for wanted in declared.comparisons or ():
-        here = controlled and matches(without_warmup(wanted), context.settings)
-        if here and not any(matches(wanted, cell.settings) for cell in context.cells):
-            problems.note(f"{context.label}: the declared comparison {words(wanted)} has no runs")
-
-
-def _note_limits(comparisons: Sequence[Comparison], problems: Problems) -> None:
-    """What limits the verdicts of a family, each limit once with the number of comparisons it applies to."""
-    for family in CORRECTIONS:
-        members = [comparison for comparison in comparisons if comparison.pairing.family == family]
-        notes = [note for comparison in members for note in comparison.verdict.notes]
-        barred = {reason for comparison in members for reason in comparison.pairing.barred}
-        for note in dict.fromkeys(notes):
-            if note not in barred:
-                problems.note(f"{note} ({notes.count(note)} of {len(members)} {family} comparisons)")
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"

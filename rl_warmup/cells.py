@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.metrics import METRICS, fill_diverged, normalise
+from rl_warmup.curves import fill_diverged
 from rl_warmup.readings import Problems, Run, read_run
 from rl_warmup.records import Record
+from rl_warmup.scoring import score
 
 NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm
 
@@ -26,7 +27,10 @@ class Cell:
     runs: tuple[Run, ...]  # all readable ones
     scored: tuple[Run, ...]  # by rising seed
     returns: NDArray[np.float64]  # [scored, grid], diverged runs at the floor
-    scores: Mapping[str, NDArray[np.float64]]  # metric -> [scored]
+    scores: Mapping[str, NDArray[np.float64]]  # every metric -> [scored]; nan: undefined for the run
+    reached: NDArray[np.bool_]  # [scored], whether the threshold was reached
+    floors: Mapping[str, NDArray[np.float64]]  # metric with a noise floor -> [scored], its mean; nan: not known
+    above_floor: Mapping[str, NDArray[np.bool_]]  # whether the score is worse than 95% of the floor's draws
 
     def count(self, status: str) -> int:
         """Number of runs with this status."""
@@ -54,8 +58,15 @@ def group_of(settings: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])
 
 
-def contexts_of(records: Iterable[Record], problems: Problems) -> list[Context]:
-    """Read every run once and put it where it belongs; whatever is left out is named in `problems`."""
+def contexts_of(
+    records: Iterable[Record], problems: Problems, rng: np.random.Generator | None = None
+) -> list[Context]:
+    """Read every run once and put it where it belongs; whatever is left out is named in `problems`.
+
+    `rng` decides the draws of the noise floors, by default always the same ones; a run's do not depend on what
+    other runs there are.
+    """
+    entropy = int(rng.integers(2**63)) if rng is not None else 0
     runs = [run for record in records if (run := read_run(record, problems)) is not None]
     dropped = _identity_without(runs)
     found: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
@@ -69,7 +80,7 @@ def contexts_of(records: Iterable[Record], problems: Problems) -> list[Context]:
     flat = [runs for cells in groups for runs in cells]
     arms = iter(_arms(flat, dropped))
     contexts = [
-        _context(label, settings, [(next(arms), runs) for runs in cells], dropped, problems)
+        _context(label, settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
         for label, settings, cells in zip(labels, shared_settings, groups, strict=True)
     ]
     return sorted(contexts, key=lambda context: (context.group, context.settings["learning_rate"], context.label))
@@ -117,12 +128,13 @@ def _context(
     cells: Sequence[tuple[str, Sequence[Run]]],
     dropped: Sequence[str],
     problems: Problems,
+    entropy: int,
 ) -> Context:
     runs = [run for _, cell in cells for run in cell]
     grid = common_grid(runs, settings["total_timesteps"])
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
         problems.note(f"{label}: no run is completed, so its grid is the recorded steps, 0 and the budget")
-    made = [_cell(arm, members, grid, dropped, problems) for arm, members in cells]
+    made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
     return Context(label, settings, grid, tuple(sorted(made, key=_control_first)))
 
 
@@ -131,7 +143,12 @@ def _control_first(cell: Cell) -> tuple[bool, str]:
 
 
 def _cell(
-    arm: str, runs: Sequence[Run], grid: NDArray[np.int64], dropped: Sequence[str], problems: Problems
+    arm: str,
+    runs: Sequence[Run],
+    grid: NDArray[np.int64],
+    dropped: Sequence[str],
+    problems: Problems,
+    entropy: int,
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
     settings = _settings(runs[0], dropped)
@@ -146,8 +163,18 @@ def _cell(
                 problems.leave_out(f"{run.run_id} is left out: {error}")
     returns = np.array([curve for _, curve in curves.values()]).reshape(len(curves), grid.size)
     scored = tuple(run for run, _ in curves.values())
+    found = score(scored, grid, returns, settings, entropy)
     return Cell(
-        arm, settings, runs[0].info["warmup"], tuple(runs), scored, returns, _scores(grid, returns, settings)
+        arm=arm,
+        settings=settings,
+        warmup=runs[0].info["warmup"],
+        runs=tuple(runs),
+        scored=scored,
+        returns=returns,
+        scores=found.values,
+        reached=found.reached,
+        floors=found.floors,
+        above_floor=found.above_floor,
     )
 
 
@@ -160,15 +187,6 @@ def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> NDArray[np.floa
             "compared with were evaluated"
         )
     return fill_diverged(grid, run.steps, run.returns, floor)
-
-
-def _scores(
-    grid: NDArray[np.int64], returns: NDArray[np.float64], settings: Mapping[str, Any]
-) -> dict[str, NDArray[np.float64]]:
-    low, high = settings["env.return_low"], settings["env.return_high"]
-    threshold = float(normalise(settings["env.threshold"], low, high))
-    curves = normalise(returns, low, high)
-    return {name: metric.function(grid, curves, threshold) for name, metric in METRICS.items()}
 
 
 def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:

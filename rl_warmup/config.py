@@ -31,6 +31,7 @@ class EnvConfig:
     return_low: float = MISSING  # return of the random policy
     return_high: float = MISSING  # reference return of a trained agent
     threshold: float = MISSING  # return from which the task counts as solved
+    reward_max: float | None = None  # largest |reward| of one step, if known: it bounds what a state can be worth
 
 
 @dataclass
@@ -131,6 +132,7 @@ class StudyConfig:
     description: str | None = None
     control: dict[str, Any] | None = None  # what the control arm's config has, e.g. {warmup.name: none}
     comparisons: list[dict[str, Any]] | None = None  # what the treatment arms' configs have, one a comparison
+    contrasts: list[dict[str, Any]] | None = None  # name and arms [{weight, where}], weights summing to 0
     smallest_effect: float | None = None  # in normalised units, a share of return_high - return_low
 
 

@@ -1,4 +1,4 @@
-"""What a study declared before it was trained: its control, its confirmatory comparisons, its smallest effect."""
+"""What a study declared before it was trained: control, confirmatory comparisons, contrasts, smallest effect."""
 
 import math
 from collections.abc import Mapping
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rl_warmup.contrasts import Contrast, contrasts_of
 from rl_warmup.metrics import RETURN_EFFECT, Metric
 from rl_warmup.plan import plan_run
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError, read_study_plan
 
+Family = Literal["confirmatory", "exploratory"]
 Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
 NO_WARMUP = {"warmup.name": "none"}
 
@@ -25,8 +27,9 @@ class Declaration:
     control: Conditions
     comparisons: tuple[Conditions, ...] | None
     smallest_effect: float  # in normalized return
+    contrasts: tuple[Contrast, ...] = ()
 
-    def family(self, settings: Mapping[str, Any]) -> Literal["confirmatory", "exploratory"]:
+    def family(self, settings: Mapping[str, Any]) -> Family:
         """Whether the comparison of the arm with these settings was declared."""
         if self.comparisons is None or any(matches(wanted, settings) for wanted in self.comparisons):
             return "confirmatory"
@@ -65,6 +68,7 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         control=plan.get("control") or NO_WARMUP,
         comparisons=None if comparisons is None else tuple(comparisons),
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
+        contrasts=contrasts_of(plan.get("contrasts")),
     )
 
 
@@ -135,3 +139,7 @@ def _check(folder: Path, plan: Mapping[str, Any]) -> None:
         raise RecordError(f"{folder / 'study.yaml'}: comparisons {comparisons!r} is not a list of mappings")
     if effect is not None and not (isinstance(effect, (int, float)) and 0 < effect < math.inf):
         raise RecordError(f"{folder / 'study.yaml'}: smallest_effect {effect!r} is not a positive number")
+    try:
+        contrasts_of(plan.get("contrasts"))
+    except ValueError as error:
+        raise RecordError(f"{folder / 'study.yaml'}: {error}") from error

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
@@ -80,8 +81,8 @@ def probability_of_improvement(
     return float(np.mean(0.5 * (x[:, None] > y) + 0.5 * (x[:, None] >= y)))
 
 
-def _mean_difference(x: FloatArray, y: FloatArray, axis: int = -1) -> FloatArray:
-    return np.asarray(np.mean(x, axis=axis) - np.mean(y, axis=axis))
+def _mean_difference(x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(np.mean(x, axis=-1) - np.mean(y, axis=-1))
 
 
 def unpaired_p(
@@ -89,10 +90,36 @@ def unpaired_p(
     y: ArrayLike,  # [m]
     rng: Generator,
 ) -> float:
-    """Permutation p of the difference of means as if the runs were not paired; exact for small samples."""
+    """Permutation p of the difference of means as if the runs were not paired, twice that of the nearer tail."""
     samples = np.sort(sample(x, "x")), np.sort(sample(y, "y"))
-    result = stats.permutation_test(samples, _mean_difference, vectorized=True, n_resamples=DRAWS, rng=rng)
-    return float(result.pvalue)
+    size = float(np.abs(np.concatenate(samples)).max(initial=0.0))
+    return min(1.0, 2 * min(_tails(*samples, _mean_difference, rng, ROUNDING * size)))
+
+
+def _tails(
+    x: FloatArray,  # [n]
+    y: FloatArray,  # [m]
+    statistic: Callable[[FloatArray, FloatArray], FloatArray],  # [..., n], [..., m] -> [...]
+    rng: Generator,
+    rounding: float,  # statistics this close are ties
+) -> tuple[float, float]:
+    """Shares of the permutations between two samples whose statistic is at least, and at most, the observed one.
+
+    All of them where there are no more than 10 000 (scipy); else 10 000 random ones with the +1 rule, which
+    scipy draws too, but ten times slower.
+    """
+    exact = math.comb(x.size + y.size, x.size) <= DRAWS
+    if exact:
+        test = stats.permutation_test(
+            (x, y), lambda one, other, axis: statistic(one, other), vectorized=True, n_resamples=np.inf
+        )
+        drawn = np.asarray(test.null_distribution)
+    else:
+        pooled = rng.permuted(np.tile(np.concatenate([x, y]), (DRAWS, 1)), axis=1)
+        drawn = statistic(pooled[:, : x.size], pooled[:, x.size :])
+    observed, one = float(statistic(x, y)), int(not exact)
+    above, below = (np.count_nonzero(sign * drawn >= sign * observed - rounding) for sign in (1, -1))
+    return (one + int(above)) / (one + drawn.size), (one + int(below)) / (one + drawn.size)
 
 
 def welch_p(
@@ -117,3 +144,33 @@ def correlation(
     if x.size < 2 or constant(x) or constant(y):
         return None
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def brown_forsythe_p(
+    x: ArrayLike,  # [n]
+    y: ArrayLike,  # [m]
+    rng: Generator,
+) -> float | None:
+    """Whether x and y differ in spread: permutation p of Levene's statistic around the medians.
+
+    The statistic is F of the |x - median x|. The values are permuted between the samples after each has its
+    median taken away, so that a difference in location is none in spread; 10 000 draws with the +1 rule, all
+    permutations where there are fewer. None with fewer than three runs on a side, or without any spread.
+
+    Source: Brown & Forsythe 1974, doi 10.1080/01621459.1974.10482955.
+    """
+    samples = [np.sort(sample(x, "x")), np.sort(sample(y, "y"))]
+    if min(one.size for one in samples) < 3 or all(constant(one) for one in samples):
+        return None
+    aligned = []
+    for one in samples:
+        centered = one - np.median(one)
+        aligned.append(np.where(np.abs(centered) <= ROUNDING * np.max(np.abs(one)), 0.0, centered))
+    observed = float(_levene(aligned[0], aligned[1]))
+    return _tails(aligned[0], aligned[1], _levene, rng, ROUNDING * observed)[0]
+
+
+def _levene(x: FloatArray, y: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):  # no spread around a spread is infinitely different
+        statistic = stats.levene(x, y, center="median", axis=-1).statistic
+    return np.asarray(np.nan_to_num(statistic, nan=0.0, posinf=1e300))

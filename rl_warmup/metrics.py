@@ -1,81 +1,47 @@
-"""From learning curves to one number per run; pure numpy.
+"""From the records of a run to one number per run and metric, and the table of all metrics.
 
 A curve is normalized by fixed constants of its environment, never by its own range: 0 is a random policy, 1
-the reference. The unit of replication is the run: episodes are averaged before anything here sees them.
+the reference. The unit of replication is the run: episodes are averaged before a metric of the curve sees them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+from rl_warmup import internals, stability
+from rl_warmup.curves import FloatArray, checked, fill_diverged, normalise
+
+__all__ = [
+    "LEARNED",
+    "METRICS",
+    "RETURN_EFFECT",
+    "TIME_EFFECT",
+    "Metric",
+    "Role",
+    "Source",
+    "area",
+    "best",
+    "fill_diverged",
+    "final",
+    "normalise",
+    "not_learned",
+    "reached",
+    "shortfall",
+    "time_to_threshold",
+    "with_role",
+]
 
 LEARNED = 0.5  # normalized return below which a run has not learned
-RETURN_EFFECT = 0.05  # smallest effect that matters, for everything measured in normalized return
+RETURN_EFFECT = 0.05  # smallest effect that matters, for what is measured in normalized return
+TIME_EFFECT = 0.05  # and for times, in shares of the budget
 
-
-def normalise(
-    y: ArrayLike,  # [..., evaluations], returns
-    low: float,
-    high: float,
-) -> FloatArray:  # [..., evaluations]
-    """Scale returns by constants of the environment, z = (y - low) / (high - low), without clipping.
-
-    `low` is the return of a random policy, `high` that of the reference.
-
-    Raises ValueError unless both are finite and low < high.
-
-    >>> normalise([0.0, 250.0, 600.0], low=0.0, high=500.0).tolist()
-    [0.0, 0.5, 1.2]
-    """
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"cannot normalize returns with low={low!r}, high={high!r}: give finite low < high")
-    return (np.asarray(y, dtype=np.float64) - low) / (high - low)
-
-
-def fill_diverged(
-    t_grid: ArrayLike,  # [grid], environment steps of the planned evaluations
-    t: ArrayLike,  # [evaluations], those that were recorded
-    y: ArrayLike,  # [evaluations], returns
-    floor: float,
-) -> FloatArray:  # [grid]
-    """Put a diverged run's curve on the whole grid; what is missing or not finite is worth `floor`.
-
-    Raises ValueError if a recorded step is repeated or not on the grid, or if `floor` is not finite.
-
-    >>> fill_diverged([0, 10, 20], [0, 10], [5.0, float("nan")], floor=-1.0).tolist()
-    [5.0, -1.0, -1.0]
-    """
-    grid, steps, returns = np.asarray(t_grid), np.asarray(t), np.asarray(y, dtype=np.float64)
-    if steps.shape != returns.shape:
-        raise ValueError(f"{steps.shape} steps for {returns.shape} returns: give one step for each return")
-    if not np.isfinite(floor):
-        raise ValueError(f"return floor {floor!r}: give the worst attainable return, a finite number")
-    strange = np.setdiff1d(steps, grid)
-    if strange.size or np.unique(steps).size != steps.size:
-        raise ValueError(f"steps {steps.tolist()} repeat or miss the grid {grid.tolist()}: give each once")
-    filled = np.full(grid.shape, float(floor))
-    seen = np.isfinite(returns)
-    filled[np.searchsorted(grid, steps[seen])] = returns[seen]
-    return filled
-
-
-def _curves(t: ArrayLike, z: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Check the stated shapes, t: [evaluations], z: [runs, evaluations], and return both as float64."""
-    steps, curves = np.asarray(t, dtype=np.float64), np.asarray(z, dtype=np.float64)
-    if steps.ndim != 1 or curves.ndim != 2 or curves.shape[1] != steps.size:
-        raise ValueError(f"t {steps.shape} and z {curves.shape}: give t [evaluations], z [runs, evaluations]")
-    if steps.size < 2 or not np.all(np.diff(steps) > 0):
-        raise ValueError(f"evaluation steps {steps.tolist()}: give two or more, strictly increasing")
-    if not np.all(np.isfinite(curves)):
-        run, evaluation = np.argwhere(~np.isfinite(curves))[0]
-        value = curves[run, evaluation]
-        raise ValueError(f"run {run} is {value} at evaluation {evaluation}: apply fill_diverged first")
-    return steps, curves
+Role = Literal["confirmatory", "exploratory", "descriptive"]  # descriptive: shown, never tested
+Source = Literal["curve", "episodes", "updates"]
 
 
 def final(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
@@ -83,7 +49,7 @@ def final(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
 
     t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
     """
-    _, z = _curves(t, z)
+    _, z = checked(t, z)
     last = max(2, -(-z.shape[1] // 10))
     return np.asarray(z[:, -last:].mean(axis=1))
 
@@ -93,7 +59,7 @@ def area(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
 
     t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
     """
-    t, z = _curves(t, z)
+    t, z = checked(t, z)
     return np.asarray(np.trapezoid(z, t, axis=1) / (t[-1] - t[0]))
 
 
@@ -106,7 +72,7 @@ def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs], in
     normalized return. Raises ValueError for a threshold that is not finite.
     """
-    _, z = _curves(t, z)
+    _, z = checked(t, z)
     if not np.isfinite(threshold):
         raise ValueError(f"threshold {threshold!r}: give a finite normalized return")
     below = np.maximum(np.maximum.accumulate(z, axis=1), threshold) - z
@@ -125,151 +91,117 @@ def not_learned(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     return (final(t, z, threshold) < LEARNED).astype(np.float64)
 
 
+def best(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Largest evaluation of each run, in normalized return.
+
+    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
+    """
+    return np.asarray(checked(t, z)[1].max(axis=1))
+
+
+def reached(z: ArrayLike, threshold: float) -> NDArray[np.bool_]:
+    """Whether each run's return was at the threshold or above in some evaluation, z: [runs, evaluations]."""
+    return np.asarray((np.asarray(z) >= threshold).any(axis=1))
+
+
+def time_to_threshold(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """First t_k with z_k >= threshold as a share of the budget t_K; 1.0 for a run that never gets there.
+
+    So a run is right-censored at the budget, and the mean over runs is the mean restricted to it.
+
+    t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs].
+    """
+    t, z = checked(t, z)
+    first = t[np.argmax(z >= threshold, axis=1)] / t[-1]
+    return np.where(reached(z, threshold), first, 1.0)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number per run: how it is computed, its unit, the better direction, the smallest effect to matter.
 
-    Without a smallest effect two arms can never be called equivalent on this metric.
+    `function` takes by `source`: curve (t [evaluations], z [runs, evaluations], threshold), both normalized, for
+    all runs at once -> [runs]; episodes and updates (the table of one run, its config) -> float. nan is what is
+    undefined for a run, which no confirmatory metric is. Without a smallest effect two arms can never be called
+    equivalent on this metric. `noise_floor`: whether what the sampling of evaluation episodes alone makes of it
+    is reported beside it; only for metrics of the curve.
     """
 
     name: str
-    function: Callable[[ArrayLike, ArrayLike, float], FloatArray]  # (t, z, threshold) -> [runs]
+    function: Callable[..., Any]
     unit: str
     better: Literal["higher", "lower"]
     smallest_effect: float | None
     binary: bool
     description: str
+    role: Role = "exploratory"
+    source: Source = "curve"
+    noise_floor: bool = False
 
 
-_CONFIRMATORY = (
-    Metric(
-        "final",
-        final,
-        "normalized return",
-        "higher",
-        RETURN_EFFECT,
-        False,
-        "mean of the last tenth of the run",
+def _metric(
+    function: Callable[..., Any],
+    unit: str,
+    better: Literal["higher", "lower"],
+    description: str,
+    smallest_effect: float | None = None,
+    *,
+    binary: bool = False,
+    role: Role = "exploratory",
+    source: Source = "curve",
+    noise_floor: bool = False,
+) -> Metric:
+    """A metric that is called as its function."""
+    name = function.__name__
+    return Metric(name, function, unit, better, smallest_effect, binary, description, role, source, noise_floor)
+
+
+_confirmatory = partial(_metric, role="confirmatory")
+_stability = partial(_metric, noise_floor=True)
+_inside = partial(_metric, role="descriptive", source="updates")
+_RETURN, _SLOPE, _BUDGET = "normalized return", "normalized return per budget", "share of the budget"
+_BELOW = "worst fifth of the second half, below the best so far or the threshold"
+
+# Confirmatory ones first; an entry here is all that a new metric takes.
+_TABLE = (
+    _confirmatory(final, _RETURN, "higher", "mean of the last tenth of the run", RETURN_EFFECT),
+    _confirmatory(area, _RETURN, "higher", "mean over the whole run", RETURN_EFFECT),
+    _confirmatory(shortfall, _RETURN, "lower", _BELOW, RETURN_EFFECT, noise_floor=True),
+    _confirmatory(not_learned, "share of runs", "lower", "final return below half the reference", binary=True),
+    _metric(best, _RETURN, "higher", "best evaluation", RETURN_EFFECT),
+    _metric(
+        internals.online_return, _RETURN, "higher", "training episodes, by length", RETURN_EFFECT, source="episodes"
     ),
-    Metric("area", area, "normalized return", "higher", RETURN_EFFECT, False, "mean over the whole run"),
-    Metric(
-        "shortfall",
-        shortfall,
-        "normalized return",
-        "lower",
-        RETURN_EFFECT,
-        False,
-        "worst fifth of the second half, below the best so far or the threshold",
+    _metric(time_to_threshold, _BUDGET, "lower", "first evaluation at the threshold; never: 1", TIME_EFFECT),
+    _stability(stability.drawdown_cvar, _RETURN, "lower", "worst 5% of the falls below the best so far"),
+    _stability(stability.drawdown_max, _RETURN, "lower", "largest fall below the best so far"),
+    _stability(stability.difference_iqr, _SLOPE, "lower", "interquartile range of the changes of return"),
+    _stability(stability.difference_mad, _SLOPE, "lower", "median absolute deviation of the changes of return"),
+    _stability(stability.difference_std, _SLOPE, "lower", "standard deviation of the changes of return"),
+    _stability(stability.difference_cvar, _SLOPE, "higher", "worst 5% of the changes of return"),
+    _stability(
+        stability.collapses, "collapses", "lower", "falls by half the reference, three evaluations or longer"
     ),
-    Metric(
-        "not_learned",
-        not_learned,
-        "share of runs",
-        "lower",
-        None,
-        True,
-        "final return below half the reference",
+    _metric(
+        stability.recovered, "share of collapses", "higher", "collapses that were made good", role="descriptive"
     ),
+    _inside(internals.loss_spikes, "share of phases", "lower", "loss above the rolling median + 6 MAD"),
+    _inside(internals.grad_norm, "L2 norm", "lower", "mean gradient norm before clipping"),
+    _inside(internals.clipped_share, "share of steps", "lower", "gradient steps that were clipped"),
+    _inside(
+        internals.early_relative_update, "share", "lower", "change of the parameters a phase, first 1% of steps"
+    ),
+    _inside(internals.approx_kl, "nats", "lower", "PPO: KL divergence from old to new policy"),
+    _inside(internals.clip_fraction, "share of samples", "lower", "PPO: samples with a clipped ratio"),
+    _inside(internals.q_max_abs, "discounted return", "lower", "DQN: largest |Q|"),
+    _inside(internals.soft_divergence, "share of runs", "lower", "DQN: |Q| above any policy's worth", binary=True),
+    _inside(internals.n_below_99, "gradient steps", "lower", "steps below 99% of the base learning rate"),
+    _inside(internals.budget_lost, "share", "lower", "part of the base learning rates' sum that was taken away"),
+    _inside(internals.learning_rate_mean, "learning rate", "lower", "mean delivered learning rate"),
 )
-METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _CONFIRMATORY})
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
 
 
-def drawdown(y: ArrayLike) -> FloatArray:  # [..., evaluations] -> [..., evaluations]
-    """Distance below the best return so far, d_k = max_{j<=k} y_j - y_k, in the unit of y.
-
-    >>> drawdown([1.0, 3.0, 2.0]).tolist()
-    [0.0, 0.0, 1.0]
-
-    Source: Chan et al., arXiv 1912.05663.
-    """
-    y = np.asarray(y, dtype=np.float64)
-    return np.asarray(np.maximum.accumulate(y, axis=-1) - y)
-
-
-def differences(
-    t: ArrayLike,  # [evaluations], environment steps
-    y: ArrayLike,  # [..., evaluations]
-) -> FloatArray:  # [..., evaluations - 1]
-    """Slope between neighbors, d_k = (y_{k+1} - y_k) / (t_{k+1} - t_k), k = 1..K-1, per environment step.
-
-    d_k belongs to the time t_{k+1}. Raises ValueError unless t is strictly increasing.
-
-    Source: Chan et al., arXiv 1912.05663.
-    """
-    gaps = np.diff(np.asarray(t, dtype=np.float64))
-    if not np.all(gaps > 0):
-        raise ValueError(f"steps {np.asarray(t).tolist()}: give them strictly increasing")
-    return np.asarray(np.diff(np.asarray(y, dtype=np.float64), axis=-1) / gaps)
-
-
-def _tail_mean(x: FloatArray, tail: NDArray[np.bool_]) -> FloatArray:
-    return np.asarray(np.mean(x, axis=-1, where=tail))
-
-
-def _check_share(alpha: float) -> None:
-    if not 0 < alpha <= 1:
-        raise ValueError(f"tail share alpha={alpha!r}: give a number in (0, 1]")
-
-
-def lower_cvar(x: ArrayLike, alpha: float = 0.05) -> FloatArray:  # [..., n] -> [...]
-    """Mean of the x <= percentile(x, 100 alpha), linear interpolation; the unit is that of x.
-
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
-    """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x <= np.percentile(x, 100 * alpha, axis=-1, keepdims=True))
-
-
-def upper_cvar(x: ArrayLike, alpha: float = 0.05) -> FloatArray:  # [..., n] -> [...]
-    """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
-
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
-    """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x >= np.percentile(x, 100 * (1 - alpha), axis=-1, keepdims=True))
-
-
-def _std(d: FloatArray) -> FloatArray:
-    return np.asarray(np.std(d, axis=-1, ddof=1))
-
-
-def _mad(d: FloatArray) -> FloatArray:
-    return np.asarray(np.median(np.abs(d - np.median(d, axis=-1, keepdims=True)), axis=-1))
-
-
-def _iqr(d: FloatArray) -> FloatArray:
-    low, high = np.percentile(d, [25, 75], axis=-1)
-    return np.asarray(high - low)
-
-
-DISPERSIONS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {"std": _std, "mad": _mad, "iqr": _iqr}
-)
-
-
-def dispersion(
-    t: ArrayLike,  # [evaluations], environment steps
-    y: ArrayLike,  # [..., evaluations]
-    kind: str,
-    end: float | None = None,
-    window: float | None = None,
-) -> FloatArray:  # [...]
-    """Spread within a run: `kind` of the `differences` whose time is in [end - window + 1, end].
-
-    kind: std (n - 1), mad (median of |d - median d|, not rescaled), iqr (percentiles 75 - 25). `end` defaults
-    to the last step, `window` (environment steps) to the whole curve. Unit: that of y per environment step.
-
-    Raises ValueError for another kind and for a window with fewer than two differences.
-    Source: Chan et al., arXiv 1912.05663.
-    """
-    if kind not in DISPERSIONS:
-        raise ValueError(f"unknown dispersion {kind!r}: use one of {', '.join(DISPERSIONS)}")
-    times = np.asarray(t, dtype=np.float64)[1:]
-    last = times[-1] if end is None else end
-    first = -np.inf if window is None else last - window + 1
-    inside = (times >= first) & (times <= last)
-    if np.count_nonzero(inside) < 2:
-        raise ValueError(f"window [{first}, {last}] holds fewer than two differences: make it longer")
-    return DISPERSIONS[kind](differences(t, y)[..., inside])
+def with_role(*roles: Role) -> list[Metric]:
+    """The metrics that have one of these roles, in the order of the table."""
+    return [metric for metric in METRICS.values() if metric.role in roles]

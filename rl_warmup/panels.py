@@ -1,16 +1,15 @@
-"""What the figures share: colors, panels, names at the ends of lines, files."""
+"""What the figures of lines share: colors, panels, names at the ends of lines."""
 
-import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rl_warmup.analysis import Analysis
 from rl_warmup.cells import Context, short
@@ -18,102 +17,131 @@ from rl_warmup.cells import Context, short
 # Okabe and Ito's colors, told apart by color-blind readers; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 CONTROL = "#222222"
+VERDICTS = {  # symbol and color: never told apart by color alone
+    "better": ("▲", "#0072B2"),
+    "worse": ("▼", "#D55E00"),
+    "equivalent": ("=", "#009E73"),
+    "inconclusive": ("?", "#767676"),
+}
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
-COLUMNS = 4
+WIDTH = 10.0  # inches: at 96 pixels an inch as wide as a page of the report
+NAME_WIDTH = 18  # characters
+LINE_HEIGHT, NAME_GAP = 0.135, 0.04  # inches, of the names at the ends of lines
+RASTERIZED = 5000  # with more points than this, marks behind the estimates are pixels in the SVG
 STYLE: Any = {
     "svg.hashsalt": "rl_warmup",  # else every file has other ids
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
+    "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "figure.titlesize": 11,
+    "figure.titleweight": "bold",
+    "figure.constrained_layout.h_pad": 0.07,
+    "path.simplify_threshold": 0.2,
 }
 
-Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
 Look = tuple[str, Line]  # color, line style
 Looks = Mapping[str, Look]  # by the warmup's short name
 Ends = Mapping[str, float]  # where the line of each warmup ends
 
 
 def panels(
-    contexts: Sequence[Context],
+    frame: pl.DataFrame,
     looks: Looks,
     labels: tuple[str, str],
-    paint: Callable[[Axes, Context, Looks], Ends],
-    scale: Callable[[Sequence[Axes]], None],
-) -> Figure:
-    """One panel a context, wrapped; lines are named at their ends, or in a legend where panels are many."""
-    columns = min(COLUMNS, len(contexts))
-    rows = -(-len(contexts) // columns)
-    direct = columns < 3
-    size = (max(4.9 * columns, 7.0) if direct else 3.6 * columns, 3.0 * rows + 0.9)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for unused in grid[len(contexts) :]:
-        unused.set_visible(False)
-    grid = grid[: len(contexts)]
-    ends = [paint(axes, context, looks) for axes, context in zip(grid, contexts, strict=True)]
-    scale(grid)
-    for index, (axes, context) in enumerate(zip(grid, contexts, strict=True)):
-        axes.set_title(panel_title(context, contexts))
-        axes.set_xlabel(labels[0])
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_ylabel(labels[1] if index % columns == 0 else "")
-        if direct:
-            _name_ends(axes, ends[index], looks)
-    if not direct:
-        _legend(figure, sorted({name for found in ends for name in found}), looks)
-    return figure
+    paint: Callable[[Axes, pl.DataFrame, Looks], Ends],
+    shared: bool,
+) -> tuple[Figure, list[str]]:
+    """One panel for each `panel` of the frame, lines named right of each row; or the names for a legend if many.
 
-
-def title(figure: Figure, context: Context, text: str) -> None:
-    """The figure's title: environment, algorithm, trainer and budget, then `text`."""
-    env, algo, trainer, total = context.group
-    what = f"{env}, {algo.upper()} ({trainer}), {total:,} environment steps".replace(",000 ", " 000 ")
-    figure.suptitle(f"{what}\n{text}", x=0.01, ha="left", linespacing=1.4)
-
-
-def panel_title(context: Context, contexts: Sequence[Context]) -> str:
-    """The learning rate, and whatever else tells the panels apart."""
-    rate = f"learning rate {context.settings['learning_rate']:.4g}"
-    schedules = {other.settings["schedule.name"] for other in contexts}
-    if len(schedules) > 1:
-        rate += f", {context.settings['schedule.name']}"
-    rest = context.label.partition(f" {context.settings['schedule.name']}")[2]
-    return rate + rest.replace(" ", "\n", 1)
-
-
-def range_words(counts: Sequence[int]) -> str:
-    """Counts as a number or a range.
-
-    >>> range_words([10]), range_words([10, 8, 9])
-    ('10', '8 to 10')
+    `shared`: whether all panels have one range of values, so that they can be compared.
     """
-    return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    parts = frame.partition_by("panel", maintain_order=True)
+    columns = columns_of(len(parts))
+    rows = -(-len(parts) // columns)
+    height = 3.3 if columns < 3 else 2.6
+    figure = Figure(figsize=(WIDTH, height * rows + 0.9), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for unused in grid[len(parts) :]:
+        unused.set_visible(False)
+    grid = grid[: len(parts)]
+    ends = [paint(axes, part, looks) for axes, part in zip(grid, parts, strict=True)]
+    if shared:
+        share_limits(grid)
+    for index, (axes, part) in enumerate(zip(grid, parts, strict=True)):
+        first = index % columns == 0
+        axes.set_title(narrow(part["panel"][0], columns))
+        axes.set_xlabel(labels[0] if index + columns >= len(parts) else "")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_ylabel(labels[1] if first else "")
+        axes.tick_params(labelleft=first or not shared)
+    names = sorted({name for found in ends for name in found})
+    gap = name_gap(names) / (height - 0.65)
+    if gap * len(names) > 1 or any(set(found) != set(names) for found in ends):
+        return figure, names
+    for index in range(columns - 1, len(parts) + columns - 1, columns):
+        last = min(index, len(parts) - 1)
+        name_ends(grid[last], ends[last], looks, gap, in_layout=index == last)
+    return figure, []
+
+
+def columns_of(count: int) -> int:
+    """Panels in a row.
+
+    >>> [columns_of(count) for count in (1, 2, 3, 4, 5, 9, 10)]
+    [1, 2, 3, 2, 3, 3, 4]
+    """
+    return {1: 1, 2: 2, 4: 2}.get(count, 3 if count <= 9 else 4)
+
+
+def narrow(title: str, columns: int) -> str:
+    """A panel's title, on two lines where four panels stand in a row."""
+    return title.replace(" (", "\n(") if columns > 3 else title
+
+
+def share_limits(grid: Sequence[Axes]) -> None:
+    """One range of values for all panels."""
+    limits = np.array([axes.get_ylim() for axes in grid])
+    for axes in grid:
+        axes.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
 def looks_of(analysis: Analysis, contexts: Sequence[Context]) -> dict[str, Look]:
     """Color and line of each warmup, the same in all panels; the control is black."""
-    controls = {id(comparison.pairing.control) for comparison in analysis.comparisons}
+    pairings = [found.pairing for found in analysis.comparisons if found.pairing.contrast is None]
+    controls = {id(pairing.control) for pairing in pairings}
     names: dict[str, bool] = {}
     for context in contexts:
         for cell in context.cells:
             control = id(cell) in controls or cell.warmup.get("name") == "none"
             names[short(cell.arm)] = names.get(short(cell.arm), False) or control
-    looks: dict[str, Look] = {name: (CONTROL, "-") for name, control in names.items() if control}
-    for index, name in enumerate(sorted(name for name, control in names.items() if not control)):
+    looks: dict[str, Look] = {
+        name: (CONTROL, LINES[index % len(LINES)])
+        for index, name in enumerate(sorted((name for name in names if names[name]), key=_plainest))
+    }
+    for index, name in enumerate(sorted((name for name in names if not names[name]), key=natural)):
         looks[name] = (COLORS[index % len(COLORS)], LINES[index // len(COLORS) % len(LINES)])
     return looks
 
 
-def spread(values: Sequence[float], gap: float) -> NDArray[np.float64]:
+def natural(name: str) -> list[tuple[int, float, str]]:
+    """Key by which labels are sorted, numbers in them by their value."""
+    words = [(word, word.rstrip("%")) for word in name.split()]
+    return [(1, float(n), "") if n.replace(".", "", 1).isdigit() else (0, 0.0, word) for word, n in words]
+
+
+def spread(values: ArrayLike, gap: float) -> NDArray[np.float64]:
     """Positions near `values`, in the same order, at least `gap` apart.
 
     >>> spread([1.0, 1.0, 5.0], gap=1.0).tolist()
     [0.5, 1.5, 5.0]
     """
+    values = np.asarray(values, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     blocks: list[tuple[float, int]] = []  # values that push each other: the mean of value - rank·gap, how many
     for rank, index in enumerate(order):
@@ -127,35 +155,35 @@ def spread(values: Sequence[float], gap: float) -> NDArray[np.float64]:
     return placed
 
 
-def file_name(group: Group, groups: Sequence[Group]) -> str:
-    """What a group's files are called: environment and algorithm, and the rest only where it is needed.
+def name_gap(names: Sequence[str]) -> float:
+    """Distance in inches between the names at the ends of lines."""
+    lines = max(textwrap.fill(name, NAME_WIDTH).count("\n") + 1 for name in names)
+    return LINE_HEIGHT * lines + NAME_GAP
 
-    >>> file_name(("cartpole", "ppo", "sb3", 5000), [("cartpole", "ppo", "sb3", 5000)])
-    'cartpole-ppo'
+
+def name_ends(axes: Axes, ends: Ends, looks: Looks, gap: float, in_layout: bool = True) -> None:
+    """Write each line's name to the right of its end, at least `gap` of the panel's height apart and beside it.
+
+    `in_layout`: whether room is made for the names; not where an empty panel leaves it.
     """
-    alike = [other for other in groups if other[:2] == group[:2]]
-    parts = group[:2] if len(alike) == 1 else group
-    return re.sub(r"[^\w.-]+", "-", "-".join(map(str, parts)))
-
-
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG (150 dpi) and SVG; the same figure gives the same files."""
-    png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
-    figure.savefig(png, dpi=150, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
-
-
-def _name_ends(axes: Axes, ends: Ends, looks: Looks) -> None:
-    """Write each line's name to the right of its end, pushed apart where they would overlap."""
     axes.set_ylim(axes.get_ylim())
     to_panel = axes.transScale + axes.transLimits
     heights = [float(to_panel.transform((1.0, value))[1]) for value in ends.values()]
-    for name, height in zip(ends, spread(heights, 0.075), strict=True):
-        axes.text(1.02, height, name, color=looks[name][0], transform=axes.transAxes, va="center")
+    for name, height in zip(ends, spread(inside(heights, gap), gap), strict=True):
+        words = textwrap.fill(name, NAME_WIDTH)
+        text = axes.text(1.02, height, words, color=looks[name][0], transform=axes.transAxes, va="center")
+        text.set(linespacing=1.0, in_layout=in_layout)
 
 
-def _legend(figure: Figure, names: Sequence[str], looks: Looks) -> None:
-    names = sorted(names, key=lambda name: (looks[name][0] != CONTROL, name))
-    lines = [Line2D([], [], color=looks[name][0], linestyle=looks[name][1], linewidth=2) for name in names]
-    figure.legend(lines, names, loc="outside lower left", ncols=min(len(names), COLUMNS), frameon=False)
+def inside(values: Sequence[float], gap: float) -> NDArray[np.float64]:
+    """Values moved so that `spread` keeps them within 0 to 1, if they fit.
+
+    >>> inside([1.0, 1.0, 0.2], gap=0.25).tolist()
+    [0.75, 1.0, 0.2]
+    """
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return np.clip(values, ranks * gap, np.maximum(1 - (len(values) - 1 - ranks) * gap, ranks * gap))
+
+
+def _plainest(name: str) -> tuple[int, str]:
+    return len(name), name

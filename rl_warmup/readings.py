@@ -38,12 +38,17 @@ class Problems:
 
 @dataclass(frozen=True)
 class Run:
-    """A run with its curve, the mean return over the episodes of each evaluation; no curve, no score."""
+    """A run with its curve, the mean return over the episodes of each evaluation; no curve, no score.
+
+    Tables that cannot be read are None.
+    """
 
     info: Mapping[str, Any]
     steps: NDArray[np.int64] | None = None  # [evaluations]
     returns: NDArray[np.float64] | None = None  # [evaluations]
     updates: pl.DataFrame | None = None
+    episodes: pl.DataFrame | None = None  # of training
+    episode_returns: NDArray[np.float64] | None = None  # [evaluations, episodes]; None if their numbers differ
 
     @property
     def run_id(self) -> str:
@@ -72,28 +77,47 @@ def read_run(record: Record, problems: Problems) -> Run | None:
         problems.leave_out(f"{run_id} is not scored: {unfinished(record)}")
         return Run(info)
     try:
-        steps, returns = _curve(record)
+        steps, returns, each = _curve(record)
     except RecordError as error:
         problems.leave_out(f"{run_id} is not scored: {error}")
         return Run(info)
+    updates = _table(record, "updates", "the learning rates it was given are not known", problems)
+    episodes = _table(record, "episodes", "its training episodes are not known", problems)
+    return Run(info, steps, returns, updates, episodes, each)
+
+
+def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataFrame | None:
+    """A table that a run can be scored without, or None and what is lost with it in `problems`."""
     try:
-        updates = record.table("updates")
+        return record.table(name)
     except RecordError as error:
-        problems.leave_out(f"{run_id}: the learning rates it was given are not known: {error}")
-        return Run(info, steps, returns)
-    return Run(info, steps, returns, updates)
+        problems.leave_out(f"{record.info['run_id']}: {lost}: {error}")
+        return None
 
 
-def _curve(record: Record) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Steps and mean returns; of a diverged run only what is finite, the rest is worth the floor."""
+def _curve(
+    record: Record,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
+    """Steps, mean returns, returns of the episodes; of a diverged run only what is finite."""
     frame = record.table("evaluations") if record.status == "diverged" else record.evaluations()
-    frame = frame.select("env_step", pl.col("returns").list.mean()).sort("env_step")
-    frame = frame.filter(pl.col("returns").is_finite())
+    frame = frame.select("env_step", "returns", mean=pl.col("returns").list.mean()).sort("env_step")
+    frame = frame.filter(pl.col("mean").is_finite())
     if frame["env_step"].is_duplicated().any():
         raise RecordError(f"{record.folder / 'evaluations.parquet'}: an env_step is there twice")
     if record.status == "completed" and frame.height < 2:
         raise RecordError(f"{record.folder / 'evaluations.parquet'}: one evaluation is no curve")
-    return frame["env_step"].to_numpy(), frame["returns"].to_numpy()
+    return frame["env_step"].to_numpy(), frame["mean"].to_numpy(), _rectangle(frame["returns"])
+
+
+def _rectangle(lists: pl.Series) -> NDArray[np.float64] | None:  # [rows, entries]
+    """Lists of equal lengths as rows; None if they have not the same length, or an entry is missing."""
+    if lists.is_empty():
+        return np.empty((0, 0))
+    lengths = lists.list.len().unique()
+    entries = lists.explode(empty_as_null=False)
+    if lengths.len() != 1 or entries.null_count():
+        return None
+    return entries.to_numpy().reshape(lists.len(), int(lengths[0]))
 
 
 def unfinished(record: Record) -> str:

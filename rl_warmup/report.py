@@ -4,12 +4,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from rl_warmup.analysis import Analysis, analyse
+from rl_warmup.markdown import latex, markdown
 from rl_warmup.records import RecordError, write_text
+from rl_warmup.sentences import answers
 from rl_warmup.summary import as_json
 from rl_warmup.terminal import show
 
@@ -22,8 +26,11 @@ better, worse, equivalent or inconclusive, in final return, area under the curve
 Runs that are not finished or cannot be read are left out and named.
 
 writes into DIR:
+  report.html   the answer, figures, tables, protocol: one file that needs no network
+  report.md     the answer and the main table, for a README or an issue
+  report.tex    the main table, for a paper
   report.json   all numbers, and `problems`: whatever makes a reader doubt them
-  figures/      evaluation curves, learning rates delivered, paired differences (PNG and SVG)
+  figures/      every figure as PNG and SVG, and its data as CSV
 
 exit code:
   0  everything was analyzed
@@ -33,7 +40,7 @@ exit code:
 
 
 def report(folder: Path, console: Console, figures: bool = True) -> int:
-    """Analyze the study in `folder`, write report.json and the figures into it, print it; the exit code.
+    """Analyze the study in `folder`, write the report and its figures into it, print it; the exit code.
 
     0: everything was analyzed. 1: the report was written, but something was left out. 2: there was nothing to
     report on, or the report cannot be written; one message on stderr says why.
@@ -42,13 +49,13 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
         analysis = analyse(folder)
         if not analysis.contexts:
             raise RecordError(f"{folder} holds no readable run: {'; '.join(analysis.problems)}")
-        paths = _write(analysis, folder, figures)
+        content, paths = write(analysis, folder, figures)
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not console.is_terminal:
         console.width = max(console.width, PIPED_WIDTH)
-    show(as_json(analysis), console)
+    show(content, console)
     console.print("\nwritten:")
     for path in paths:
         console.print(f"  {path}", soft_wrap=True, highlight=False, markup=False)
@@ -67,20 +74,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick or runs/single"
     )
-    parser.add_argument("--no-figures", action="store_true", help="write report.json only")
+    parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)
     return report(arguments.folder, Console(), figures=not arguments.no_figures)
 
 
-def _write(analysis: Analysis, folder: Path, figures: bool) -> list[Path]:
-    """Write report.json, then the figures; the files that a person may open."""
-    path = folder / "report.json"
-    write_text(path, json.dumps(as_json(analysis), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-    if not figures:
-        return [path]
-    from rl_warmup.figures import draw  # matplotlib takes half a second to import
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every report.json follows."""
+    text = (resources.files("rl_warmup") / "report.schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
-    return [path, *(file for file in draw(analysis, folder / "figures") if file.suffix == ".png")]
+
+def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:
+    """Write figures, report.json, and the report as HTML, Markdown and LaTeX; its content and the files.
+
+    Raises OSError if a file cannot be written.
+    """
+    from rl_warmup.html import render  # it and the figures import matplotlib, which takes half a second
+
+    content = as_json(analysis)
+    content["answers"] = answers(content)
+    content["figures"] = _draw(analysis, folder / "figures") if figures else []
+    files = {
+        "report.html": render(content, folder / "figures"),
+        "report.md": markdown(content),
+        "report.tex": latex(content),
+        "report.json": json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+    }
+    for name, text in files.items():
+        write_text(folder / name, text)
+    drawn = [folder / "figures" / f"{figure['name']}.png" for figure in content["figures"]]
+    return content, [*(folder / name for name in files), *drawn]
+
+
+def _draw(analysis: Analysis, folder: Path) -> list[dict[str, str]]:
+    from rl_warmup.figures import draw
+
+    drawn = draw(analysis, folder)
+    return [{key: getattr(figure, key) for key in ("name", "kind", "title", "caption")} for figure in drawn]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The sign-flip test of paired differences, the interval that inverts it, and equivalence; pure numpy.
 
 The null hypothesis is exchangeability within a pair: every sign vector of D is equally likely. A p value
-counts sign vectors, an interval holds the centers that the test does not reject.
+counts sign vectors, an interval holds the centers that the test does not reject. Up to 20 pairs all sign vectors
+count, which by halves costs no more than some thousand steps.
 """
 
 import math
@@ -10,9 +11,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from rl_warmup.subsets import FloatArray, Subsets, subset_sums
+
+__all__ = ["FloatArray", "SignFlips", "sample", "sign_flip_interval", "sign_flip_p", "subset_sums", "tost_p"]
+
 Alternative = Literal["two-sided", "greater", "less"]
 
 EXACT_PAIRS = 20  # up to here all 2^n sign vectors are counted
@@ -30,17 +34,32 @@ def sample(values: ArrayLike, name: str) -> FloatArray:  # [n]
     return array
 
 
-def subset_sums(values: ArrayLike) -> FloatArray:  # [n] -> [2^n]
-    """Sum over every subset; entry b is the sum of the values_i whose bit i is set in b.
+@dataclass(frozen=True)
+class Draws:
+    """Random subsets of the differences."""
 
-    >>> subset_sums([1.0, 10.0]).tolist()
-    [0.0, 1.0, 10.0, 11.0]
-    """
-    values = np.asarray(values, dtype=np.float64)
-    sums = np.zeros(2**values.size)
-    for i, value in enumerate(values):
-        np.add(sums[: 2**i], value, out=sums[2**i : 2 ** (i + 1)])
-    return sums
+    total: float  # sum of the differences
+    pairs: int
+    sums: FloatArray  # [draws], of the differences over the subset
+    sizes: FloatArray  # [draws]
+
+    @classmethod
+    def of(cls, differences: FloatArray, rng: Generator) -> "Draws":
+        """Draw every pair into a subset with probability one half."""
+        flipped = rng.integers(0, 2, size=(DRAWS, differences.size)).astype(np.float64)
+        return cls(float(differences.sum()), differences.size, flipped @ differences, flipped.sum(axis=1))
+
+    def count(self, center: float, bound: float) -> int:
+        """How many subsets S have sum_S (difference - center) <= bound."""
+        return int(np.count_nonzero(self.sums - center * self.sizes <= bound))
+
+    def means(self, rounding: float) -> tuple[FloatArray, int]:
+        """Means over the subsets and their complements that are not empty, and how many are."""
+        sums = np.concatenate([self.sums, self.total - self.sums])
+        sizes = np.concatenate([self.sizes, self.pairs - self.sizes])
+        filled = sizes > 0
+        sums = np.where(np.abs(sums) <= rounding, 0.0, sums)
+        return sums[filled] / sizes[filled], int(np.count_nonzero(~filled))
 
 
 @dataclass(frozen=True)
@@ -52,9 +71,12 @@ class SignFlips:
     """
 
     differences: FloatArray  # [n], sorted
-    sums: FloatArray  # [subsets], of the differences over A
-    sizes: FloatArray  # [subsets], pairs in A
-    exact: bool
+    flipped: Subsets | Draws
+
+    @property
+    def exact(self) -> bool:
+        """Whether all sign vectors count."""
+        return isinstance(self.flipped, Subsets)
 
     @classmethod
     def of(cls, differences: ArrayLike, rng: Generator) -> "SignFlips":
@@ -62,10 +84,7 @@ class SignFlips:
         d = np.sort(sample(differences, "differences"))
         if d.size < 1:
             raise ValueError("no differences: give at least one pair")
-        if d.size <= EXACT_PAIRS:
-            return cls(d, subset_sums(d), subset_sums(np.ones(d.size)), True)
-        flipped = rng.integers(0, 2, size=(DRAWS, d.size)).astype(np.float64)
-        return cls(d, flipped @ d, flipped.sum(axis=1), False)
+        return cls(d, Subsets.of(d) if d.size <= EXACT_PAIRS else Draws.of(d, rng))
 
     def p_value(self, center: float = 0.0, alternative: Alternative = "two-sided") -> float:
         """Share of the sign vectors with a total of D - center at least as extreme as the observed one.
@@ -75,17 +94,21 @@ class SignFlips:
 
         Source of the +1: Phipson & Smyth 2010, doi 10.2202/1544-6115.1585.
         """
-        d = self.differences - center
-        sums, total = self.sums - center * self.sizes, d.sum()
-        tie = ROUNDING * (np.abs(self.differences) + abs(center)).sum()
+        total = float((self.differences - center).sum())
+        tie = ROUNDING * float((np.abs(self.differences) + abs(center)).sum())
+        draws = 2**self.differences.size if self.exact else DRAWS
+        # the flipped total is as extreme where the sum over A is at most `low`, or at least `high`
+        low, high = min(total, 0.0) + tie, max(total, 0.0) - tie
         if alternative == "greater":
-            extreme = sums <= tie
+            extreme = self.flipped.count(center, tie)
         elif alternative == "less":
-            extreme = sums >= -tie
+            extreme = draws - self.flipped.count(center, np.nextafter(-tie, -np.inf))
+        elif low >= high:
+            extreme = draws
         else:
-            extreme = np.abs(total - 2 * sums) >= abs(total) - 2 * tie
-        count = int(np.count_nonzero(extreme))
-        return count / sums.size if self.exact else (1 + count) / (1 + sums.size)
+            above = draws - self.flipped.count(center, np.nextafter(high, -np.inf))
+            extreme = self.flipped.count(center, low) + above
+        return extreme / draws if self.exact else (1 + extreme) / (1 + draws)
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float] | None:
         """All centers that the two-sided test does not reject at level alpha: an interval for the mean of D.
@@ -96,21 +119,21 @@ class SignFlips:
 
         Source: Hartigan 1969, doi 10.1080/01621459.1969.10501057.
         """
-        d, sums, sizes = self.differences, self.sums, self.sizes
-        if not self.exact:
-            sums, sizes = np.concatenate([sums, d.sum() - sums]), np.concatenate([sizes, d.size - sizes])
-        filled = sizes > 0
-        sums = np.where(np.abs(sums) <= ROUNDING * np.abs(d).sum(), 0.0, sums)
-        means = sums[filled] / sizes[filled]
-        if self.exact:
+        d, rounding = self.differences, ROUNDING * float(np.abs(self.differences).sum())
+        if isinstance(self.flipped, Subsets):
             k = math.floor(alpha / 2 * 2**d.size)
+            if k < 1:
+                return None
+            ends = self.flipped.kth_mean(k, rounding), -self.flipped.negated().kth_mean(k, rounding)
         else:
-            k = math.floor(alpha * (DRAWS + 1)) - int(np.count_nonzero(~filled))
-        if k < 1:
-            return None
-        ends = np.partition(means, [k - 1, means.size - k])
-        mean = d.mean()  # inside by construction; rounding must not leave it out
-        return float(min(ends[k - 1], mean)), float(max(ends[-k], mean))
+            means, empty = self.flipped.means(rounding)
+            k = math.floor(alpha * (DRAWS + 1)) - empty
+            if k < 1:
+                return None
+            parted = np.partition(means, [k - 1, means.size - k])
+            ends = float(parted[k - 1]), float(parted[-k])
+        mean = float(d.mean())  # inside by construction; rounding must not leave it out
+        return min(ends[0], mean) + 0.0, max(ends[1], mean) + 0.0
 
     def tost_p(self, smallest_effect: float) -> float:
         """Larger of the two one-sided p values against |mean of D| >= smallest_effect."""

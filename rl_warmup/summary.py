@@ -1,4 +1,4 @@
-"""report.json: an analysis as plain data. DESIGN's contract; None is what cannot be known."""
+"""report.json: an analysis as plain data, as report.schema.json describes it; None is what cannot be known."""
 
 import math
 from collections.abc import Mapping
@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis import Analysis, Comparison
-from rl_warmup.cells import Cell, Context
-from rl_warmup.dose import mean_dose
-from rl_warmup.inference import iqm
+from rl_warmup.analysis import Analysis, Comparison, Dispersion, Edge, Sensitivity
+from rl_warmup.cell_rows import RESAMPLES, cell_row, dose_row, rate_scale, where
+from rl_warmup.cells import Cell
 from rl_warmup.metrics import METRICS
+from rl_warmup.origin import reproduce
 
-RESAMPLES = 2000
 INTERVALS = {
     "comparisons": "estimate: 95%, inversion of the sign-flip test of the mean difference; iqm: 95%, BCa bootstrap",
     "cells": f"mean: 95%, percentile bootstrap over seeds, {RESAMPLES} resamples; too narrow for few runs",
@@ -22,53 +21,22 @@ INTERVALS = {
 
 
 def as_json(analysis: Analysis) -> dict[str, Any]:
-    """The content of report.json."""
+    """The content of report.json but for its sentences and figures."""
+    doses = [dose_row(context, cell) for context, cell in analysis.cells]
     return {
         "study": _study(analysis),
         "comparisons": [_comparison(comparison) for comparison in analysis.comparisons],
         "cells": [cell_row(context, cell) for context, cell in analysis.cells],
         "runs": [row for _, cell in analysis.cells for row in _runs(cell)],
-        "dose": dose_rows(analysis),
+        "dose": [_finite(row) for row in doses if row is not None],
+        "dispersion": [_dispersion(found) for found in analysis.dispersions],
+        "robustness": {
+            "edges": [_edge(found, analysis) for found in analysis.edges],
+            "sensitivity": [_sensitivity(found) for found in analysis.sensitivities],
+        },
+        "reproduce": reproduce(analysis.folder, (run for _, cell in analysis.cells for run in cell.runs)),
         "problems": list(analysis.problems),
     }
-
-
-def cell_row(context: Context, cell: Cell) -> dict[str, Any]:
-    """One cell: how many runs it has, and each metric over its scored runs."""
-    env, algo, trainer, _ = context.group
-    return {
-        "env": env,
-        "algo": algo,
-        "trainer": trainer,
-        "arm": cell.arm,
-        "learning_rate": context.settings["learning_rate"],
-        "warmup": dict(cell.warmup),
-        "n": len(cell.scored),
-        "n_diverged": cell.count("diverged"),
-        "n_failed": cell.count("failed"),
-        "metrics": {name: _location(cell.scores[name]) for name in METRICS},
-    }
-
-
-def dose_rows(analysis: Analysis) -> list[dict[str, Any]]:
-    """One row a cell whose delivered learning rates are known, means over its scored runs."""
-    rows = []
-    for context, cell in analysis.cells:
-        dose = mean_dose(cell.scored)
-        if dose is not None:
-            env, algo, trainer, total = context.group
-            rows.append(
-                {
-                    "env": env,
-                    "algo": algo,
-                    "trainer": trainer,
-                    "total_timesteps": total,
-                    "arm": cell.arm,
-                    "learning_rate": context.settings["learning_rate"],
-                    **{key: _finite(value) for key, value in dose.items()},
-                }
-            )
-    return rows
 
 
 def _study(analysis: Analysis) -> dict[str, Any]:
@@ -79,9 +47,24 @@ def _study(analysis: Analysis) -> dict[str, Any]:
         "declared": declared.declared,
         "control": dict(declared.control),
         "comparisons": None if declared.comparisons is None else [dict(wanted) for wanted in declared.comparisons],
+        "contrasts": [
+            {
+                "name": contrast.name,
+                "arms": [{"weight": weight, "where": dict(where)} for weight, where in contrast.terms],
+            }
+            for contrast in declared.contrasts
+        ],
         "smallest_effect": declared.smallest_effect,
         "metrics": {
-            name: {"unit": metric.unit, "better": metric.better, "description": metric.description}
+            name: {
+                "unit": metric.unit,
+                "better": metric.better,
+                "description": metric.description,
+                "role": metric.role,
+                "smallest_effect": declared.effect(metric),
+                "binary": metric.binary,
+                "noise_floor": metric.noise_floor,
+            }
             for name, metric in METRICS.items()
         },
         "intervals": INTERVALS,
@@ -90,19 +73,17 @@ def _study(analysis: Analysis) -> dict[str, Any]:
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     pairing, paired, verdict = comparison.pairing, comparison.paired, comparison.verdict
-    env, algo, trainer, total = pairing.context.group
     row = {
-        "env": env,
-        "algo": algo,
-        "trainer": trainer,
-        "total_timesteps": total,
-        "schedule": pairing.context.settings["schedule.name"],
-        "learning_rate": pairing.context.settings["learning_rate"],
+        **where(pairing.context),
         "treatment_arm": pairing.treatment.arm,
         "control_arm": pairing.control.arm,
+        "treatment": pairing.treatment_label,
+        "control": pairing.control_label,
+        "contrast": pairing.contrast,
         "metric": comparison.metric.name,
-        "family": pairing.family,
+        "family": comparison.family,
         "n": paired.n,
+        "n_diverged": [pairing.treatment.count("diverged"), pairing.control.count("diverged")],
         "estimate": paired.estimate,
         "ci_low": paired.ci_low,
         "ci_high": paired.ci_high,
@@ -121,7 +102,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "n_to_decide": verdict.n_to_decide,
         "notes": list(verdict.notes),
     }
-    return {key: _finite(value) for key, value in row.items()}
+    return _finite(row)
 
 
 def _runs(cell: Cell) -> list[dict[str, Any]]:
@@ -133,7 +114,7 @@ def _runs(cell: Cell) -> list[dict[str, Any]]:
             "arm": cell.arm,
             "seed": run.seed,
             "status": run.status,
-            "metrics": _values(cell.scores, place.get(run.run_id)),
+            "metrics": _finite(_values(cell.scores, place.get(run.run_id))),
         }
         for run in cell.runs
     ]
@@ -143,21 +124,64 @@ def _values(scores: Mapping[str, NDArray[np.float64]], index: int | None) -> dic
     return {name: None if index is None else float(scores[name][index]) for name in METRICS}
 
 
-def _location(values: NDArray[np.float64]) -> dict[str, float | None]:  # values: [runs]
-    """Mean with its interval, and IQM; None without runs, no interval with one."""
-    if values.size == 0:
-        return dict.fromkeys(("mean", "iqm", "ci_low", "ci_high"))
-    low, high = mean_interval(values) if values.size > 1 else (None, None)
-    return {"mean": float(values.mean()), "iqm": float(iqm(values)), "ci_low": low, "ci_high": high}
+def _dispersion(found: Dispersion) -> dict[str, Any]:
+    row = {
+        **where(found.pairing.context),
+        "treatment": found.pairing.treatment_label,
+        "control": found.pairing.control_label,
+        "metric": found.metric,
+        "n": found.n,
+        "mad_treatment": found.mad_treatment,
+        "mad_control": found.mad_control,
+        "p_value": found.p_value,
+        "p_adjusted": found.p_adjusted,
+    }
+    return _finite(row)
 
 
-def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:  # values: [runs]
-    """Percentile bootstrap interval of the mean over runs, with resamples that are the same for every cell."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(values.size, size=(RESAMPLES, values.size))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _edge(found: Edge, analysis: Analysis) -> dict[str, Any]:
+    env, algo, trainer, total = found.group
+    scales = {
+        context.settings["learning_rate"]: rate_scale(context)
+        for context in analysis.contexts
+        if context.group == found.group
+    }
+    row = {
+        "env": env,
+        "algo": algo,
+        "trainer": trainer,
+        "total_timesteps": total,
+        "schedule": found.schedule,
+        "treatment": found.treatment,
+        "control": found.control,
+        "learning_rates": list(found.learning_rates),
+        "learning_rate_scales": [scales.get(rate) for rate in found.learning_rates],
+        "success_treatment": list(found.success_treatment),
+        "success_control": list(found.success_control),
+        "n_seeds": found.n_seeds,
+        "eta50_treatment": found.eta50_treatment,
+        "eta50_control": found.eta50_control,
+        "censored_treatment": found.censored_treatment,
+        "censored_control": found.censored_control,
+        "log2_ratio": found.log2_ratio,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "finding": found.finding,
+        "lr_sensitivity_treatment": found.lr_sensitivity_treatment,
+        "lr_sensitivity_control": found.lr_sensitivity_control,
+    }
+    return _finite(row)
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _sensitivity(found: Sensitivity) -> dict[str, Any]:
+    return {
+        "warmup": found.warmup,
+        "algo": found.algo,
+        "environments": list(found.environments),
+        "phi": found.phi,
+    }
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with None for every number that is not finite: JSON has no word for those."""
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}

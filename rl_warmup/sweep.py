@@ -53,7 +53,7 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any],
     """
     study = jobs[0].config.study
     folder = study_folder(jobs[0].config)
-    if study.control is not None or study.comparisons is not None:
+    if any(part is not None for part in (study.control, study.comparisons, study.contrasts)):
         _declare(folder, asdict(study))
     todo = [job for job in jobs if finished_status(job.folder) is None]
     done = len(jobs) - len(todo)
@@ -76,8 +76,9 @@ def _declare(folder: Path, plan: dict[str, Any]) -> None:
         raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
     if earlier is None:
         write_study_plan(folder, plan)
-    elif earlier != plan:
-        changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
+    declared = plan if earlier is None else earlier
+    changed = ", ".join(key for key in plan if plan[key] != declared.get(key))
+    if changed:
         raise ConfigError(
             f"{folder / 'study.yaml'} was declared with another {changed}; a declaration is not changed after "
             "the fact: give this one another study.name"

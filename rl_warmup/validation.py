@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from rl_warmup import schedules
 from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.contrasts import contrasts_of, keys_of
 
 T = TypeVar("T")
 SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)
@@ -48,6 +49,15 @@ POSITIVE = (
     "study.smallest_effect",
     "tuned_learning_rate",
 )
+NOT_OF_AN_ARM = (  # identity.NOT_IDENTITY, and what an arm has several of
+    "runs_dir",
+    "tracking",
+    "study",
+    "threads",
+    "tuned_learning_rate",
+    "learning_rate_scale",
+    "seed",
+)
 MAX_SEED = 2**32 - 1
 
 
@@ -74,6 +84,7 @@ def check_values(config: RunConfig) -> None:
     if not 0 <= config.seed <= MAX_SEED:
         raise ConfigError(f"seed={config.seed} is not a seed; use a whole number from 0 to {MAX_SEED}")
     _check_names(config)
+    _check_contrasts(config)
     _check_algo(settings)
 
 
@@ -96,6 +107,24 @@ def _check_names(config: RunConfig) -> None:
         )
     if study is not None and not re.fullmatch(r"\w[\w.-]*", study):
         raise ConfigError(f"study.name={study} is not the name of a folder; use letters, digits, '_', '.' and '-'")
+
+
+def _check_contrasts(config: RunConfig) -> None:
+    try:
+        contrasts = contrasts_of(config.study.contrasts)
+    except ValueError as error:
+        raise ConfigError(f"study.contrasts: {error}") from error
+    known = {key for key, _ in _settings(config)}
+    for contrast in contrasts:
+        for key in sorted(keys_of(contrast)):
+            group = key.partition(".")[0]
+            if group in NOT_OF_AN_ARM:
+                what = "it does not tell arms apart; use learning_rate, warmup.name or another setting of an arm"
+                raise ConfigError(f"study.contrasts: {contrast.name!r} looks for {key}, and {what}")
+            if key not in known and group != "algo":  # the algorithms have their own
+                raise ConfigError(
+                    f"study.contrasts: {contrast.name!r} looks for {key}, and there is no such setting"
+                )
 
 
 def _check_algo(settings: dict[str, Any]) -> None:

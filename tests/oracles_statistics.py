@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+import numpy as np
 from scipy import stats
 
 
@@ -36,6 +37,52 @@ def sign_flip_interval(differences: Sequence[float], alpha: Fraction) -> tuple[f
     means = sorted(subset_means(differences))
     k = math.floor(alpha / 2 * 2 ** len(differences))
     return (float(means[k - 1]), float(means[-k])) if k else None
+
+
+def listed_subsets(differences: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and size of all 2^n subsets, one after the other: slow in memory, and for twenty pairs too."""
+    bits = (np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences))) & 1
+    return bits @ np.asarray(differences, dtype=float), bits.sum(axis=1)
+
+
+def listed_p(differences: Sequence[float], center: float, alternative: str) -> float:
+    """As sign_flip_p, in floating point, with ties up to 1e-12 of the summed sizes."""
+    sums, sizes = listed_subsets(differences)
+    flipped, total = sums - center * sizes, sum(differences) - center * len(differences)
+    tie = 1e-12 * sum(abs(d) + abs(center) for d in differences)
+    extreme = {
+        "two-sided": np.abs(total - 2 * flipped) >= abs(total) - 2 * tie,
+        "greater": flipped <= tie,
+        "less": flipped >= -tie,
+    }[alternative]
+    return float(extreme.mean())
+
+
+def listed_interval(differences: Sequence[float], alpha: float) -> tuple[float, float] | None:
+    sums, sizes = listed_subsets(differences)
+    means = np.sort(sums[1:] / sizes[1:])
+    k = math.floor(alpha / 2 * sums.size)
+    return (float(means[k - 1]), float(means[-k])) if k else None
+
+
+def survival(times: Sequence[float], reached: Sequence[bool], at: float) -> float:
+    """Kaplan-Meier's product, over all times up to `at`, watching whoever has neither left nor got there."""
+    share = 1.0
+    for time in sorted(set(times)):
+        if time <= at:
+            watched = sum(other >= time for other in times)
+            there = sum(other == time and got for other, got in zip(times, reached, strict=True))
+            share *= 1 - there / watched
+    return share
+
+
+def levene(x: Sequence[float], y: Sequence[float]) -> float:
+    """F of the distances to the own median."""
+    z = [[abs(v - float(np.median(one))) for v in one] for one in (x, y)]
+    n, means, grand = len(x) + len(y), [sum(d) / len(d) for d in z], sum(z[0] + z[1]) / (len(x) + len(y))
+    between = sum(len(d) * (m - grand) ** 2 for d, m in zip(z, means, strict=True))
+    within = sum((v - m) ** 2 for d, m in zip(z, means, strict=True) for v in d)
+    return (n - 2) * between / within
 
 
 def iqm(values: Sequence[float]) -> float:

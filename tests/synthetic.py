@@ -31,8 +31,17 @@ CONFIG: dict[str, Any] = {
         "return_low": 0.0,
         "return_high": 100.0,
         "threshold": 90.0,
+        "reward_max": 1.0,
     },
-    "algo": {"name": "ppo", "n_envs": 1, "n_steps": 500, "batch_size": 125, "n_epochs": 1, "net_arch": [64, 64]},
+    "algo": {
+        "name": "ppo",
+        "n_envs": 1,
+        "gamma": 0.99,
+        "n_steps": 500,
+        "batch_size": 125,
+        "n_epochs": 1,
+        "net_arch": [64, 64],
+    },
     "trainer": {"name": "sb3"},
     "schedule": {"name": "constant"},
     "evaluation": {"count": 6, "episodes": 2},
@@ -60,18 +69,26 @@ def write_run(
     info: Mapping[str, Any] | None = None,
     inert: bool = False,
     arm: str | None = None,
+    evaluations: Iterable[Sequence[float]] | None = None,
+    episodes: Iterable[tuple[int, float, int]] | None = None,
+    updates: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """Record one run; `returns` are the means of its evaluations, two episodes each; its folder.
 
     `changes` replace values of the config by dotted key, `info` those of run.json. `inert`: the optimizer
-    receives the control's learning rates whatever the warmup is.
+    receives the control's learning rates whatever the warmup is. `evaluations`: the returns of each evaluation's
+    episodes instead. `episodes`: (env_step, return, length) of the training episodes; by default one between two
+    evaluations, worth the mean return of the second. `updates`: columns of the table, a value for each phase.
     """
-    config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": WARMUPS[warmup], "seed": seed}
+    returns = list(returns)
+    trained = zip(steps[1:], returns[1:], np.diff(steps).tolist(), strict=False)
+    config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": dict(WARMUPS[warmup]), "seed": seed}
     for key, value in (changes or {}).items():
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
     label = arm or f"{warmup if warmup == 'none' else warmup + '-20%-gradient_steps'} lr={learning_rate:g} constant"
     tag = "".join(f"-{value}" for value in (changes or {}).values())
+    algorithm = config["algo"]["name"]
     run_id = f"{warmup}-{learning_rate:g}{tag}-s{seed}"
     about = {
         "run_id": run_id,
@@ -87,10 +104,15 @@ def write_run(
     }
     # these need not survive a power cut, and fsync is slow
     with patch("os.fsync"), recording(study / run_id, about, config) as writer:
-        for row in update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0):
-            writer.append("updates", dict.fromkeys(table_schemas("ppo")["updates"], 0.5) | row)
-        for step, value in zip(steps, returns, strict=False):
-            writer.append("evaluations", {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]})
+        for phase, row in enumerate(update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0)):
+            own = {name: values[phase] for name, values in (updates or {}).items()}
+            writer.append("updates", dict.fromkeys(table_schemas(algorithm)["updates"], 0.5) | row | own)
+        for step, value, length in trained if episodes is None else episodes:
+            writer.append("episodes", {"env_step": step, "return": value, "length": length})
+        pairs = [[value - 1, value + 1] for value in returns] if evaluations is None else evaluations
+        for step, values in zip(steps, pairs, strict=False):
+            row = {"env_step": step, "returns": list(values), "lengths": [1] * len(values)}
+            writer.append("evaluations", row)
         writer.finish(status, error)
     return study / run_id
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from statsmodels.stats.multitest import multipletests
 from synthetic import (
     DECLARED,
     said,
@@ -22,8 +23,11 @@ def test_an_undeclared_study_is_compared_with_no_warmup_and_says_so(tmp_path: Pa
     assert said(analysis, "not declared before training")
     assert said(analysis, "assumed: the control is warmup.name=none")
     assert {found.pairing.family for found in analysis.comparisons} == {"confirmatory"}
-    assert {found.smallest_effect for found in analysis.comparisons} == {0.05, None}
-    assert len(analysis.comparisons) == 8
+    declared = [found for found in analysis.comparisons if found.family == "confirmatory"]
+    assert len(declared) == 8
+    assert {found.smallest_effect for found in declared} == {0.05, None}
+    assert {found.metric.role for found in declared} == {"confirmatory"}
+    assert {found.metric.role for found in analysis.comparisons} == {"confirmatory", "exploratory"}
 
 
 def test_arms_that_were_not_declared_are_exploratory(tmp_path: Path) -> None:
@@ -34,7 +38,10 @@ def test_arms_that_were_not_declared_are_exploratory(tmp_path: Path) -> None:
     assert not said(analysis, "not declared")
     finals = {found.pairing.family: found for found in analysis.comparisons if found.metric.name == "final"}
     assert finals["confirmatory"].verdict.p_adjusted == pytest.approx(4 * 2 / 2**8)
-    assert finals["exploratory"].verdict.p_adjusted == pytest.approx(2 * 2 / 2**8)  # rank 2 of 4 in BH
+    explored = [found for found in analysis.comparisons if found.family == "exploratory"]
+    adjusted = multipletests([found.paired.p_value for found in explored], method="fdr_bh")[1]
+    assert [found.verdict.p_adjusted for found in explored] == pytest.approx(adjusted)
+    assert finals["exploratory"] in explored
 
 
 def test_a_declared_control_may_be_any_arm(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_a_context_without_control_names_what_the_nearest_one_differs_in(tmp_pat
     write_run(study, "linear", 0, changes={"trainer.name": "stacked"})
     analysis = analyse(study)
     assert said(analysis, "toy ppo stacked", "no run is its control", "differs in trainer.name")
-    assert len(analysis.comparisons) == 4
+    assert len([found for found in analysis.comparisons if found.family == "confirmatory"]) == 4
 
 
 def test_two_controls_in_a_context_are_none(tmp_path: Path) -> None:
@@ -86,7 +93,7 @@ def test_a_damaged_declaration_counts_as_none(tmp_path: Path, text: str, complai
     analysis = analyse(study)
     assert said(analysis, complaint, "counts as not declared")
     assert analysis.left_out
-    assert len(analysis.comparisons) == 4
+    assert len([found for found in analysis.comparisons if found.family == "confirmatory"]) == 4
 
 
 PPO = {"algo.name": "ppo", "algo.n_envs": 1, "algo.n_steps": 500, "algo.batch_size": 125, "algo.n_epochs": 1}

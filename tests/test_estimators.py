@@ -1,5 +1,7 @@
 """Estimators and classical tests against libraries, slow loops and hand-worked values."""
 
+import itertools
+
 import numpy as np
 import oracles_statistics as oracle
 import pytest
@@ -77,6 +79,18 @@ def test_sensitivity_analyses_agree_with_scipy() -> None:
     assert inference.unpaired_p(np.arange(30), np.arange(30) + 30, rng()) == pytest.approx(2 / 10_001)
 
 
+def test_the_unpaired_p_is_scipy_s_with_few_runs_and_near_it_with_many() -> None:
+    def means(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.mean(x, axis=axis) - np.mean(y, axis=axis)
+
+    for n, m, within in ((5, 6, 1e-12), (18, 23, 0.02)):
+        x, y = rng(n).normal(0.2, 1, n), np.append(rng(m).normal(0, 1, m - 1), 0.1)
+        scipy_s = stats.permutation_test((x, y), means, vectorized=True, n_resamples=10_000, rng=rng()).pvalue
+        assert 0.02 < scipy_s < 0.98
+        assert inference.unpaired_p(x, y, rng()) == pytest.approx(scipy_s, abs=within)
+    assert inference.unpaired_p([0.1 + 0.2] * 30, [0.3] * 30, rng()) == 1.0
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1 + 0.2, -200.7])
 def test_what_is_undefined_on_constant_data_is_none(value: float) -> None:
     x, y = [value] * 6, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
@@ -90,3 +104,37 @@ def test_what_is_undefined_on_constant_data_is_none(value: float) -> None:
 def test_probability_of_improvement_needs_runs_on_both_sides() -> None:
     with pytest.raises(ValueError, match="0 and 1 runs: give at least one on each side"):
         inference.probability_of_improvement([], [1.0])
+
+
+# ---- dispersion ----
+
+
+def test_brown_forsythe_of_few_runs_counts_all_permutations_of_the_aligned_values() -> None:
+    x, y = [10.0, 11.0, 12.5, 14.25], [0.0, 0.25, 0.125]
+    aligned = [v - float(np.median(one)) for one in (x, y) for v in one]
+    observed = oracle.levene(aligned[:4], aligned[4:])
+    found = [
+        oracle.levene([aligned[i] for i in first], [aligned[i] for i in range(7) if i not in first])
+        for first in itertools.combinations(range(7), 4)
+    ]
+    expected = np.mean([value >= observed * (1 - 1e-9) for value in found])
+    assert inference.brown_forsythe_p(x, y, rng()) == pytest.approx(expected)
+    assert observed == pytest.approx(stats.levene(x, y, center="median").statistic)
+
+
+def test_brown_forsythe_sees_spread_and_no_shift() -> None:
+    x, y = rng(1).normal(0, 1, 30), rng(2).normal(5, 1, 30)
+    p = inference.brown_forsythe_p(x, y, rng())
+    assert p == pytest.approx(stats.levene(x, y, center="median").pvalue, abs=0.05)
+    assert inference.brown_forsythe_p(x + 7, y, rng()) == pytest.approx(p, abs=0.01)
+    assert inference.brown_forsythe_p(rng(3).permutation(x), y, rng()) == p
+    assert inference.brown_forsythe_p(x, 8 * y, rng()) == pytest.approx(1 / 10_001)
+
+
+def test_brown_forsythe_of_what_has_no_spread() -> None:
+    assert inference.brown_forsythe_p([1.0] * 5, [2.0] * 5, rng()) is None
+    assert inference.brown_forsythe_p([0.1 + 0.2] * 5, [0.3] * 5, rng()) is None
+    assert inference.brown_forsythe_p([1.0, 2.0], [1.0, 2.0, 3.0], rng()) is None
+    # one side at the ceiling throughout: 2 of the 252 permutations are as uneven
+    assert inference.brown_forsythe_p([1.0] * 5, [0.0, 1.0, 2.0, 3.0, 4.0], rng()) < 0.1
+    assert inference.brown_forsythe_p([0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0], rng()) == 1.0

@@ -13,7 +13,7 @@ from statsmodels.stats.power import TTestPower
 
 from rl_warmup import inference
 from rl_warmup.inference import Paired, compare, decide
-from rl_warmup.metrics import METRICS
+from rl_warmup.metrics import with_role
 
 QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
@@ -50,6 +50,14 @@ def test_a_comparison_is_made_of_the_public_parts(n: int) -> None:
     assert paired.pairing_correlation == pytest.approx(inference.correlation(x, y))
     assert paired.p_smallest == (2 / 2**n if n <= 20 else 1 / 10_001)
     assert compared(x, y) == paired  # the generator is the only randomness
+
+
+def test_without_sensitivity_analyses_the_rest_is_the_same() -> None:
+    x, y = study(25, effect=0.05)
+    left_out = ("iqm_ci_low", "iqm_ci_high", "p_unpaired", "p_welch")
+    quick = compare(x, y, smallest_effect=0.05, binary=False, rng=rng(), sensitivity=False)
+    assert quick == dataclasses.replace(compared(x, y), **dict.fromkeys(left_out))
+    assert all(getattr(compared(x, y), name) is not None for name in left_out)
 
 
 @QUICK
@@ -248,9 +256,10 @@ def test_a_family_of_the_registry_s_metrics() -> None:
             m.better,
             m.smallest_effect,
         )
-        for m in METRICS.values()
+        for m in with_role("confirmatory")
     ]
-    verdicts = dict(zip(METRICS, decide(family), strict=True))
+    names = [m.name for m in with_role("confirmatory")]
+    verdicts = dict(zip(names, decide(family), strict=True))
     assert {name: v.verdict for name, v in verdicts.items()} == {
         "final": "better",
         "area": "better",

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rl_warmup import metrics
-from rl_warmup.metrics import METRICS
+from rl_warmup.metrics import METRICS, Metric, with_role
+from rl_warmup.stability import drawdown
 
 QUICK = settings(deadline=None, max_examples=40)
 NUMBERS = st.floats(-10, 10).map(lambda v: round(v, 6))
 CURVES = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=25), elements=NUMBERS)
-PUBLISHED = [-1, 2, 3.5, 5, 2, 1, 1.5, 3, 1.5, 6, 2]
-WITHIN = [([5, 7, 9], [1, 1, 1]), ([5, 7, 9, 11], [2, 3, 4, 5]), ([5, 7, 9, 10], [5, 4, 2, 1])]
-RISKS = [([1, 2, 4, 5], [1, 2, 3, 4]), ([0, 1, 2, 3], [0.3, 0.1, -0.5, 1])]
+ON_CURVES = [metric.name for metric in METRICS.values() if metric.source == "curve"]
 
 
 def one(name: str, z: list[float], threshold: float = 0.0, t: list[float] | None = None) -> float:
@@ -23,14 +22,81 @@ def one(name: str, z: list[float], threshold: float = 0.0, t: list[float] | None
     return float(METRICS[name].function(steps, [z], threshold)[0])
 
 
+def test_the_table_of_metrics() -> None:
+    assert list(METRICS) == [m.name for m in METRICS.values()]
+    assert list(METRICS) == [
+        *("final", "area", "shortfall", "not_learned"),
+        *("best", "online_return", "time_to_threshold"),
+        *("drawdown_cvar", "drawdown_max", "difference_iqr", "difference_mad", "difference_std", "difference_cvar"),
+        *("collapses", "recovered", "loss_spikes", "grad_norm", "clipped_share", "early_relative_update"),
+        *("approx_kl", "clip_fraction", "q_max_abs", "soft_divergence"),
+        *("n_below_99", "budget_lost", "learning_rate_mean"),
+    ]
+
+
 def test_the_four_confirmatory_metrics() -> None:
-    assert [(m.name, m.better, m.smallest_effect, m.binary) for m in METRICS.values()] == [
+    assert [(m.name, m.better, m.smallest_effect, m.binary) for m in with_role("confirmatory")] == [
         ("final", "higher", 0.05, False),
         ("area", "higher", 0.05, False),
         ("shortfall", "lower", 0.05, False),
         ("not_learned", "lower", None, True),
     ]
-    assert list(METRICS) == [m.name for m in METRICS.values()]
+    assert [m.name for m in METRICS.values()][:4] == [m.name for m in with_role("confirmatory")]
+
+
+def test_roles_part_the_table() -> None:
+    assert with_role("confirmatory", "exploratory", "descriptive") == list(METRICS.values())
+    assert with_role() == []
+    assert [m.name for m in with_role("exploratory") if m.smallest_effect] == [
+        "best",
+        "online_return",
+        "time_to_threshold",
+    ]
+    assert [m.name for m in with_role("exploratory") if m.better == "higher"] == [
+        "best",
+        "online_return",
+        "difference_cvar",
+    ]
+    assert {m.name for m in METRICS.values() if m.noise_floor} == {
+        *("shortfall", "drawdown_cvar", "drawdown_max", "collapses"),
+        *("difference_iqr", "difference_mad", "difference_std", "difference_cvar"),
+    }
+    assert {m.name: m.source for m in METRICS.values() if m.role != "descriptive" and m.source != "curve"} == {
+        "online_return": "episodes"
+    }
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric_says_what_it_is(metric: Metric) -> None:
+    assert metric.description
+    assert metric.unit
+    assert metric.function.__doc__
+    assert not metric.noise_floor or metric.source == "curve"
+    assert metric.role != "descriptive" or metric.smallest_effect is None
+
+
+def test_best() -> None:
+    assert one("best", [0.1, 1.2, 0.3]) == 1.2
+
+
+def test_time_to_threshold_is_censored_at_the_budget() -> None:
+    t = [0, 10, 20, 40]
+    assert one("time_to_threshold", [0.0, 0.4, 0.5, 0.1], 0.5, t) == pytest.approx(0.5)
+    assert one("time_to_threshold", [0.5, 0.4, 0.5, 0.1], 0.5, t) == 0.0
+    assert one("time_to_threshold", [0.0, 0.4, 0.49, 0.1], 0.5, t) == 1.0
+    assert one("time_to_threshold", [0.0, 0.4, 0.49, 0.5], 0.5, t) == 1.0
+    curves = [[0.0, 0.4, 0.49, 0.1], [0.0, 0.4, 0.49, 0.5]]  # never, and only at the end
+    assert metrics.reached(curves, 0.5).tolist() == [False, True]
+
+
+@QUICK
+@given(CURVES, NUMBERS, st.floats(0, 5))
+def test_a_higher_threshold_is_never_reached_sooner(z: np.ndarray, threshold: float, more: float) -> None:
+    t = np.arange(z.shape[1]) * 512
+    sooner, later = (metrics.time_to_threshold(t, z, value) for value in (threshold, threshold + more))
+    assert np.all((sooner >= 0) & (sooner <= later) & (later <= 1))
+    assert np.all(metrics.reached(z, threshold) >= (sooner < 1))
+    assert np.all(metrics.reached(z, threshold) == (metrics.best(t, z, 0) >= threshold))
 
 
 @pytest.mark.parametrize("count", range(2, 45))
@@ -63,7 +129,7 @@ def test_shortfall_sees_the_first_half_only_as_best_so_far() -> None:
 
 def test_shortfall_does_not_reward_a_run_that_never_learns() -> None:
     never, collapsed = [0.0] * 20, [1.0] * 18 + [0.5] * 2
-    assert metrics.drawdown(never).max() < metrics.drawdown(collapsed).max()
+    assert drawdown(never).max() < drawdown(collapsed).max()
     assert one("shortfall", never, threshold=0.95) > one("shortfall", collapsed, threshold=0.95)
 
 
@@ -82,30 +148,30 @@ def test_not_learned_is_strictly_below_one_half() -> None:
 
 @QUICK
 @given(CURVES, st.randoms(use_true_random=False))
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", ON_CURVES)
 def test_a_run_does_not_depend_on_its_neighbors(name: str, z: np.ndarray, random: object) -> None:
     function, t = METRICS[name].function, np.arange(z.shape[1]) * 512
     together = function(t, z, 0.9)
     assert together.shape == (z.shape[0],)
     assert together.dtype == np.float64
     alone = [function(t, z[i : i + 1], 0.9)[0] for i in range(z.shape[0])]
-    assert together == pytest.approx(alone, abs=1e-12)
+    assert together == pytest.approx(alone, abs=1e-12, nan_ok=True)
     order = random.sample(range(z.shape[0]), z.shape[0])  # type: ignore[attr-defined]
-    assert function(t, z[order], 0.9) == pytest.approx(together[order], abs=1e-12)
+    assert function(t, z[order], 0.9) == pytest.approx(together[order], abs=1e-12, nan_ok=True)
 
 
 @QUICK
 @given(CURVES, NUMBERS, st.floats(0.1, 10))
 def test_shift_and_scale(z: np.ndarray, shift: float, scale: float) -> None:
     t = np.arange(z.shape[1]) * 3.0
-    for name, moves in (("final", 1), ("area", 1), ("shortfall", 0)):
+    for name, moves in (("final", 1), ("area", 1), ("best", 1), ("shortfall", 0), ("drawdown_max", 0)):
         function = METRICS[name].function
         expected = function(t, z, 0.5) * scale + shift * moves
         assert function(t, z * scale + shift, 0.5 * scale + shift) == pytest.approx(expected, abs=1e-9)
         assert function(t * 7 + 5, z, 0.5) == pytest.approx(function(t, z, 0.5), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", ON_CURVES)
 @pytest.mark.parametrize(
     ("t", "z", "match"),
     [
@@ -148,7 +214,8 @@ def test_a_diverged_run_is_at_the_floor_where_it_has_nothing() -> None:
     assert metrics.fill_diverged(grid, [], [], floor=0).tolist() == [0] * 5
     assert metrics.fill_diverged(grid, [20, 0], [2.0, 1.0], floor=0).tolist() == [1, 0, 2, 0, 0]
     z = metrics.normalise(filled, low=0, high=5)[np.newaxis]
-    assert {name: float(m.function(grid, z, 0.9)[0]) for name, m in METRICS.items()} == pytest.approx(
+    scores = {m.name: float(m.function(grid, z, 0.9)[0]) for m in with_role("confirmatory")}
+    assert scores == pytest.approx(
         {"final": -40, "area": (0.7 + (0.8 - 40) / 2 - 80) / 4, "shortfall": 40.9, "not_learned": 1}
     )
 
@@ -165,81 +232,3 @@ def test_a_diverged_run_is_at_the_floor_where_it_has_nothing() -> None:
 def test_fill_refuses_what_is_not_the_grid(t: list[int], y: list[float], floor: float, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         metrics.fill_diverged([0, 10], t, y, floor)
-
-
-def test_published_drawdowns() -> None:
-    assert metrics.drawdown(PUBLISHED) == pytest.approx([0, 0, 0, 0, 3, 4, 3.5, 2, 3.5, 0, 4], rel=1e-7)
-    largest = {
-        (1, 2, 3, 4): 0,
-        (-1, -2, -3, -4, -5): 4,
-        (1, 3, 2, 1.2): 1.8,
-        (100, 150, 90, 120, 80, 200): 70,
-    }
-    for curve, expected in largest.items():
-        assert metrics.drawdown(curve).max() == pytest.approx(expected, rel=1e-7)
-
-
-def test_published_tails() -> None:
-    assert metrics.lower_cvar(PUBLISHED, 0.3) == pytest.approx(0.75, rel=1e-7)
-    assert metrics.upper_cvar(PUBLISHED, 0.1) == pytest.approx(5.5, rel=1e-7)
-    slopes = [float(metrics.lower_cvar(metrics.differences(t, y), 0.51)) for t, y in RISKS]
-    assert slopes == pytest.approx([5 / 6, -0.4], rel=1e-7)
-    falls = [float(metrics.upper_cvar(metrics.drawdown(y), 0.25)) for _, y in RISKS]
-    assert falls == pytest.approx([0, 0.8], rel=1e-7)
-    assert [float(metrics.lower_cvar(y, 0.51)) for _, y in RISKS] == pytest.approx([1.5, -0.2], rel=1e-7)
-
-
-def test_published_differences() -> None:
-    got = metrics.differences([3, 6, 8, 9], [-1, 4, 2.3, 0])
-    assert got == pytest.approx([5 / 3, -0.85, -2.3], rel=1e-7)
-
-
-@pytest.mark.parametrize(
-    ("kind", "end", "window", "expected"),
-    [
-        ("std", 9, 3, [0, 0, 0.35355339059]),
-        ("std", None, None, [0, 0, 0.28867513411]),
-        ("iqr", 9, 3, [0, 0, 0.25]),
-        ("mad", 9, 3, [0, 0, 0.25]),
-        ("mad", None, None, [0, 0, 0]),
-    ],
-)
-def test_published_dispersions(kind: str, end: float | None, window: float | None, expected: list[float]) -> None:
-    got = [float(metrics.dispersion(t, y, kind, end, window)) for t, y in WITHIN]
-    assert got == pytest.approx(expected, rel=1e-7)
-
-
-def test_a_window_includes_both_its_ends_and_ends_by_default_with_the_curve() -> None:
-    t, y = [0, 1, 2, 3, 4], [[0.0, 1.0, 3.0, 6.0, 10.0]]  # differences 1, 2, 3, 4 at times 1, 2, 3, 4
-    assert metrics.dispersion(t, y, "iqr", end=3, window=2) == pytest.approx([0.5])
-    assert metrics.dispersion(t, y, "iqr", end=3) == pytest.approx([1.0])
-    assert metrics.dispersion(t, y, "iqr", window=3) == pytest.approx([1.0])
-
-
-@QUICK
-@given(CURVES, st.floats(0.01, 1))
-def test_tails_lie_on_their_side_and_mirror_each_other(z: np.ndarray, alpha: float) -> None:
-    lower, upper = metrics.lower_cvar(z, alpha), metrics.upper_cvar(z, alpha)
-    assert np.all(z.min(axis=1) - 1e-9 <= lower)
-    assert np.all(lower <= z.mean(axis=1) + 1e-9)
-    assert np.all(upper >= z.mean(axis=1) - 1e-9)
-    assert metrics.drawdown(z).min() >= 0
-    assert metrics.lower_cvar(z, 1.0) == pytest.approx(z.mean(axis=1))
-    # with 1, 2, ..., 21 the edges of a fifth are values of the sample: 1..5 and 17..21
-    assert metrics.lower_cvar(np.arange(1, 22), 0.2) == -metrics.upper_cvar(-np.arange(1, 22), 0.2) == 3
-
-
-@pytest.mark.parametrize("function", [metrics.lower_cvar, metrics.upper_cvar])
-@pytest.mark.parametrize("alpha", [0.0, -0.1, 1.1, float("nan")])
-def test_a_tail_share_is_a_share(function: object, alpha: float) -> None:
-    with pytest.raises(ValueError, match="tail share"):
-        function([1.0, 2.0], alpha)  # type: ignore[operator]
-
-
-def test_differences_and_dispersion_refuse_what_is_undefined() -> None:
-    with pytest.raises(ValueError, match="strictly increasing"):
-        metrics.differences([0, 2, 1], [1, 2, 3])
-    with pytest.raises(ValueError, match="unknown dispersion 'var': use one of std, mad, iqr"):
-        metrics.dispersion([0, 1, 2], [1, 2, 3], "var")
-    with pytest.raises(ValueError, match="fewer than two differences"):
-        metrics.dispersion([0, 1, 2], [1, 2, 3], "mad", end=1, window=1)

@@ -3,14 +3,19 @@
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from example_report import report as example
+from example_report import with_figures
+from jsonschema import Draft202012Validator
 from rich.console import Console
 from synthetic import DECLARED, LEARNS, write_run, write_study
 
 from rl_warmup.records import write_study_plan
-from rl_warmup.report import main, report
-from rl_warmup.terminal import headlines, number
+from rl_warmup.report import main, report, schema
+from rl_warmup.terminal import headlines, show
+from rl_warmup.wording import number
 
 
 @pytest.fixture
@@ -23,21 +28,89 @@ def study(tmp_path: Path) -> Path:
     return tmp_path / "toy"
 
 
+def faults(content: dict[str, Any]) -> list[str]:
+    """What in a report.json does not follow the schema."""
+    return [error.message for error in Draft202012Validator(schema()).iter_errors(content)]
+
+
 def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(study)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     content = json.loads((study / "report.json").read_text())
-    assert list(content) == ["study", "comparisons", "cells", "runs", "dose", "problems"]
-    assert len(list((study / "figures").iterdir())) == 6
+    assert set(content) == set(schema()["required"])
+    names = {path.name for path in (study / "figures").iterdir()}
+    assert names == {f"{drawn['name']}.{kind}" for drawn in content["figures"] for kind in ("png", "svg", "csv")}
     assert not list(study.glob(".*"))  # no temporary file
-    assert "▲ linear 20% gradient steps is better than none at learning rate 0.001 (toy ppo sb3) in final" in out
-    assert "+0.185 [" in out
-    assert "adjusted p = 0.031, n = 8" in out
+    assert (
+        "▲ better: Linear warmup over 20% of the gradient steps, PPO on toy at learning rate 0.001: higher" in out
+    )
+    assert "higher final return by 0.18 [0.16, 0.21] of normalized return, n = 8 pairs, adjusted p = .031." in out
     for problem in content["problems"]:
         assert problem in out
-    for name in ("report.json", "curves-toy-ppo.png", "learning_rate-toy-ppo.png", "differences-toy-ppo.png"):
+    for name in ("report.html", "report.md", "report.tex", "report.json", "curves-toy-ppo.png"):
         assert name in out
+
+
+def test_page_markdown_and_sentences_say_the_same(study: Path) -> None:
+    main([str(study)])
+    content = json.loads((study / "report.json").read_text())
+    page, text = (study / "report.html").read_text(), (study / "report.md").read_text()
+    assert content["answers"][0] == (
+        "In 4 confirmatory comparisons warmup was better in 2 (final, area), worse in none, equivalent in none and "
+        "inconclusive in 2."
+    )
+    for part in (page, text):
+        assert content["answers"][0] in part
+    assert page.count("<img ") == len(content["figures"]) > 4
+    assert "final & better & 8 & +0.185" in (study / "report.tex").read_text()
+
+
+def test_the_schema_is_a_schema_and_the_example_follows_it(tmp_path: Path) -> None:
+    Draft202012Validator.check_schema(schema())
+    assert faults(with_figures(example(), tmp_path)) == []
+
+
+@pytest.mark.parametrize("kind", ["declared", "undeclared", "rates", "one run", "failed", "lost"])
+def test_every_report_follows_the_schema(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "s"
+    if kind in ("one run", "failed"):
+        write_run(
+            folder,
+            "linear",
+            0,
+            [] if kind == "failed" else LEARNS,
+            status="failed" if kind == "failed" else "completed",
+        )
+    else:
+        rates = [1e-3, 1e-2, 1e-1] if kind == "rates" else [1e-3]
+        declared = None if kind == "undeclared" else DECLARED
+        write_study(
+            folder, {"none": 0, "linear": 10, "cosine": 1}, range(4), declared=declared, learning_rates=rates
+        )
+    if kind == "lost":
+        write_run(folder, "linear", 4, LEARNS[:2], status="failed", error="Killed")
+        write_run(folder, "linear", 5, LEARNS[:2], status="diverged", error="loss is nan")
+    assert main([str(folder), "--no-figures"]) == (kind in ("failed", "lost"))
+    content = json.loads((folder / "report.json").read_text())
+    assert faults(content) == []
+    assert (kind == "rates") == bool(content["robustness"]["edges"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("verdict", "good", "is not one of"),
+        ("estimate", "0", "not of type"),
+        ("p_value", 2.0, "maximum"),
+        ("new", 1, "new"),
+    ],
+)
+def test_the_schema_finds_what_breaks_the_contract(key: str, value: object, message: str) -> None:
+    content = example()
+    content["comparisons"][0][key] = value
+    (fault,) = faults(content)
+    assert message in fault
 
 
 def test_tables_are_whole_where_the_output_is_piped(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,8 +183,8 @@ def test_a_single_run_gets_its_cell_and_curves(tmp_path: Path, capsys: pytest.Ca
 def test_a_narrow_terminal_still_shows_every_verdict(study: Path) -> None:
     output = StringIO()
     assert report(study, Console(file=output, width=80, force_terminal=True, color_system=None), figures=False) == 0
-    assert output.getvalue().count("▲ better") == 2
-    assert output.getvalue().count("? inconclusive") == 2
+    assert output.getvalue().count("▲ better ") == 2  # in the table; with a colon in the sentences
+    assert output.getvalue().count("? inconclusive ") == 2
 
 
 def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,12 +195,20 @@ def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.Capt
     assert "[/red] linear" in capsys.readouterr().out
 
 
-def test_exploratory_verdicts_make_no_headline(tmp_path: Path) -> None:
+def test_exploratory_verdicts_are_counted_and_make_no_headline(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"none": 0, "cosine": 15}, noise=1.0)
     main([str(study), "--no-figures"])
-    rows = json.loads((study / "report.json").read_text())["comparisons"]
-    assert {row["verdict"] for row in rows} == {"better", "inconclusive"}
-    assert headlines(rows) == []
+    content = json.loads((study / "report.json").read_text())
+    assert {row["verdict"] for row in content["comparisons"]} == {"better", "inconclusive"}
+    assert headlines(content)[0].startswith("In 4 exploratory comparisons warmup was better in 2 (final, area)")
+    assert not any("▲" in line for line in headlines(content))
+
+
+def test_the_terminal_shows_contrasts_by_name_and_counts_what_it_leaves_to_the_page() -> None:
+    output = StringIO()
+    show(example(), Console(file=output, width=140, color_system=None))
+    assert "contrast dip" in output.getvalue()
+    assert "6 comparisons on other metrics, all exploratory: in report.html" in output.getvalue()
 
 
 def test_help_explains_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rl_warmup import inference
+from rl_warmup.subsets import Subsets
 
 QUICK = settings(deadline=None, max_examples=40)
 # multiples of 1/8: sums are exact, ties and zeros frequent; with tenths sums round
@@ -146,12 +147,53 @@ def test_twenty_pairs_are_exact_and_fast() -> None:
     start = time.perf_counter()
     flips = inference.SignFlips.of(d, rng())
     p, interval = flips.p_value(), flips.interval()
-    assert time.perf_counter() - start < 0.5
-    assert flips.sums.shape == (2**20,)
+    assert time.perf_counter() - start < 0.05
     assert (p * 2**20) % 2 == 0  # sign vectors come in mirrored pairs
     assert interval is not None
     assert interval[0] < d.mean() < interval[1]
     assert p == inference.sign_flip_p(d, rng(99))
+
+
+def differences(kind: str, n: int, generator: np.random.Generator) -> np.ndarray:
+    return {
+        "normal": generator.normal(0.4, 1, n),
+        "heavy": generator.standard_t(1, n) * 1e5,
+        "ties": generator.integers(-3, 4, n) / 10,
+        "signs": generator.integers(-1, 2, n).astype(float),
+        "zeros": np.where(generator.random(n) < 0.5, 0.0, generator.normal(size=n)),
+        "constant": np.full(n, 0.1),
+        "tiny": 1e-9 * generator.normal(size=n),
+        "outlier": np.append(generator.normal(0, 1e-3, n - 1), 1e6),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy", "ties", "signs", "zeros", "constant", "tiny", "outlier"])
+@pytest.mark.parametrize("n", [13, 16, 20])
+def test_the_halves_give_what_all_subsets_listed_give(kind: str, n: int) -> None:
+    d = differences(kind, n, rng(n))
+    scale = np.abs(d).max()
+    flips = inference.SignFlips.of(d, rng())
+    for center, alternative in ((0.0, "two-sided"), (0.1, "two-sided"), (-0.2 * scale, "greater"), (0.05, "less")):
+        assert flips.p_value(center, alternative) == oracle.listed_p(d, center, alternative)  # type: ignore[arg-type]
+    for alpha in (0.05, 0.1, 0.5):
+        expected = oracle.listed_interval(d, alpha)
+        assert flips.interval(alpha) == pytest.approx(expected, rel=1e-12, abs=1e-12 * scale)
+    assert flips.tost_p(0.3) == max(oracle.listed_p(d, -0.3, "greater"), oracle.listed_p(d, 0.3, "less"))
+
+
+@QUICK
+@given(st.lists(EIGHTHS | TENTHS, min_size=1, max_size=9), EIGHTHS, st.data())
+def test_subsets_are_counted_and_ranked_as_if_listed(
+    values: list[float], center: float, data: st.DataObject
+) -> None:
+    subsets = Subsets.of(np.array(values))
+    sums, sizes = oracle.listed_subsets(values)
+    bound = data.draw(EIGHTHS) + 1 / 16 + 1 / 64  # where no sum of eighths or tenths is
+    assert subsets.count(center, bound) == np.count_nonzero(sums - center * sizes <= bound)
+    rank = data.draw(st.integers(1, sums.size - 1))
+    assert subsets.kth_mean(rank) == pytest.approx(np.sort(sums[1:] / sizes[1:])[rank - 1], abs=1e-12)
+    with pytest.raises(ValueError, match=f"rank {sums.size} of {sums.size - 1}"):
+        subsets.kth_mean(sums.size)
 
 
 @QUICK

@@ -31,7 +31,8 @@ def test_every_config_and_the_plugin_are_in_the_wheel(installed: Path) -> None:
     assert shipped == {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
     assert (installed / "hydra_plugins/rl_warmup/sweeper.py").exists()
     assert not (installed / "hydra_plugins/__init__.py").exists()
-    assert (installed / "rl_warmup/py.typed").exists()
+    for name in ("py.typed", "report.schema.json", "templates/report.html", "templates/report.css"):
+        assert (installed / "rl_warmup" / name).exists(), name
 
 
 @pytest.mark.slow
@@ -47,6 +48,7 @@ def test_a_sweep_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "runs/sweep").glob("*/run.json"))) == 2
+    assert (tmp_path / "runs/sweep/report.html").exists()
     shown = subprocess.run(
         [sys.executable, "-c", "import rl_warmup.config as c; print(c.conf_dir())"],
         cwd=tmp_path,

@@ -1,0 +1,119 @@
+"""Simulated answers of what is reported beside the verdicts: spread, edges, noise floors, delivered warmups."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import stats
+from simulations import ALPHA, EPISODES, EVALUATIONS, STEPS, Draw, dip, pairs
+
+from rl_warmup.analysis import analyse
+from rl_warmup.estimators import brown_forsythe_p
+from rl_warmup.metrics import METRICS
+from rl_warmup.noise_floor import beyond, floor_draws, floor_of
+from rl_warmup.robustness import log2_ratio
+
+FloatArray = NDArray[np.float64]
+
+NOISE = 0.1  # sd of an episode's return, normalized
+
+
+def doubled(rng: Generator, studies: int, n: int) -> tuple[FloatArray, FloatArray]:
+    """Normal arms of which the treatment's seeds lie twice as far apart."""
+    x, y = pairs(1.0)(rng, studies, n)
+    return 2 * x, y
+
+
+# what the treatment does to the spread, the arms, and whether they are equally spread
+SPREADS: dict[str, tuple[Draw, bool]] = {
+    "A/A, normal": (pairs(1.0), True),
+    "A/A, heavy tails (t3)": (pairs(1.0, heavy=True), True),
+    "A/A, 15% of the runs collapse in both arms": (pairs(0.06, treatment_rate=0.15, control_rate=0.15), True),
+    "shift d = 1.0, normal": (pairs(1.0, 1.0), True),
+    "spread doubled, normal": (doubled, False),
+    "15% of the runs collapse, none in the control": (pairs(0.06, treatment_rate=0.15), False),
+}
+
+
+def measure_spread(name: str, n: int, studies: int, seed: tuple[int, ...]) -> FloatArray:
+    """[2, studies]: whether the spreads are called different, by our permutations and by the F distribution."""
+    rng = np.random.default_rng(seed)
+    x, y = SPREADS[name][0](rng, studies, n)
+    ours = [brown_forsythe_p(one, other, rng) for one, other in zip(x, y, strict=True)]
+    classical = stats.levene(x, y, center="median", axis=1).pvalue
+    return np.array([[p is not None and p <= ALPHA for p in ours], classical <= ALPHA], dtype=np.float64)
+
+
+RATES = np.arange(-10.0, -3.0)  # log2 learning rates, a factor of two apart
+FINDINGS = ("supported", "harms", "refuted", "undecided", "censored")
+
+
+def measure_edge(octaves: float, n: int, studies: int, seed: tuple[int, ...]) -> FloatArray:
+    """[1 + 5, studies]: whether the interval of the log2 ratio covers the true one; and each of the findings.
+
+    Half of the seeds fail from 2^-6.4 on in the control, half an octave either way by the seed, in both arms.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(studies):
+        seeds = 0.5 * rng.standard_normal((n, 1))
+        arms = [
+            (rng.random((n, RATES.size)) < 1 / (1 + np.exp(2 * (RATES - edge - seeds)))).astype(np.float64)
+            for edge in (-6.4 + octaves, -6.4)
+        ]
+        shift = log2_ratio(RATES, arms[0], arms[1], rng)
+        low = -np.inf if shift.ci_low is None else shift.ci_low
+        high = np.inf if shift.ci_high is None else shift.ci_high
+        rows.append([low <= octaves <= high, *(shift.finding == finding for finding in FINDINGS)])
+    return np.array(rows, dtype=np.float64).T
+
+
+FLOORED = tuple(metric.name for metric in METRICS.values() if metric.noise_floor)
+
+
+def measure_floor(dips: bool, runs: int, seed: tuple[int, ...]) -> FloatArray:
+    """[3 x metrics, runs]: value, mean of its noise floor, and whether it is beyond 95% of the floor.
+
+    Runs of a constant policy at 1, of ten noisy episodes an evaluation; `dips`: three evaluations at .1.
+    """
+    rng = np.random.default_rng(seed)
+    policy = dip(rng, np.ones((runs, EVALUATIONS)), float(dips))
+    episodes = policy[..., None] + NOISE * rng.standard_normal((runs, EVALUATIONS, EPISODES))
+    noise = floor_draws(rng, episodes)
+    rows: list[FloatArray] = []
+    for metric in (METRICS[name] for name in FLOORED):
+        values = metric.function(STEPS, episodes.mean(axis=2), 1.0)  # it counts as solved, and is
+        floor = floor_of(metric.function, STEPS, noise, 1.0)
+        rows += [values, floor.mean(axis=0), beyond(values, floor, metric.better).astype(np.float64)]
+    return np.array(rows)
+
+
+def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatArray:
+    """[3, studies]: called inert; any verdict; significant, were it not for that. From record files on disk.
+
+    Ten pairs of runs whose returns differ by far more than their noise; `inert`: the optimizer of the treatment
+    got the learning rates of the control.
+    """
+    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    from synthetic import DECLARED, LEARNS, write_run
+
+    from rl_warmup.records import write_study_plan
+
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(studies):
+        with tempfile.TemporaryDirectory() as temporary:
+            study = Path(temporary) / "study"
+            for number in range(10):
+                write_run(study, "none", number, np.add(LEARNS, rng.normal(0, 2)))
+                write_run(study, "linear", number, np.add(LEARNS, 20 + rng.normal(0, 2)), inert=inert)
+            write_study_plan(study, DECLARED)
+            analysis = analyse(study, rng)
+        flagged = any("do not differ at all" in problem for problem in analysis.problems)
+        verdict = any(found.verdict.verdict != "inconclusive" for found in analysis.comparisons)
+        significant = any((found.verdict.p_adjusted or 1.0) <= ALPHA for found in analysis.comparisons)
+        rows.append([flagged, verdict, significant])
+    return np.array(rows, dtype=np.float64).T

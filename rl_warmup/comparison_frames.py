@@ -1,0 +1,86 @@
+"""What the figures of comparisons draw, as tidy tables in polars; each is written beside its figure as CSV."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from rl_warmup.analysis import Comparison
+from rl_warmup.cell_rows import where
+from rl_warmup.cells import Context, short
+from rl_warmup.estimators import iqm
+from rl_warmup.frames import setting_of
+
+
+def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """A row a comparison that has pairs: estimate, interval and verdict."""
+    rows = [_comparison(found) for found in comparisons if found.paired.n]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def pair_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """A row a pair of seeds: the metric in treatment and control, and their difference."""
+    rows = []
+    for found in comparisons:
+        values = zip(found.pairing.seeds, *found.pairing.values(found.metric.name), strict=True)
+        about = _about(found)
+        rows += [
+            {**about, "seed": seed, "value_treatment": one, "value_control": other, "difference": one - other}
+            for seed, one, other in values
+        ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def heat_frame(
+    contexts: Sequence[Context], comparisons: Sequence[Comparison], metrics: Sequence[str]
+) -> pl.DataFrame:
+    """A row a cell and metric: IQM over its runs, and its mean difference to the control with the verdict."""
+    found = {
+        (id(comparison.pairing.treatment), comparison.metric.name): comparison
+        for comparison in comparisons
+        if comparison.pairing.contrast is None
+    }
+    controls = {id(comparison.pairing.control) for comparison in found.values()}
+    rows = [
+        {
+            **where(context),
+            "arm": short(cell.arm),
+            "is_control": id(cell) in controls,
+            "metric": metric,
+            "n": len(cell.scored),
+            "iqm": float(iqm(cell.scores[metric])) if cell.scored else None,
+            "difference": None if comparison is None else comparison.paired.estimate,
+            "verdict": None if comparison is None else comparison.verdict.verdict,
+        }
+        for context in contexts
+        for cell in context.cells
+        for metric in metrics
+        for comparison in [found.get((id(cell), metric))]
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _about(found: Comparison) -> dict[str, Any]:
+    pairing = found.pairing
+    return {
+        **where(pairing.context),
+        "setting": setting_of(pairing.context),
+        "contrast": pairing.contrast,
+        "treatment": pairing.treatment_label,
+        "control": pairing.control_label,
+        "metric": found.metric.name,
+    }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    return {
+        **_about(found),
+        "family": found.family,
+        "n": found.paired.n,
+        "estimate": found.paired.estimate,
+        "ci_low": found.paired.ci_low,
+        "ci_high": found.paired.ci_high,
+        "p_adjusted": found.verdict.p_adjusted,
+        "smallest_effect": found.smallest_effect,
+        "verdict": found.verdict.verdict,
+    }

@@ -1,0 +1,190 @@
+"""The tables of a report with a row a comparison of two arms, and the one that explains the metrics."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rl_warmup.sentences import SYMBOLS
+from rl_warmup.tables import Columns, Entry, Group, Table, grouped, heading_of, table
+from rl_warmup.wording import Row, bare_p, interval, metric_name, number, place, varied
+
+
+def glance(report: Mapping[str, Any]) -> Table | None:
+    """A row a pair of arms, a column a metric of the confirmatory role: which way, by how much."""
+    names = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
+    found = [row for row in report["comparisons"] if row["metric"] in names]
+    rows = [row for row in found if row["family"] == "confirmatory"] or found
+    if not rows:
+        return None
+    groups = []
+    for heading, members in grouped(rows, heading_of(rows)).items():
+        by_metric = {row["metric"]: row for row in members}
+        exploratory = all(row["family"] == "exploratory" for row in members)
+        cells = tuple(_glance(by_metric.get(name)) for name in names)
+        groups.append(Group(heading + (" · exploratory" if exploratory else ""), (cells,)))
+    better = report["study"]["metrics"]
+    columns = tuple(Entry(metric_name(name), f"{better[name]['better']} is better") for name in names)
+    caption = "Treatment − control: mean over pairs of seeds, with its 95% interval."
+    return Table("glance", "At a glance", caption, columns, tuple(groups), words=len(names))
+
+
+def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
+    """A row a metric of each pair of arms."""
+    rows = [row for row in report["comparisons"] if row["family"] == family]
+    how = "Holm" if family == "confirmatory" else "Benjamini–Hochberg"
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["metric"]),
+        "verdict": _verdict,
+        "n": lambda row: str(row["n"]),
+        "difference": lambda row: number(row["estimate"], sign=True),
+        "95% interval": lambda row: "–" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"]),
+        "adjusted p": lambda row: bare_p(row["p_adjusted"]),
+        "pairs to decide": lambda row: "" if row["n_to_decide"] is None else f"{row['n_to_decide']:,}",
+        "pairing ρ": lambda row: number(row["pairing_correlation"], digits=2),
+    }
+    caption = f"{family.capitalize()} comparisons, treatment − control by seed; p adjusted by {how}."
+    return table(
+        f"comparisons-{family}",
+        f"{family.capitalize()} comparisons",
+        caption,
+        rows,
+        columns,
+        heading_of(rows),
+        words=2,
+    )
+
+
+def sensitivity(report: Mapping[str, Any]) -> Table | None:
+    """The confirmatory comparisons by other methods."""
+    rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["metric"]),
+        "p, sign-flip": lambda row: bare_p(row["p_value"]),
+        "p, unpaired": lambda row: bare_p(row["p_unpaired"]),
+        "p, Welch": lambda row: bare_p(row["p_welch"]),
+        "p, equivalence": lambda row: bare_p(row["p_equivalence"]),
+        "IQM": lambda row: number(row["iqm"], sign=True),
+        "BCa interval": _bca,
+    }
+    caption = "The same differences by other methods, p not adjusted; they decide nothing."
+    return table(
+        "sensitivity", "The confirmatory comparisons by other methods", caption, rows, columns, heading_of(rows)
+    )
+
+
+def dispersion(report: Mapping[str, Any]) -> Table | None:
+    """Whether the arms differ in their dispersion over seeds."""
+    rows = report["dispersion"]
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["metric"]),
+        "n": lambda row: str(row["n"]),
+        "MAD, treatment": lambda row: number(row["mad_treatment"]),
+        "MAD, control": lambda row: number(row["mad_control"]),
+        "p": lambda row: bare_p(row["p_value"]),
+        "adjusted p": lambda row: bare_p(row["p_adjusted"]),
+    }
+    caption = "Dispersion over seeds: Brown–Forsythe statistic, permutation p, Benjamini–Hochberg over this table."
+    return table("dispersion", "Dispersion over seeds", caption, rows, columns, heading_of(rows))
+
+
+def edges(report: Mapping[str, Any]) -> Table | None:
+    """The learning rate at which half of the runs still learn, a row an arm, treatment before control."""
+    found = report["robustness"]["edges"]
+    named = varied(found)
+    rows = [{**row, "arm": arm} for row in found for arm in ("treatment", "control")]
+    columns: Columns = {
+        "arm": lambda row: str(row[row["arm"]]),
+        "seeds": lambda row: str(row["n_seeds"]),
+        "share that learned, by rate": lambda row: " ".join(f"{one:.0%}" for one in row[f"success_{row['arm']}"]),
+        "sensitivity": lambda row: number(row[f"lr_sensitivity_{row['arm']}"]),
+        "η50": _eta50,
+        "log2 ratio": _ratio,
+        "finding": lambda row: row["finding"] if row["arm"] == "treatment" else "",
+    }
+    title = "Learning rates at which half of the runs learn"
+    caption = (
+        "η50: learning rate at which half of the runs learn (logistic fit); log2 ratio: treatment over control in "
+        "octaves, with its bootstrap interval over seeds; sensitivity: mean loss over the grid (0: none)."
+    )
+    return table("edges", title, caption, rows, columns, lambda row: _grid(row, named))
+
+
+def phi(report: Mapping[str, Any]) -> Table | None:
+    """How much is lost by one learning rate for all environments."""
+    columns: Columns = {
+        "warmup": lambda row: row["warmup"],
+        "algorithm": lambda row: row["algo"].upper(),
+        "environments": lambda row: ", ".join(row["environments"]),
+        "Φ": lambda row: number(row["phi"]),
+    }
+    caption = "Φ: normalized score lost by using one learning rate in all environments instead of the best in each."
+    return table(
+        "phi",
+        "One learning rate for all environments",
+        caption,
+        report["robustness"]["sensitivity"],
+        columns,
+        lambda row: "",
+        words=3,
+    )
+
+
+def metrics(report: Mapping[str, Any]) -> Table | None:
+    """What each metric means."""
+    rows = [{"name": name, **about} for name, about in report["study"]["metrics"].items()]
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["name"]),
+        "what it is": lambda row: row["description"],
+        "unit": lambda row: row["unit"],
+        "better": lambda row: row["better"],
+        "δ": lambda row: "–" if row["smallest_effect"] is None else f"{row['smallest_effect']:g}",
+        "role": lambda row: row["role"],
+    }
+    return table(
+        "metrics",
+        "What each metric means",
+        "δ: smallest effect that matters.",
+        rows,
+        columns,
+        lambda row: "",
+        words=6,
+    )
+
+
+def _glance(row: Row | None) -> Entry:
+    if row is None:
+        return Entry("–")
+    size = number(row["estimate"], sign=True)
+    ends = "" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"])
+    return Entry(size, ends, row["verdict"])
+
+
+def _verdict(row: Row) -> Entry:
+    return Entry(f"{SYMBOLS[row['verdict']]} {row['verdict']}", verdict=row["verdict"])
+
+
+def _eta50(row: Row) -> Entry:
+    """Where half of the runs still learn, or on which side of the grid that is."""
+    value, side = row[f"eta50_{row['arm']}"], row[f"censored_{row['arm']}"]
+    return Entry("–" if value is None else f"{value:.3g}", "" if side is None else f"{side} the grid")
+
+
+def _ratio(row: Row) -> Entry:
+    if row["arm"] == "control" or row["log2_ratio"] is None:
+        return Entry("–" if row["arm"] == "treatment" else "")
+    ends = interval(row["ci_low"], row["ci_high"], digits=2)
+    return Entry(number(row["log2_ratio"], sign=True, digits=2), ends)
+
+
+def _grid(row: Row, named: Sequence[str]) -> str:
+    rates = ", ".join(f"{value:.4g}" for value in row["learning_rates"])
+    schedule = "" if row["schedule"] == "constant" else f"{row['schedule']}, "
+    return f"{place(row, named)} · {schedule}learning rates {rates}"
+
+
+def _bca(row: Row) -> str:
+    ends = row["iqm_ci_low"], row["iqm_ci_high"]
+    return "–" if ends == (None, None) else interval(*ends)
+
+
+def _no_heading(row: Row) -> str:
+    return ""

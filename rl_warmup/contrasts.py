@@ -1,0 +1,73 @@
+"""Contrasts of a study: weighted sums of arms, per seed, that are tested like a difference of two arms."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EXAMPLE = (
+    "{name: a - b, arms: [{weight: 1, where: {warmup.name: linear}}, {weight: -1, where: {warmup.name: none}}]}"
+)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """For each seed the sum of weight · metric over arms; the weights sum to 0."""
+
+    name: str
+    terms: tuple[tuple[float, Mapping[str, Any]], ...]  # weight, and by what the arm is found
+
+
+def contrasts_of(declared: Any) -> tuple[Contrast, ...]:
+    """The contrasts that a study declares, as its YAML holds them; None is none.
+
+    Raises:
+        ValueError: for anything but a list of a name and two or more arms, each with a weight and a `where`,
+            for weights that do not sum to 0, and for a name that is there twice.
+    """
+    if declared is None:
+        return ()
+    if not isinstance(declared, list):
+        raise ValueError(f"contrasts {declared!r} is not a list; give entries like {EXAMPLE}")
+    found = tuple(_contrast(entry) for entry in declared)
+    for contrast in found:
+        if sum(other.name == contrast.name for other in found) > 1:
+            raise ValueError(f"two contrasts are called {contrast.name!r}; give each its own name")
+    return found
+
+
+def keys_of(contrast: Contrast) -> set[str]:
+    """The dotted keys by which its arms are found."""
+    return {key for _, where in contrast.terms for key in where}
+
+
+def _contrast(entry: Any) -> Contrast:
+    if not isinstance(entry, dict) or set(entry) != {"name", "arms"}:
+        raise ValueError(f"the contrast {entry!r} is not a name and its arms; give one like {EXAMPLE}")
+    name, arms = entry["name"], entry["arms"]
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a contrast is called {name!r}; give it a name in words")
+    if not isinstance(arms, list) or len(arms) < 2:
+        raise ValueError(
+            f"the contrast {name!r} has the arms {arms!r}; give two or more, each a weight and a where"
+        )
+    terms = tuple(_term(name, arm) for arm in arms)
+    total = math.fsum(weight for weight, _ in terms)
+    if abs(total) > 1e-9 * max(abs(weight) for weight, _ in terms):
+        raise ValueError(f"the weights of the contrast {name!r} sum to {total:g}; make them sum to 0")
+    return Contrast(name, terms)
+
+
+def _term(name: str, arm: Any) -> tuple[float, Mapping[str, Any]]:
+    if not isinstance(arm, dict) or set(arm) != {"weight", "where"}:
+        raise ValueError(f"an arm of the contrast {name!r} is {arm!r}; give it a weight and a where, nothing else")
+    weight, where = arm["weight"], arm["where"]
+    usable = isinstance(weight, (int, float)) and not isinstance(weight, bool) and math.isfinite(weight) and weight
+    if not usable:
+        raise ValueError(f"an arm of the contrast {name!r} has the weight {weight!r}; give a number other than 0")
+    if not isinstance(where, dict) or not where or not all(isinstance(key, str) for key in where):
+        raise ValueError(
+            f"an arm of the contrast {name!r} has the where {where!r}; give dotted keys and their values, "
+            "like {warmup.name: linear}"
+        )
+    return float(weight), where

@@ -1,0 +1,104 @@
+"""The paired differences of a group, a dot a pair of seeds, with their mean and interval."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rl_warmup.analysis import Comparison
+from rl_warmup.cell_rows import rate_scale
+from rl_warmup.cells import short
+from rl_warmup.comparison_frames import pair_frame
+from rl_warmup.frames import rate_words
+from rl_warmup.intervals import Estimate, draw_estimates, head_metric
+from rl_warmup.metrics import Metric
+from rl_warmup.pairings import Pairing
+from rl_warmup.panels import RASTERIZED, WIDTH, Looks, natural
+from rl_warmup.sheets import Sheet, headline, place, range_words
+
+LABEL_LENGTH = 34  # characters
+MANY = 12  # rows from which each takes a single line
+CONTRAST = "0.35"  # color of contrasts, which are no arm's
+
+
+def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], looks: Looks) -> Sheet | None:
+    """Treatment - control of each seed, with mean and interval, a panel a metric; None without any pair."""
+    names = [metric.name for metric in metrics]
+    comparisons = [found for found in comparisons if found.paired.n and found.metric.name in names]
+    rows = [found.pairing for found in comparisons if found.metric.name == names[0]]
+    rows.sort(
+        key=lambda row: (
+            row.contrast or "",
+            row.context.settings["learning_rate"],
+            natural(short(row.treatment.arm)),
+        )
+    )
+    if not rows:
+        return None
+    many = len(rows) > MANY
+    height = (0.3 if many else 0.48) * len(rows)
+    figure = Figure(figsize=(WIDTH, 1.6 + height), layout="constrained")
+    grid = figure.subplots(1, len(metrics), sharey=True)
+    places = {id(row): len(rows) - 1 - index for index, row in enumerate(rows)}
+    for axes, metric in zip(grid, metrics, strict=True):
+        found = [comparison for comparison in comparisons if comparison.metric.name == metric.name]
+        _draw_metric(axes, metric, found, places, looks)
+    grid[0].set_yticks(range(len(rows)), [_label(row, ", " if many else "\nlearning rate ") for row in rows][::-1])
+    grid[0].set_ylim(-0.6, len(rows) - 0.4)
+    n = range_words([found.paired.n for found in comparisons])
+    title = f"Paired differences: {place(rows[0].context.group)}, n = {n} pairs of seeds"
+    note = _note(comparisons)
+    headline(figure, title, note)
+    return Sheet("differences", title, note, pair_frame(comparisons), figure)
+
+
+def _label(row: Pairing, between: str) -> str:
+    rate = rate_words(row.context.settings["learning_rate"], rate_scale(row.context))
+    what = row.treatment_label if row.contrast is None else f"contrast: {row.contrast}"
+    return f"{textwrap.fill(what, LABEL_LENGTH)}{between}{rate}"
+
+
+def _note(comparisons: Sequence[Comparison]) -> str:
+    open_ = all(found.paired.ci_low is None for found in comparisons)
+    parts = ["Treatment − control, one dot a pair of seeds"]
+    parts.append("above them the mean" + (" (too few pairs for a 95% interval)" if open_ else " with 95% interval"))
+    if any(found.smallest_effect is not None for found in comparisons):
+        parts.append("gray band: too small to matter")
+    if any(found.family == "exploratory" for found in comparisons):
+        parts.append("hollow: exploratory")
+    return f"{'; '.join(parts)}."
+
+
+def _draw_metric(
+    axes: Axes, metric: Metric, found: Sequence[Comparison], places: dict[int, int], looks: Looks
+) -> None:
+    estimates, dots, colors = [], [], []
+    for comparison in found:
+        pairing, paired, y = comparison.pairing, comparison.paired, places[id(comparison.pairing)]
+        color = CONTRAST if pairing.contrast else looks[short(pairing.treatment.arm)][0]
+        values = comparison.differences
+        offsets = np.linspace(-0.28, -0.1, len(values)) if len(values) > 1 else np.array([-0.18])
+        dots.append(np.column_stack([values, y + offsets]))
+        colors += [color] * len(values)
+        if paired.estimate is not None:
+            filled = comparison.family == "confirmatory"
+            estimates.append(Estimate(y + 0.14, paired.estimate, paired.ci_low, paired.ci_high, color, filled))
+    points = np.concatenate(dots)
+    scatter = axes.scatter(points[:, 0], points[:, 1], s=9, color=colors, alpha=0.55, linewidth=0, zorder=2)
+    scatter.set_rasterized(4 * len(points) > RASTERIZED)
+    draw_estimates(axes, estimates, 6)
+    effect = found[0].smallest_effect
+    if effect is not None:
+        axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)
+    axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
+    head_metric(axes, metric)
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    if metric.binary:
+        axes.set_xlim(-1.1, 1.1)
+        axes.set_xticks([-1, 0, 1])
+    axes.tick_params(left=False)
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,191 @@
+"""Robustness to the learning rate: every warmup against the control over a study's grid of rates."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup.cells import Cell, Context, short
+from rl_warmup.declaration import Conditions, matches
+from rl_warmup.dose import same_dose
+from rl_warmup.pairings import seeds_words
+from rl_warmup.readings import Problems, Run
+from rl_warmup.robustness import Finding, Side, log2_ratio, lr_sensitivity, percentile_scaled, phi
+
+Group = tuple[str, str, str, int]
+FEWEST_RATES = 3
+FEWEST_ENVIRONMENTS = 3
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The learning rate at which half of the runs still learn, with a warmup and without."""
+
+    group: Group  # environment, algorithm, trainer, budget
+    schedule: str
+    treatment: str  # short label of the arm
+    control: str
+    learning_rates: tuple[float, ...]
+    success_treatment: tuple[float, ...]  # share of the seeds that learned, at each rate
+    success_control: tuple[float, ...]
+    eta50_treatment: float | None
+    eta50_control: float | None
+    censored_treatment: Side | None
+    censored_control: Side | None
+    log2_ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    finding: Finding
+    n_seeds: int
+    lr_sensitivity_treatment: float | None
+    lr_sensitivity_control: float | None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How much the best learning rate depends on the environment (Adkins' Phi, on the area), for one warmup."""
+
+    warmup: str  # short label of the arm
+    algo: str
+    environments: tuple[str, ...]
+    phi: float
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Contexts that differ in nothing but the learning rate, by rising rate."""
+
+    contexts: tuple[Context, ...]
+
+    @property
+    def rates(self) -> list[float]:
+        return [float(context.settings["learning_rate"]) for context in self.contexts]
+
+    def arms(self) -> dict[str, list[Cell]]:
+        """The cells of each arm, by its short label, in the order of the rates."""
+        found: dict[str, list[Cell]] = {}
+        for context in self.contexts:
+            for cell in context.cells:
+                found.setdefault(short(cell.arm), []).append(cell)
+        return found
+
+
+def edges_of(
+    contexts: Sequence[Context], control: Conditions, rng: np.random.Generator, problems: Problems
+) -> tuple[Edge, ...]:
+    """Every warmup against the control wherever both are there at three or more learning rates, by shared seeds."""
+    found = []
+    for grid in _grids(contexts):
+        arms = grid.arms()
+        controls = [name for name, cells in arms.items() if all(matches(control, cell.settings) for cell in cells)]
+        if len(controls) == 1:
+            for name in arms:
+                if name != controls[0]:
+                    found += _edge(grid, name, controls[0], rng, problems)
+    return tuple(found)
+
+
+def sensitivities_of(contexts: Sequence[Context]) -> tuple[Sensitivity, ...]:
+    """Phi of every arm that has as many learning rates in each of three or more environments, matched by rank."""
+    grids: dict[tuple[str, str, str, str], list[tuple[str, list[Cell]]]] = {}
+    for grid in _grids(contexts):
+        env, algo, trainer, _ = grid.contexts[0].group
+        for name, cells in grid.arms().items():
+            if all(cell.scored for cell in cells):
+                key = (name, algo, trainer, grid.contexts[0].settings["schedule.name"])
+                grids.setdefault(key, []).append((env, cells))
+    found = []
+    for (name, algo, _, _), rows in sorted(grids.items()):
+        environments = sorted({env for env, _ in rows})
+        once = len(environments) == len(rows)  # several budgets or settings of one environment are no grid
+        if once and len(rows) >= FEWEST_ENVIRONMENTS and len({len(cells) for _, cells in rows}) == 1:
+            scores = [_scaled(cells, contexts, env, algo) for env, cells in sorted(rows, key=lambda row: row[0])]
+            found.append(Sensitivity(name, algo, tuple(environments), phi(scores)))
+    return tuple(found)
+
+
+def _grids(contexts: Sequence[Context]) -> Iterator[_Grid]:
+    grouped: dict[str, list[Context]] = {}
+    for context in contexts:
+        shared = {key: value for key, value in context.settings.items() if key != "learning_rate"}
+        grouped.setdefault(repr(sorted(shared.items())), []).append(context)
+    for members in grouped.values():
+        if len(members) >= FEWEST_RATES:
+            yield _Grid(tuple(sorted(members, key=lambda context: float(context.settings["learning_rate"]))))
+
+
+def _edge(grid: _Grid, treatment: str, control: str, rng: np.random.Generator, problems: Problems) -> list[Edge]:
+    """The edge of a warmup, or nothing, and why not."""
+    both = []
+    for context, rate in zip(grid.contexts, grid.rates, strict=True):
+        cells = {short(cell.arm): cell for cell in context.cells}
+        if treatment in cells and control in cells:
+            both.append((rate, cells[treatment], cells[control]))
+    if len(both) < FEWEST_RATES:
+        return []
+    group = grid.contexts[0].group
+    label = f"{treatment} against {control} over {len(both)} learning rates ({' '.join(group[:3])})"
+    seeds = _usable_seeds(both, label, problems)
+    if seeds is None:
+        return []
+    rates, ours, theirs = zip(*both, strict=True)
+    success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in arm]).T for arm in (ours, theirs)]
+    worth = [lr_sensitivity([_of(cell, "final", seeds).mean() for cell in arm]) for arm in (ours, theirs)]
+    return [
+        Edge(
+            group=group,
+            schedule=grid.contexts[0].settings["schedule.name"],
+            treatment=treatment,
+            control=control,
+            learning_rates=tuple(rates),
+            success_treatment=tuple(success[0].mean(axis=0).tolist()),
+            success_control=tuple(success[1].mean(axis=0).tolist()),
+            **asdict(log2_ratio(np.log2(rates), success[0], success[1], rng)),
+            n_seeds=len(seeds),
+            lr_sensitivity_treatment=worth[0],
+            lr_sensitivity_control=worth[1],
+        )
+    ]
+
+
+def _usable_seeds(both: Sequence[tuple[float, Cell, Cell]], label: str, problems: Problems) -> list[int] | None:
+    """The seeds scored in both arms at every rate; None, and why, where they cannot tell anything."""
+    scored = [{run.seed for run in cell.scored} for _, *arms in both for cell in arms]
+    seeds = sorted(set.intersection(*scored))
+    dropped = sorted(set.union(*scored) - set(seeds))
+    if dropped:
+        problems.note(f"{label}: {seeds_words(dropped)} not scored at every one, not used in its robustness")
+    if len(seeds) < 2:
+        problems.note(f"{label}: no robustness: {len(seeds)} seeds are scored at every one, and it takes two")
+        return None
+    inert = [f"{rate:.4g}" for rate, ours, theirs in both if not _differ(ours, theirs, seeds)]
+    if inert:
+        problems.note(
+            f"{label}: no robustness: the delivered learning rates are not known to differ at {', '.join(inert)}"
+        )
+        return None
+    return seeds
+
+
+def _differ(ours: Cell, theirs: Cell, seeds: Sequence[int]) -> bool:
+    """Whether the delivered learning rates differ in at least one pair."""
+    pairs = zip(_runs(ours, seeds), _runs(theirs, seeds), strict=True)
+    return any(same_dose(one, other) is False for one, other in pairs)
+
+
+def _runs(cell: Cell, seeds: Sequence[int]) -> list[Run]:
+    place = {run.seed: run for run in cell.scored}
+    return [place[seed] for seed in seeds]
+
+
+def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> NDArray[np.float64]:  # [seeds]
+    place = {run.seed: index for index, run in enumerate(cell.scored)}
+    return np.asarray(cell.scores[metric][[place[seed] for seed in seeds]])
+
+
+def _scaled(cells: Sequence[Cell], contexts: Sequence[Context], env: str, algo: str) -> NDArray[np.float64]:
+    """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
+    here = [cell for context in contexts if context.group[:2] == (env, algo) for cell in context.cells]
+    runs = np.concatenate([cell.scores["area"] for cell in here])
+    return percentile_scaled([cell.scores["area"].mean() for cell in cells], runs)

@@ -1,0 +1,202 @@
+"""The forest plot: every comparison of a study at a glance, a row each, grouped by what it was trained on."""
+
+import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rl_warmup.analysis import Comparison
+from rl_warmup.comparison_frames import comparison_frame
+from rl_warmup.intervals import Estimate, draw_estimates, head_metric
+from rl_warmup.metrics import Metric
+from rl_warmup.panels import VERDICTS, WIDTH
+from rl_warmup.sheets import Sheet, headline, range_words, wrapped
+from rl_warmup.wording import environment
+
+LONGEST = 60  # rows of a figure; more are continued in another one
+GROUP = ("env", "algo", "trainer", "total_timesteps")
+ROW = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "treatment", "control")
+HEAD = 0.3  # rows between the names of the columns and the first heading
+LABEL_LENGTH = 28  # characters of a line that says what is compared
+ROW_HEIGHT, LABEL_WIDTH, MARGIN = 0.21, 3.4, 0.12  # inches
+
+
+class Line(NamedTuple):
+    """A line of the plot: the heading of a group, or a comparison by the values of `ROW`."""
+
+    text: str
+    row: tuple[Any, ...] | None
+    rate: float | None = None
+    y: float = 0.0  # in rows from the top
+
+
+def forest(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list[Sheet]:
+    """All comparisons with intervals and verdicts, a panel a metric; in several figures if they are many."""
+    names = [metric.name for metric in metrics]
+    frame = comparison_frame([found for found in comparisons if found.metric.name in names])
+    if frame.is_empty():
+        return []
+    frame = frame.sort(*GROUP, "schedule", "setting", "learning_rate", "contrast", "family", maintain_order=True)
+    pages = _pages(frame)
+    return [_sheet(page, metrics, index, len(pages)) for index, page in enumerate(pages)]
+
+
+def _pages(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """The table in parts of at most `LONGEST` rows of the plot, equally long."""
+    keys = frame.select(ROW).unique(maintain_order=True)
+    pages = -(-keys.height // LONGEST)
+    size = -(-keys.height // pages)
+    numbered = frame.join(keys.with_row_index("page"), on=ROW, nulls_equal=True, how="left", maintain_order="left")
+    return numbered.with_columns(pl.col("page") // size).partition_by(
+        "page", maintain_order=True, include_key=False
+    )
+
+
+def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: int) -> Sheet:
+    lines = _lines(frame)
+    rows = lines[-1].y + 0.3 + 0.3 * (lines[-1].text.count("\n") + 1)
+    height = ROW_HEIGHT * (rows + HEAD)
+    note = _note(frame)
+    foot = 0.3 + 0.16 * len(wrapped(note))
+    top, bottom = 0.75, 0.75 + foot  # inches for the titles above; for the axes, verdicts and note below
+    figure = Figure(figsize=(WIDTH, height + top + bottom))
+    grid = figure.subplots(
+        1,
+        1 + len(metrics),
+        sharey=True,
+        width_ratios=[LABEL_WIDTH, *[(WIDTH - LABEL_WIDTH) / len(metrics)] * len(metrics)],
+        gridspec_kw={
+            "left": MARGIN / WIDTH,
+            "right": 1 - 2.5 * MARGIN / WIDTH,
+            "bottom": bottom / (height + top + bottom),
+            "top": 1 - top / (height + top + bottom),
+            "wspace": 0.2,
+        },
+    )
+    grid[0].set_ylim(rows, -HEAD)
+    _write_labels(grid[0], lines, frame)
+    for axes, metric in zip(grid[1:], metrics, strict=True):
+        _draw_metric(axes, metric, frame.filter(pl.col("metric") == metric.name), lines)
+    title = f"All comparisons, n = {range_words(frame['n'].to_list())} pairs of seeds"
+    title += f" ({index + 1} of {pages})" if pages > 1 else ""
+    above, below = headline(figure, title, note)
+    above.set_y(1 - 0.12 / (height + top + bottom))
+    below.set_y(0.1 / (height + top + bottom))
+    _legend(figure, frame, foot)
+    return Sheet("forest", title, note, frame, figure, str(index + 1) if index else "")
+
+
+def _lines(frame: pl.DataFrame) -> list[Line]:
+    """Headings and rows from top to bottom; a row is as high as the words in it."""
+    lines: list[Line] = []
+    for group in frame.partition_by(*GROUP, maintain_order=True):
+        env, algo, trainer, total = group.select(GROUP).row(0)
+        lines.append(Line(f"{algo.upper()} on {environment(env)}, {total:,} steps ({trainer})", None))
+        for row in group.unique(ROW, keep="first", maintain_order=True).iter_rows(named=True):
+            text = textwrap.fill(_words(row), LABEL_LENGTH)
+            lines.append(Line(text, tuple(row[key] for key in ROW), row["learning_rate"]))
+    heights = [1 if line.row is None else 0.4 + 0.6 * (line.text.count("\n") + 1) for line in lines]
+    middles = np.cumsum(heights) - np.array(heights) / 2
+    return [line._replace(y=float(y)) for line, y in zip(lines, middles, strict=True)]
+
+
+def _words(row: dict[str, Any]) -> str:
+    """What is compared: the treatment, and the control where it is not the arm without warmup."""
+    if row["contrast"] is not None:
+        return f"contrast: {row['contrast']}"
+    against = "" if row["control"] == "none" else f" against {row['control']}"
+    setting = f", {row['setting']}" if row["setting"] else ""
+    schedule = "" if row["schedule"] == "constant" else f", {row['schedule']}"
+    return f"{row['treatment']}{against}{schedule}{setting}"
+
+
+def _write_labels(axes: Axes, lines: Sequence[Line], frame: pl.DataFrame) -> None:
+    """The columns left of the plot: what is compared, at which learning rate, by how many pairs."""
+    axes.set_axis_off()
+    about = {tuple(row[key] for key in ROW): row for row in frame.iter_rows(named=True)}
+    columns = {"comparison": (0.0, "left"), "learning rate": (0.58, "left"), "n": (1.03, "right")}
+    for name, (x, side) in columns.items():
+        axes.text(x, 1.0, name, transform=axes.transAxes, va="bottom", ha=side, color="0.35", fontsize=8.5)
+    for line in lines:
+        y = line.y
+        if line.row is None:
+            axes.text(
+                0, y, line.text, weight="bold", va="center", fontsize=8.5, transform=axes.get_yaxis_transform()
+            )
+            continue
+        row = about[line.row]
+        words = (line.text, _rate(row), str(row["n"]))
+        for text, (x, side) in zip(words, columns.values(), strict=True):
+            axes.text(x, y, text, va="center", ha=side, fontsize=8.5, transform=axes.get_yaxis_transform())
+
+
+def _rate(row: dict[str, Any]) -> str:
+    scale = row["learning_rate_scale"]
+    return f"{row['learning_rate']:.4g}" + ("" if scale is None else f" ({scale:.4g}×)")
+
+
+def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequence[Line]) -> None:
+    places = {line.row: line.y for line in lines if line.row is not None}
+    effect = frame["smallest_effect"].max()
+    if effect is not None:
+        axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)  # type: ignore[operator, arg-type]
+    axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
+    known = [*frame["estimate"], *frame["ci_low"], *frame["ci_high"]]
+    widest = [abs(value) for value in known if value is not None]
+    edge = max([*widest, 2 * float(effect or 0.05)])  # type: ignore[arg-type]
+    axes.set_xlim(-1.08 * edge, 1.08 * edge)
+    estimates = []
+    for row in frame.iter_rows(named=True):
+        y, (symbol, color) = places[tuple(row[key] for key in ROW)], VERDICTS[row["verdict"]]
+        axes.text(1.02, y, symbol, transform=axes.get_yaxis_transform(), color=color, va="center", weight="bold")
+        if row["estimate"] is not None:
+            filled = row["family"] == "confirmatory"
+            low, high = row["ci_low"], row["ci_high"]
+            estimates.append(Estimate(y, row["estimate"], low, high, color, filled))
+    draw_estimates(axes, estimates, 5)
+    _draw_open_ends(axes, estimates)
+    for above, line in pairwise(lines):
+        if above.rate != line.rate and above.row is not None:
+            axes.axhline((above.y + line.y) / 2, color="0.85", linewidth=0.6, zorder=0)
+    head_metric(axes, metric)
+    axes.tick_params(left=False, labelleft=False)
+    axes.spines["left"].set_visible(False)
+    axes.locator_params(axis="x", nbins=3)
+
+
+def _draw_open_ends(axes: Axes, estimates: Sequence[Estimate]) -> None:
+    """Dotted up to the edge of the panel where few pairs leave an interval open."""
+    for one in estimates:
+        for end, edge in zip((one.low, one.high), axes.get_xlim(), strict=True):
+            if end is None:
+                axes.plot([one.mean, edge], [one.y, one.y], color=one.color, linewidth=1.2, linestyle=":", zorder=2)
+
+
+def _note(frame: pl.DataFrame) -> str:
+    parts = ["Mean of treatment − control over pairs of seeds with its 95% interval"]
+    if frame["ci_low"].null_count():
+        parts.append("dotted: too few pairs to bound it")
+    if frame["smallest_effect"].null_count() < frame.height:
+        parts.append("gray band: too small to matter")
+    if frame["learning_rate_scale"].null_count() < frame.height:
+        parts.append("×: of the tuned learning rate")
+    if frame["family"].n_unique() > 1:
+        parts.append("filled: confirmatory, hollow: exploratory")
+    elif frame["family"][0] == "exploratory":
+        parts.append("hollow: exploratory")
+    return f"{'; '.join(parts)}."
+
+
+def _legend(figure: Figure, frame: pl.DataFrame, height: float) -> None:
+    """What the symbols mean and how often each verdict was given, below the panels."""
+    counts = dict(frame.group_by("verdict").len().iter_rows())
+    x, y = MARGIN / WIDTH, height / figure.get_size_inches()[1]
+    for verdict, (symbol, color) in VERDICTS.items():
+        text = f"{symbol}  {verdict} ({counts.get(verdict, 0)})"
+        figure.text(x, y, text, color=color, weight="bold", va="center", fontsize=9)
+        x += 0.145

@@ -1,0 +1,203 @@
+"""What the figures of lines draw, as tidy tables in polars; each is written beside its figure as CSV."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from rl_warmup.cell_rows import rate_scale
+from rl_warmup.cells import Cell, Context, short
+from rl_warmup.dose import phases
+from rl_warmup.estimators import iqm
+from rl_warmup.survival import kaplan_meier
+
+RESAMPLES = 500
+POINTS = 500  # more phases of one run than this are not drawn one by one
+BINS = 100  # parts of the gradient steps that a diagnostic is averaged over
+OF_ALL = ("loss", "grad_norm_mean", "relative_update")
+OF_ALGORITHM = {"ppo": ("approx_kl", "clip_fraction"), "dqn": ("td_error_mean", "q_max_abs")}
+
+
+def panel_of(context: Context, contexts: Sequence[Context]) -> str:
+    """Title of a context's panel: the learning rate, and whatever else tells it from the other contexts."""
+    words = rate_words(context.settings["learning_rate"], rate_scale(context))
+    schedule = context.settings["schedule.name"]
+    if len({other.settings["schedule.name"] for other in contexts}) > 1:
+        words += f", {schedule}"
+    rest = setting_of(context)
+    return f"learning rate {words}" + (f"\n{rest}" if rest else "")
+
+
+def rate_words(rate: float, scale: float | None) -> str:
+    """A peak learning rate, and how it relates to the tuned one where that is known.
+
+    >>> rate_words(0.004, 4.0), rate_words(0.001, 1.0), rate_words(0.004, None)
+    ('0.004 (4× tuned)', '0.001 (tuned)', '0.004')
+    """
+    if scale is None:
+        return f"{rate:.4g}"
+    return f"{rate:.4g} ({'' if scale == 1 else f'{scale:.4g}× '}tuned)"
+
+
+def setting_of(context: Context) -> str:
+    """What tells a context from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
+    return context.label.partition(f" {context.settings['schedule.name']}")[2].strip()
+
+
+def curve_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+    """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval)."""
+    return _by_cell(contexts, _curves)
+
+
+def iqm_band(
+    values: NDArray[np.float64],  # [runs, evaluations]
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # [evaluations] each
+    """95% percentile bootstrap interval of the IQM at each evaluation; whole runs are resampled."""
+    picked = rng.integers(len(values), size=(resamples, len(values)))
+    out = len(values) // 4  # runs left out at either end
+    by_evaluation = np.ascontiguousarray(values.T)
+    means = np.stack(  # one evaluation at a time bounds the memory
+        [np.sort(row[picked], axis=1)[:, out : len(values) - out].mean(axis=1) for row in by_evaluation], axis=1
+    )
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def dose_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+    """Learning rate read from the optimizer at the ends of each update phase, first scored seed of each cell."""
+    return _by_cell(contexts, _dose)
+
+
+def threshold_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+    """Kaplan-Meier estimate of the share of runs that have reached the threshold, at each step where it changes."""
+    return _by_cell(contexts, _reached)
+
+
+def diagnostic_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+    """Median and quartiles over seeds of what happens inside the runs, in each hundredth of the gradient steps."""
+    return _by_cell(contexts, _diagnostics)
+
+
+def _by_cell(contexts: Sequence[Context], rows: Callable[[Context, Cell], pl.DataFrame | None]) -> pl.DataFrame:
+    """The rows of every cell below each other, with what they belong to; an empty table without any."""
+    parts = []
+    for context in contexts:
+        about = {
+            "schedule": context.settings["schedule.name"],
+            "learning_rate": context.settings["learning_rate"],
+            "learning_rate_scale": rate_scale(context),
+            "setting": setting_of(context),
+            "panel": panel_of(context, contexts),
+        }
+        for cell in context.cells:
+            part = rows(context, cell) if cell.scored else None
+            if part is not None and not part.is_empty():
+                names = [pl.lit(value).cast(_TYPES[key]).alias(key) for key, value in about.items()]
+                parts.append(part.select(*names, pl.lit(short(cell.arm)).alias("arm"), pl.all()))
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+_TYPES: dict[str, Any] = {
+    "schedule": pl.String,
+    "learning_rate": pl.Float64,
+    "learning_rate_scale": pl.Float64,
+    "setting": pl.String,
+    "panel": pl.String,
+}
+
+
+def _curves(context: Context, cell: Cell) -> pl.DataFrame:
+    n, size = cell.returns.shape
+    low, high = np.full((2, size), np.nan) if n == 1 else iqm_band(cell.returns, np.random.default_rng(0))
+    unknown = np.full(n * size, np.nan)
+    frame = pl.DataFrame(
+        {
+            "seed": np.repeat([-1, *(run.seed for run in cell.scored)], size),
+            "env_step": np.tile(context.steps, n + 1),
+            "return": np.concatenate([iqm(cell.returns, axis=0), cell.returns.ravel()]),
+            "ci_low": np.concatenate([low, unknown]),
+            "ci_high": np.concatenate([high, unknown]),
+        }
+    )
+    middle = pl.int_range(pl.len()) < size
+    return frame.with_columns(pl.when(~middle).then("seed"), pl.col("ci_low", "ci_high").fill_nan(None))
+
+
+def _dose(_: Context, cell: Cell) -> pl.DataFrame | None:
+    updates = phases(cell.scored[0])
+    if updates is None or updates.is_empty():
+        return None
+    updates = updates[_spread_rows(updates.height)]
+    end, first = updates["gradient_step"], updates["gradient_step"] - updates["n_steps"] + 1
+    return pl.DataFrame(  # two points a phase: its first and its last gradient step, counted from 1
+        {
+            "seed": cell.scored[0].seed,
+            "gradient_step": np.stack([first.to_numpy(), end.to_numpy()], axis=1).ravel(),
+            "learning_rate_delivered": updates.select("learning_rate_first", "learning_rate_last")
+            .to_numpy()
+            .ravel(),
+            "learning_rate_base": np.repeat(updates["base_learning_rate"].to_numpy(), 2),
+        }
+    )
+
+
+def _spread_rows(height: int) -> NDArray[np.int64]:
+    """All rows, or so many that neither a short ramp at the start nor a slow decay is lost."""
+    if height <= 2 * POINTS:
+        return np.arange(height)
+    even, early = np.linspace(0, height - 1, POINTS), np.geomspace(1, height, POINTS) - 1
+    return np.unique(np.concatenate([even, early]).astype(np.int64))
+
+
+def _reached(context: Context, cell: Cell) -> pl.DataFrame:
+    times, surviving = kaplan_meier(cell.scores["time_to_threshold"], cell.reached)
+    total = float(context.steps[-1])
+    steps, shares = np.asarray(times) * total, 1 - np.asarray(surviving)
+    return pl.DataFrame(
+        {
+            "n": len(cell.scored),
+            "n_reached": int(np.count_nonzero(cell.reached)),
+            "env_step": np.concatenate([[0.0], steps, [total]]),
+            "share_reached": np.concatenate([[0.0], shares, shares[-1:]]),
+        }
+    )
+
+
+def _diagnostics(context: Context, cell: Cell) -> pl.DataFrame | None:
+    known = [(run.seed, run.updates) for run in cell.scored if run.updates is not None]
+    names = (*OF_ALL, *OF_ALGORITHM[context.group[1]])
+    if not known:
+        return None
+    seeds = np.repeat([seed for seed, _ in known], [updates.height for _, updates in known])
+    finite = [pl.when(pl.col(name).is_finite()).then(name) for name in names]
+    table = (
+        pl.concat([updates for _, updates in known])
+        .with_columns(pl.Series("seed", seeds), *finite)
+        .filter(pl.col("n_steps") > 0)
+    )
+    if table.is_empty():
+        return None
+    part = (pl.col("gradient_step") - 1) * BINS // pl.col("gradient_step").max()
+    per_run = table.group_by("seed", part=part).agg(
+        pl.col("gradient_step").max(),
+        *(pl.col(name).max() if name.endswith("_max_abs") else pl.col(name).mean() for name in names),
+    )
+    long = per_run.unpivot(names, index=["part", "gradient_step"], variable_name="quantity").drop_nulls("value")
+    order = pl.Enum(names)
+    return (
+        long.group_by(pl.col("quantity").cast(order), "part")
+        .agg(
+            pl.col("gradient_step").max(),
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col("value").quantile(0.25, "linear").alias("quartile_low"),
+            pl.col("value").median().alias("median"),
+            pl.col("value").quantile(0.75, "linear").alias("quartile_high"),
+        )
+        .sort("quantity", "part")
+        .with_columns(pl.col("quantity").cast(pl.String))
+        .drop("part")
+    )

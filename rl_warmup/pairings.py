@@ -1,0 +1,137 @@
+"""What is compared, seed by seed: a treatment with its control, or a contrast of several arms."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup.cells import Cell, Context, short
+from rl_warmup.declaration import Family, without_warmup
+from rl_warmup.dose import same_dose
+from rl_warmup.readings import Problems, Run
+
+Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1 and -1
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Arms with weights that sum to 0, by the seeds that were scored in all of them."""
+
+    context: Context  # of the first arm with a positive weight
+    terms: tuple[Term, ...]
+    family: Family
+    pairs: tuple[tuple[int, ...], ...]  # a row a seed: index among the scored runs of each term
+    barred: tuple[str, ...] = ()  # why no verdict is allowed
+    contrast: str | None = None  # name of the contrast, None for a treatment and its control
+
+    @classmethod
+    def of(cls, context: Context, terms: Sequence[Term], family: Family, contrast: str | None = None) -> "Pairing":
+        """Pair the runs by seed, in the order of the first term's."""
+        places = [{run.seed: index for index, run in enumerate(cell.scored)} for _, cell in terms]
+        seeds = [seed for seed in places[0] if all(seed in place for place in places)]
+        return cls(
+            context, tuple(terms), family, tuple(tuple(p[seed] for p in places) for seed in seeds), (), contrast
+        )
+
+    @property
+    def treatment(self) -> Cell:
+        """The arm with the first positive weight."""
+        return self._side(1)[0][1]
+
+    @property
+    def control(self) -> Cell:
+        """The arm with the first negative weight."""
+        return self._side(-1)[0][1]
+
+    @property
+    def treatment_label(self) -> str:
+        """What is added, in words: the treatment, or the arms of a contrast with a positive weight."""
+        return self._words(1)
+
+    @property
+    def control_label(self) -> str:
+        """What is taken away, in words: the control, or the arms of a contrast with a negative weight."""
+        return self._words(-1)
+
+    @property
+    def label(self) -> str:
+        """The comparison in words."""
+        env, algo, trainer, _ = self.context.group
+        what = f"contrast {self.contrast}" if self.contrast else f"{self.treatment.arm} against {self.control.arm}"
+        return f"{what} ({env} {algo} {trainer})"
+
+    @property
+    def runs(self) -> tuple[tuple[Run, ...], ...]:
+        """The runs of each pair, in the order of the terms."""
+        cells = [cell for _, cell in self.terms]
+        return tuple(tuple(cell.scored[i] for cell, i in zip(cells, row, strict=True)) for row in self.pairs)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each pair."""
+        return tuple(self.terms[0][1].scored[row[0]].seed for row in self.pairs)
+
+    def values(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positive and negative part of sum(weight · metric), [pairs] each; nan where a run's value is."""
+        rows = np.array(self.pairs, dtype=np.int64).reshape(-1, len(self.terms))
+        parts = np.zeros((2, len(rows)))
+        for column, (weight, cell) in enumerate(self.terms):
+            parts[int(weight < 0)] += abs(weight) * cell.scores[metric][rows[:, column]]
+        return parts[0], parts[1]
+
+    def _side(self, sign: int) -> list[Term]:
+        return [(weight, cell) for weight, cell in self.terms if weight * sign > 0]
+
+    def _words(self, sign: int) -> str:
+        if self.contrast is None:
+            return short(self._side(sign)[0][1].arm)
+        return " + ".join(f"{abs(weight):g} × {self._arm(cell)}" for weight, cell in self._side(sign))
+
+    def _arm(self, cell: Cell) -> str:
+        """An arm of a contrast, with its learning rate and schedule where they are not the same in all."""
+        rate, schedule = cell.settings["learning_rate"], cell.settings["schedule.name"]
+        others = [other.settings for _, other in self.terms]
+        at = f" at {rate:.4g}" if any(other["learning_rate"] != rate for other in others) else ""
+        base = f" {schedule}" if any(other["schedule.name"] != schedule for other in others) else ""
+        return f"{short(cell.arm)}{at}{base}"
+
+
+def barred(pairing: Pairing, problems: Problems) -> tuple[str, ...]:
+    """Why a comparison cannot have a verdict, whatever the returns are."""
+    if len(pairing.pairs) < 2:
+        arms = "both arms" if len(pairing.terms) == 2 else f"all {len(pairing.terms)} arms"
+        return (f"{len(pairing.pairs)} seeds are scored in {arms}, and it takes two",)
+    reasons: list[str] = []
+    for one, other in combinations(range(len(pairing.terms)), 2):
+        first, second = (pairing.terms[place][1] for place in (one, other))
+        # where they differ in nothing but the warmup, their learning rates must not be the same
+        if without_warmup(first.settings) == without_warmup(second.settings):
+            reasons += _dose_reasons(pairing, one, other, problems)
+    return tuple(reasons)
+
+
+def _dose_reasons(pairing: Pairing, one: int, other: int, problems: Problems) -> tuple[str, ...]:
+    who, whose = "", "the control's"
+    if pairing.contrast is not None:
+        who, whose = f" of {pairing.terms[one][1].arm}", f"those of {pairing.terms[other][1].arm}"
+    same = [same_dose(row[one], row[other]) for row in pairing.runs]
+    if all(answer is None for answer in same):
+        return (f"the delivered learning rates{who} are not known in both runs of any pair",)
+    if all(answer is not False for answer in same):
+        return (f"the delivered learning rates{who} do not differ at all from {whose}",)
+    seeds = [seed for seed, answer in zip(pairing.seeds, same, strict=True) if answer]
+    if seeds:
+        problems.note(f"{pairing.label}: the delivered learning rates{who} do not differ in {seeds_words(seeds)}")
+    return ()
+
+
+def seeds_words(seeds: Iterable[int]) -> str:
+    """Seeds in words.
+
+    >>> seeds_words([3]), seeds_words([0, 2])
+    ('seed 3', 'seeds 0, 2')
+    """
+    seeds = list(seeds)
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"

@@ -1,0 +1,231 @@
+"""What report.json says, in sentences: the answer first, then each verdict, then what limits them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rl_warmup.wording import (
+    Row,
+    capital,
+    compared,
+    counted,
+    estimate,
+    interval,
+    listed,
+    metric_name,
+    nouns,
+    number,
+    p_value,
+    place,
+    rate,
+    share,
+    varied,
+    warmup_words,
+    where,
+)
+
+Kind = Literal["summary", "better", "worse", "equivalent", "inconclusive", "robustness", "dose", "limit"]
+VERDICTS: tuple[Kind, ...] = ("better", "worse", "equivalent", "inconclusive")
+SYMBOLS: Mapping[str, str] = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
+ENOUGH_PAIRS = 20  # below them a study is a pilot
+NO_VERDICT = ": no verdict: "  # how the analysis begins the reason why a comparison has none
+OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
+VERDICT_SENTENCES = 8  # more of a verdict than these are gathered, a sentence an arm
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and what it is about."""
+
+    kind: Kind
+    text: str
+
+    @property
+    def plain(self) -> str:
+        """The sentence where no symbol stands beside it: a verdict begins with its word."""
+        return f"{self.kind.capitalize()}: {self.text}" if self.kind in VERDICTS else self.text
+
+
+def answers(report: Mapping[str, Any]) -> list[str]:
+    """The sentences of a report as plain text, the answer first."""
+    return [sentence.plain for sentence in sentences(report)]
+
+
+def sentences(report: Mapping[str, Any]) -> list[Sentence]:
+    """Summary, decided comparisons, open ones, robustness, dose and limits of a report, in this order.
+
+    Needs all of report.json but `answers`, `figures` and `reproduce`.
+    """
+    rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
+    named = varied(report["comparisons"])
+    texts: list[tuple[Kind, str]] = [
+        ("summary", summary(report)),
+        *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
+        *(("inconclusive", text) for text in _undecided(rows)),
+        *(("robustness", edge(row, named)) for row in report["robustness"]["edges"]),
+        *(("dose", text) for text in _dose(report)),
+        *(("limit", text) for text in limits(report)),
+    ]
+    return [Sentence(kind, capital(text)) for kind, text in texts]
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The verdicts of the confirmatory family counted, or of the exploratory one where nothing was declared."""
+    comparisons = report["comparisons"]
+    if not comparisons:
+        return "no arm could be compared with a control, so there is no answer; the problems say why."
+    family = "confirmatory" if any(row["family"] == "confirmatory" for row in comparisons) else "exploratory"
+    main = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
+    rows = [row for row in comparisons if row["family"] == family and row["metric"] in main]
+    counts = [sum(row["verdict"] == kind for row in rows) for kind in VERDICTS]
+    what = "the treatment" if any(row["contrast"] for row in rows) else "warmup"
+    if counts[-1] == len(rows):
+        every = f"all {len(rows)}" if len(rows) > 1 else "the only"
+        are = "comparisons are" if len(rows) > 1 else "comparison is"
+        return f"these runs cannot tell what {what} does: {every} {family} {are} inconclusive."
+    parts = [f"{kind} in {_counted_metrics(rows, kind)}" for kind in VERDICTS]
+    return f"in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}."
+
+
+def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
+    """One comparison with better, worse or equivalent as its verdict."""
+    unit = report["study"]["metrics"][row["metric"]]["unit"]
+    noun, less, more = nouns(row["metric"])
+    n = f"n = {counted(row['n'], 'pair')}"
+    if row["verdict"] == "equivalent":
+        size = f"{estimate(row)} of {unit}"
+        p = f"adjusted p of equivalence {p_value(row['p_equivalence_adjusted'])}"
+        said = f"the difference in {noun}, {size}, is shown to be smaller than {row['smallest_effect']:g}, {n}, {p}"
+    else:
+        size = f"{_magnitude(row, unit)}{_relative(row, report)}"
+        direction = more if row["estimate"] > 0 else less
+        said = f"{direction} {noun} by {size}, {n}, adjusted p {p_value(row['p_adjusted'])}"
+    return f"{where(row, named)}: {said}."
+
+
+def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
+    """A sentence for each comparison with this verdict; where they are many, one for each arm."""
+    found = [row for row in rows if row["verdict"] == kind]
+    if len(found) <= VERDICT_SENTENCES:
+        return [verdict(row, report, named) for row in found]
+    arms: dict[str, dict[str, list[Row]]] = {}
+    for row in found:
+        metrics = arms.setdefault(f"{compared(row)}, {place(row, named)}", {})
+        metrics.setdefault(nouns(row["metric"])[0], []).append(row)
+    return [f"{arm}: {listed([_at(*item) for item in metrics.items()])}." for arm, metrics in arms.items()]
+
+
+def _at(noun: str, rows: Sequence[Row]) -> str:
+    """On which metric and at how many learning rates comparisons have a verdict."""
+    rates = sorted({row["learning_rate"] for row in rows})
+    if len(rates) == 1:
+        return f"{noun} at {rate(rows[0])}"
+    return f"{noun} at {len(rates)} learning rates ({rates[0]:.4g} to {rates[-1]:.4g})"
+
+
+def edge(row: Row, named: Sequence[str] = ()) -> str:
+    """Whether a warmup moves the learning rate at which half of the runs still learn."""
+    moves = "the learning rate at which half of the runs still learn"
+    what = f"{warmup_words(row['treatment'])}, {place(row, named)}"
+    ends = row["eta50_control"], row["eta50_treatment"]
+    if row["finding"] == "censored" or row["log2_ratio"] is None or None in ends:
+        return f"{what}: whether it moves {moves} cannot be said, the grid of learning rates does not reach it."
+    found = {
+        "supported": f"raises {moves}",
+        "harms": f"lowers {moves}",
+        "refuted": f"does not move {moves} by half an octave",
+        "undecided": f"whether it moves {moves} is undecided",
+    }[row["finding"]]
+    size = f"{number(row['log2_ratio'], sign=True, digits=2)} {interval(row['ci_low'], row['ci_high'], digits=2)}"
+    rates = " to ".join(f"{value:.2g}" for value in ends)
+    return f"{what}: {found}, from {rates}, {size} octaves, n = {counted(row['n_seeds'], 'seed')}."
+
+
+def limits(report: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing a verdict."""
+    comparisons = report["comparisons"]
+    confirmatory = [row for row in comparisons if row["family"] == "confirmatory"]
+    texts = []
+    if comparisons and not report["study"]["declared"]:
+        texts.append("no study was declared before training, so every comparison is exploratory.")
+    pairs = [row["n"] for row in confirmatory or comparisons]
+    if few := [n for n in pairs if n < ENOUGH_PAIRS]:
+        n = f"{min(few)} to {max(few)}" if min(few) < max(few) else str(min(few))
+        where = "each comparison" if len(few) == len(pairs) else f"{len(few)} of {len(pairs)} comparisons"
+        texts.append(f"this is a pilot: {n} pairs of seeds in {where}, fewer than {ENOUGH_PAIRS}.")
+    barred = [f"{problem}." for problem in report["problems"] if NO_VERDICT in problem]
+    texts += barred[:OPEN_SENTENCES]
+    if len(barred) > OPEN_SENTENCES:
+        texts.append(f"{len(barred) - OPEN_SENTENCES} more pairs of arms have no verdict; the problems say why.")
+    excluded = {note for row in confirmatory for note in row["notes"] if note.startswith("collapse rates")}
+    texts += [f"the verdict “equivalent” is about the mean: {note}." for note in sorted(excluded)]
+    return texts + _lost_runs(report["cells"])
+
+
+def _lost_runs(cells: Sequence[Row]) -> list[str]:
+    """Runs that diverged, by arm, and runs that failed."""
+    texts = []
+    if diverged := [row for row in cells if row["n_diverged"]]:
+        total = f"{sum(row['n_diverged'] for row in cells)} of {counted(sum(row['n'] for row in cells), 'run')}"
+        arms = [f"{row['n_diverged']} of {row['n']} in {row['short']} at {rate(row)}" for row in diverged]
+        most = listed(arms) if len(arms) <= OPEN_SENTENCES else f"in {len(arms)} arms, which the problems name"
+        texts.append(f"{total} diverged, which is scored as the worst attainable return: {most}.")
+    if failed := sum(row["n_failed"] for row in cells):
+        texts.append(f"{counted(failed, 'run')} failed and {'is' if failed == 1 else 'are'} not scored.")
+    return texts
+
+
+def _counted_metrics(rows: Sequence[Row], kind: Kind) -> str:
+    """How many rows have this verdict, and on which metrics if it is a decision."""
+    names = [metric_name(row["metric"]) for row in rows if row["verdict"] == kind]
+    if not names or kind == "inconclusive":
+        return str(len(names) or "none")
+    return f"{len(names)} ({', '.join(dict.fromkeys(names))})"
+
+
+def _undecided(rows: Sequence[Row]) -> list[str]:
+    """One sentence on the comparisons that are open, with the pairs that would decide them."""
+    found = [row for row in rows if row["verdict"] == "inconclusive"]
+    if not found:
+        return []
+    are = "is" if len(found) == 1 else "are"
+    decide = [row["n_to_decide"] for row in found if row["n_to_decide"]]
+    hint = ""
+    if decide:
+        n = f"{min(decide):,} to {max(decide):,}" if min(decide) < max(decide) else f"{decide[0]:,}"
+        which = "them" if len(decide) == len(found) > 1 else f"{len(decide)} of them" if len(found) > 1 else "it"
+        hint = f"; about {n} pairs of seeds would decide {which}"
+    return [f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{hint}."]
+
+
+def _dose(report: Mapping[str, Any]) -> list[str]:
+    lost = [row["budget"] for row in report["dose"] if row["budget"]]
+    if not lost:
+        return []
+    low, high = share(min(lost)), share(max(lost))
+    much = low if low == high else f"{low} to {high}"
+    return [f"the price: {much} of the summed learning rate is not delivered to the optimizer."]
+
+
+def _magnitude(row: Row, unit: str) -> str:
+    """Size of a difference whose direction is said in words; of shares, in percentage points."""
+    points = unit.startswith("share of ")
+    scale = (1 if row["estimate"] > 0 else -1) * (100 if points else 1)
+    digits = 0 if points else 2 if abs(row["estimate"]) >= 0.1 else 3
+    low, high = (None if end is None else scale * end for end in (row["ci_low"], row["ci_high"]))
+    low, high = (low, high) if scale > 0 else (high, low)
+    size = f"{number(scale * row['estimate'], digits=digits)} {interval(low, high, sign=False, digits=digits)}"
+    return f"{size} {'percentage points' if points else f'of {unit}'}"
+
+
+def _relative(row: Row, report: Mapping[str, Any]) -> str:
+    """A change in area as a share of what the control had: what a warmup costs, in a number that people know."""
+    keys = ("env", "algo", "trainer", "total_timesteps")
+    control = [
+        cell["metrics"][row["metric"]]["mean"]
+        for cell in report["cells"]
+        if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in keys)
+    ]
+    if row["metric"] != "area" or row["contrast"] is not None or len(control) != 1 or (control[0] or 0) <= 0:
+        return ""
+    return f" ({share(abs(row['estimate']) / control[0])} of the control's {number(control[0], digits=2)})"

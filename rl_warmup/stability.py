@@ -1,0 +1,184 @@
+"""How unstable a learning curve is within a run: drawdowns, differences, tails, collapses; numpy and scipy.
+
+The metrics take (t, z, threshold) as all metrics of a curve do: t [evaluations] environment steps, z [runs,
+evaluations] normalized returns, and give one number a run; the threshold plays no part in them. Differences
+detrend a curve; their time is measured in shares of the budget, t_k / t_K.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import iqr, median_abs_deviation
+
+from rl_warmup.curves import FloatArray, checked
+
+TAIL = 0.05  # share of the values in a conditional value at risk
+COLLAPSE = 0.5  # normalized return that a run must lose,
+COLLAPSE_LENGTH = 3  # in so many evaluations in a row
+RECOVERED = 0.1  # normalized return below the best so far from which a collapse is over
+
+
+def drawdown(y: ArrayLike) -> FloatArray:  # [..., evaluations] -> [..., evaluations]
+    """Distance below the best return so far, d_k = max_{j<=k} y_j - y_k, in the unit of y.
+
+    >>> drawdown([1.0, 3.0, 2.0]).tolist()
+    [0.0, 0.0, 1.0]
+
+    Source: Chan et al., arXiv 1912.05663.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    return np.asarray(np.maximum.accumulate(y, axis=-1) - y)
+
+
+def differences(
+    t: ArrayLike,  # [evaluations], environment steps
+    y: ArrayLike,  # [..., evaluations]
+) -> FloatArray:  # [..., evaluations - 1]
+    """Slope between neighbors, d_k = (y_{k+1} - y_k) / (t_{k+1} - t_k), k = 1..K-1, per unit of t.
+
+    d_k belongs to the time t_{k+1}. Raises ValueError unless t is strictly increasing.
+
+    Source: Chan et al., arXiv 1912.05663.
+    """
+    gaps = np.diff(np.asarray(t, dtype=np.float64))
+    if not np.all(gaps > 0):
+        raise ValueError(f"steps {np.asarray(t).tolist()}: give them strictly increasing")
+    return np.asarray(np.diff(np.asarray(y, dtype=np.float64), axis=-1) / gaps)
+
+
+def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
+    """Mean of the x <= percentile(x, 100 alpha), linear interpolation; the unit is that of x.
+
+    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    """
+    _check_share(alpha)
+    x = np.asarray(x, dtype=np.float64)
+    return _tail_mean(x, x <= np.percentile(x, 100 * alpha, axis=-1, keepdims=True))
+
+
+def upper_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
+    """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
+
+    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    """
+    _check_share(alpha)
+    x = np.asarray(x, dtype=np.float64)
+    return _tail_mean(x, x >= np.percentile(x, 100 * (1 - alpha), axis=-1, keepdims=True))
+
+
+def _check_share(alpha: float) -> None:
+    if not 0 < alpha <= 1:
+        raise ValueError(f"tail share alpha={alpha!r}: give a number in (0, 1]")
+
+
+def _tail_mean(x: FloatArray, tail: NDArray[np.bool_]) -> FloatArray:
+    return np.asarray(np.mean(x, axis=-1, where=tail))
+
+
+def _std(d: FloatArray) -> FloatArray:
+    """With n - 1; nan for one value."""
+    return np.asarray(np.std(d, axis=-1, ddof=1) if d.shape[-1] > 1 else np.full(d.shape[:-1], np.nan))
+
+
+def _mad(d: FloatArray) -> FloatArray:
+    return np.asarray(median_abs_deviation(d, axis=-1))
+
+
+def _iqr(d: FloatArray) -> FloatArray:
+    return np.asarray(iqr(d, axis=-1))
+
+
+DISPERSIONS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {"std": _std, "mad": _mad, "iqr": _iqr}
+)
+
+
+def dispersion(
+    t: ArrayLike,  # [evaluations], environment steps
+    y: ArrayLike,  # [..., evaluations]
+    kind: str,
+    end: float | None = None,
+    window: float | None = None,
+) -> FloatArray:  # [...]
+    """Spread within a run: `kind` of the `differences` whose time is in [end - window + 1, end].
+
+    kind: std (n - 1), mad (median of |d - median d|, not rescaled), iqr (percentiles 75 - 25). `end` defaults
+    to the last step, `window` (environment steps) to the whole curve. Unit: that of y per environment step.
+
+    Raises ValueError for another kind and for a window with fewer than two differences.
+    Source: Chan et al., arXiv 1912.05663.
+    """
+    if kind not in DISPERSIONS:
+        raise ValueError(f"unknown dispersion {kind!r}: use one of {', '.join(DISPERSIONS)}")
+    times = np.asarray(t, dtype=np.float64)[1:]
+    last = times[-1] if end is None else end
+    first = -np.inf if window is None else last - window + 1
+    inside = (times >= first) & (times <= last)
+    if np.count_nonzero(inside) < 2:
+        raise ValueError(f"window [{first}, {last}] holds fewer than two differences: make it longer")
+    return DISPERSIONS[kind](differences(t, y)[..., inside])
+
+
+def _slopes(t: ArrayLike, z: ArrayLike) -> FloatArray:
+    """Differences per budget, [runs, evaluations - 1]."""
+    t, z = checked(t, z)
+    return differences(t / t[-1], z)
+
+
+def drawdown_cvar(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Upper CVaR of the drawdown at 5%, in normalized return: what the worst moments cost."""
+    return upper_cvar(drawdown(checked(t, z)[1]))
+
+
+def drawdown_max(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Largest drawdown, in normalized return."""
+    return np.asarray(drawdown(checked(t, z)[1]).max(axis=1))
+
+
+def difference_iqr(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Percentiles 75 - 25 of the differences, in normalized return per budget."""
+    return _iqr(_slopes(t, z))
+
+
+def difference_mad(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Median distance of the differences from their median (not rescaled), in normalized return per budget."""
+    return _mad(_slopes(t, z))
+
+
+def difference_std(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Standard deviation (n - 1) of the differences, in normalized return per budget; nan for one difference."""
+    return _std(_slopes(t, z))
+
+
+def difference_cvar(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Lower CVaR of the differences at 5%, in normalized return per budget: how fast return is lost."""
+    return lower_cvar(_slopes(t, z))
+
+
+def _collapsing(z: FloatArray) -> NDArray[np.bool_]:  # [runs, evaluations] -> [runs, evaluations]
+    """Where a collapse becomes one: its third evaluation in a row that is too far below the best so far."""
+    low = drawdown(z) > COLLAPSE
+    lows = np.pad(low, ((0, 0), (COLLAPSE_LENGTH, 0)))
+    count = z.shape[1]
+    in_a_row = np.all([lows[:, k : k + count] for k in range(1, COLLAPSE_LENGTH + 1)], axis=0)
+    return np.asarray(in_a_row & ~lows[:, :count])
+
+
+def collapses(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Number of collapses: stretches of three or more evaluations with a drawdown above one half.
+
+    No definition is canonical; a stretch ends with the first evaluation that is no longer that low.
+    """
+    return np.asarray(_collapsing(checked(t, z)[1]).sum(axis=1), dtype=np.float64)
+
+
+def recovered(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
+    """Share of a run's collapses after which the drawdown is 0.1 or less again, be it later; nan without any."""
+    _, z = checked(t, z)
+    collapsing, back = _collapsing(z), drawdown(z) <= RECOVERED
+    later = np.logical_or.accumulate(back[:, ::-1], axis=1)[:, ::-1]
+    number = collapsing.sum(axis=1)
+    share = (collapsing & later).sum(axis=1) / np.maximum(number, 1)
+    return np.asarray(np.where(number > 0, share, np.nan))

@@ -1,0 +1,203 @@
+"""How numbers, places and arms of report.json are put into words: the same in sentences, tables and pages."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
+_NOUNS = {
+    "final": ("final return", "lower", "higher"),
+    "area": ("area under the curve", "smaller", "larger"),
+    "shortfall": ("shortfall", "less", "more"),
+    "not_learned": ("runs that did not learn", "fewer", "more"),
+}
+_WARMUP = re.compile(r"(?P<shape>.+?) (?P<length>\d[\d.]*%?) (?P<clock>gradient|env) steps(?P<rest>.*)")
+
+
+def number(value: float | None, unknown: str = "–", sign: bool = False, digits: int = 3) -> str:
+    """A value with three decimals, or as many as asked for.
+
+    >>> number(0.12345), number(-0.0001, sign=True), number(None)
+    ('0.123', '0.000', '–')
+    """
+    if value is None:
+        return unknown
+    rounded = round(value, digits) + 0.0  # no minus before zero
+    return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage.
+
+    >>> share(0.0893), share(0.125), share(None)
+    ('8.9%', '12%', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{100 * value:.2g}%" if abs(value) < 0.1 else f"{100 * value:.0f}%"
+
+
+def interval(low: float | None, high: float | None, sign: bool = True, digits: int = 3) -> str:
+    """An interval; an end that few pairs leave open is infinite.
+
+    >>> interval(-0.1, None), interval(0.05, 0.19, sign=False, digits=2)
+    ('[-0.100, ∞]', '[0.05, 0.19]')
+    """
+    return f"[{number(low, '-∞', sign, digits)}, {number(high, '∞', sign, digits)}]"
+
+
+def estimate(row: Row) -> str:
+    """Estimate of a comparison with its 95% interval, signed.
+
+    >>> estimate({"estimate": 0.1, "ci_low": 0.05, "ci_high": 0.2})
+    '+0.100 [+0.050, +0.200]'
+    """
+    if row["estimate"] is None:
+        return "–"
+    return f"{number(row['estimate'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+
+
+def p_value(value: float | None) -> str:
+    """A p value with its relation.
+
+    >>> p_value(0.03125), p_value(0.0002), p_value(1.0), p_value(None)
+    ('= .031', '< .001', '= 1', 'unknown')
+    """
+    if value is None:
+        return "unknown"
+    return "< .001" if value < 0.001 else f"= {bare_p(value)}"
+
+
+def bare_p(value: float | None) -> str:
+    """A p value for a column of them.
+
+    >>> bare_p(0.03125), bare_p(0.0002), bare_p(0.999), bare_p(None)
+    ('.031', '<.001', '1', '–')
+    """
+    if value is None:
+        return "–"
+    return "<.001" if value < 0.001 else f"{float(f'{value:.2g}'):g}".removeprefix("0")
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as a heading.
+
+    >>> metric_name("not_learned")
+    'not learned'
+    """
+    return name.replace("_", " ")
+
+
+def warmup_words(name: str) -> str:
+    """The short label of an arm as a phrase.
+
+    >>> warmup_words("linear 10% gradient steps"), warmup_words("cosine 400 env steps start0.1")
+    ('linear warmup over 10% of the gradient steps', 'cosine warmup over 400 environment steps, start0.1')
+    >>> warmup_words("none algo.n_steps=64"), warmup_words("untuned linear")
+    ('no warmup, algo.n_steps=64', 'untuned linear warmup')
+    """
+    found = _WARMUP.fullmatch(name)
+    if found is None:
+        words = [word for word in name.split() if "=" not in word]
+        rest = [word for word in name.split() if "=" in word]
+        return ", ".join(["no warmup" if words == ["none"] else f"{' '.join(words)} warmup", *rest])
+    clock = "environment" if found["clock"] == "env" else "gradient"
+    of_the = "of the " if found["length"].endswith("%") else ""
+    tail = found["rest"].replace(" ", ", ")
+    return f"{found['shape']} warmup over {found['length']} {of_the}{clock} steps{tail}"
+
+
+def compared(row: Row) -> str:
+    """What a comparison compares, as the subject of a sentence."""
+    if row["contrast"] is not None:
+        return f"the contrast “{row['contrast']}”"
+    words = warmup_words(row["treatment"])
+    if row["control"].split()[0] == "none":
+        return words
+    return f"{words} against {warmup_words(row['control'])}"
+
+
+def where(row: Row, named: Sequence[str] = ()) -> str:
+    """What a comparison compares, in which environment, at which learning rate."""
+    return f"{compared(row)}, {place(row, named)} at {rate(row)}"
+
+
+def nouns(metric: str) -> tuple[str, str, str]:
+    """What a metric measures, and the words for less and for more of it.
+
+    >>> nouns("shortfall"), nouns("time_to_threshold")
+    (('shortfall', 'less', 'more'), ('time to threshold', 'lower', 'higher'))
+    """
+    return _NOUNS.get(metric, (metric_name(metric), "lower", "higher"))
+
+
+def rate(row: Row) -> str:
+    """The peak learning rate, and how it relates to the tuned one where that is known.
+
+    >>> rate({"learning_rate": 0.004, "learning_rate_scale": 4.0, "schedule": "constant"})
+    '4× the tuned learning rate (0.004)'
+    >>> rate({"learning_rate": 0.004, "learning_rate_scale": None, "schedule": "cosine"})
+    'learning rate 0.004 (cosine)'
+    """
+    value, scale = f"{row['learning_rate']:.4g}", row["learning_rate_scale"]
+    schedule = "" if row["schedule"] == "constant" else row["schedule"]
+    if scale is None:
+        return f"learning rate {value}" + (f" ({schedule})" if schedule else "")
+    times = "" if scale == 1 else f"{scale:.4g}× "
+    return f"{times}the tuned learning rate ({', '.join(filter(None, (value, schedule)))})"
+
+
+def short_rate(row: Row) -> str:
+    """The peak learning rate for a column of a table.
+
+    >>> short_rate({"learning_rate": 0.004, "learning_rate_scale": 4.0, "schedule": "constant"})
+    '0.004 (4×)'
+    """
+    scale = row["learning_rate_scale"]
+    schedule = "" if row["schedule"] == "constant" else f" {row['schedule']}"
+    return f"{row['learning_rate']:.4g}{schedule}" + ("" if scale is None else f" ({scale:.4g}×)")
+
+
+def varied(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which of trainer and budget must be named, because the rows differ in them."""
+    return tuple(key for key in ("trainer", "total_timesteps") if len({row[key] for row in rows}) > 1)
+
+
+def place(row: Row, named: Sequence[str] = ()) -> str:
+    """Algorithm and environment, and trainer and budget where they are among `named`.
+
+    >>> place({"algo": "ppo", "env": "cartpole", "total_timesteps": 50000}, ["total_timesteps"])
+    'PPO on CartPole, 50,000 steps'
+    """
+    trainer = f" ({row['trainer']})" if "trainer" in named else ""
+    budget = f", {row['total_timesteps']:,} steps" if "total_timesteps" in named else ""
+    return f"{row['algo'].upper()}{trainer} on {environment(row['env'])}{budget}"
+
+
+def environment(name: str) -> str:
+    """The name of an environment as its authors write it, where it is known."""
+    return ENVIRONMENTS.get(name, name)
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Words in a row.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "run"), counted(3, "run")
+    ('1 run', '3 runs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def capital(text: str) -> str:
+    """A text with a capital at its start, the rest as it is."""
+    return text[:1].upper() + text[1:]
