@@ -58,6 +58,28 @@ def group_of(settings: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])
 
 
+def where(context: Context) -> dict[str, Any]:
+    """Environment, algorithm, trainer, budget, base schedule and peak: what tells contexts apart."""
+    env, algo, trainer, total = context.group
+    rates = {"learning_rate": context.settings["learning_rate"], "learning_rate_scale": rate_scale(context)}
+    schedule = context.settings["schedule.name"]
+    return {
+        "env": env,
+        "algo": algo,
+        "trainer": trainer,
+        "total_timesteps": total,
+        "schedule": schedule,
+        **rates,
+    }
+
+
+def rate_scale(context: Context) -> float | None:
+    """Peak learning rate as a multiple of the tuned one; None where no run says what is tuned."""
+    tuned = {run.info.get("tuned_learning_rate") for cell in context.cells for run in cell.runs}
+    known = [float(rate) for rate in tuned if rate]
+    return float(f"{context.settings['learning_rate'] / known[0]:.6g}") if len(known) == 1 else None
+
+
 def contexts_of(
     records: Iterable[Record], problems: Problems, rng: np.random.Generator | None = None
 ) -> list[Context]:

@@ -135,7 +135,8 @@ def _dose(updates: pl.DataFrame, key: str) -> float:
 def _finite(updates: pl.DataFrame, column: str) -> FloatArray:  # [phases that have a finite value]
     if column not in updates.columns:
         return np.empty(0)
-    return updates[column].filter(updates[column].is_finite()).to_numpy()
+    values = updates[column].to_numpy()
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _mean(values: FloatArray) -> float:
@@ -146,7 +147,6 @@ def _step_mean(updates: pl.DataFrame, column: str) -> float:
     """Mean over the gradient steps of what the table has as means over phases."""
     if column not in updates.columns:
         return math.nan
-    seen = updates.filter(pl.col(column).is_finite())
-    if seen.is_empty():
-        return math.nan
-    return float(np.average(seen[column].to_numpy(), weights=seen["n_steps"].to_numpy()))
+    values, steps = updates[column].to_numpy(), updates["n_steps"].to_numpy()
+    seen = np.isfinite(values)
+    return float(np.average(values[seen], weights=steps[seen])) if seen.any() else math.nan

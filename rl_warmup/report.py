@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from rl_warmup.analysis import Analysis, analyse
-from rl_warmup.markdown import latex, markdown
 from rl_warmup.records import RecordError, write_text
-from rl_warmup.sentences import answers
-from rl_warmup.summary import as_json
-from rl_warmup.terminal import show
+from rl_warmup.reporting.markdown import latex, markdown
+from rl_warmup.reporting.sentences import answers
+from rl_warmup.reporting.summary import as_json
+from rl_warmup.reporting.terminal import show
 
 PIPED_WIDTH = 140  # columns where the output is no terminal
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every report.json follows."""
-    text = (resources.files("rl_warmup") / "report.schema.json").read_text(encoding="utf-8")
+    text = (resources.files("rl_warmup.reporting") / "report.schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -91,7 +91,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
 
     Raises OSError if a file cannot be written.
     """
-    from rl_warmup.html import render  # it and the figures import matplotlib, which takes half a second
+    from rl_warmup.reporting.html import render  # it and the figures import matplotlib, which takes half a second
 
     content = as_json(analysis)
     content["answers"] = answers(content)

@@ -24,7 +24,7 @@ from rl_warmup.cells import Cell, common_grid, contexts_of, distinct
 from rl_warmup.metrics import METRICS
 from rl_warmup.readings import Problems, Run
 from rl_warmup.records import RecordError, read_study
-from rl_warmup.summary import as_json
+from rl_warmup.reporting.summary import as_json
 
 
 def damage_evaluations(folder: Path) -> str:

@@ -19,13 +19,13 @@ from synthetic import DECLARED, LEARNS, STEPS, write_run, write_study
 from rl_warmup import lines
 from rl_warmup.analysis import Analysis, analyse
 from rl_warmup.cells import short
-from rl_warmup.diagnostics import diagnostics
-from rl_warmup.differences import differences
 from rl_warmup.figures import Drawn, draw
-from rl_warmup.lines import curves, learning_rates, time_to_threshold
+from rl_warmup.figures.diagnostics import diagnostics
+from rl_warmup.figures.differences import differences
+from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
+from rl_warmup.figures.panels import COLORS, CONTROL, STYLE, looks_of
+from rl_warmup.figures.sheets import Sheet, file_name
 from rl_warmup.metrics import with_role
-from rl_warmup.panels import COLORS, CONTROL, STYLE, looks_of
-from rl_warmup.sheets import Sheet, file_name
 
 CONFIRMATORY = with_role("confirmatory")
 KINDS = ("forest", "curves", "differences", "time_to_threshold", "learning_rate", "diagnostics")

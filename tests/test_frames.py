@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from synthetic import STEPS, update_rows, write_run, write_study
 
 from rl_warmup.analysis import Analysis, analyse
-from rl_warmup.comparison_frames import comparison_frame, pair_frame
-from rl_warmup.frames import curve_frame, diagnostic_frame, dose_frame, iqm_band, panel_of, threshold_frame
-from rl_warmup.panels import CONTROL, inside, looks_of, spread
+from rl_warmup.figures.comparison_frames import comparison_frame, pair_frame
+from rl_warmup.figures.frames import curve_frame, diagnostic_frame, dose_frame, iqm_band, panel_of, threshold_frame
+from rl_warmup.figures.panels import CONTROL, inside, looks_of, spread
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from example_report import comparison, report, with_figures
 from matplotlib.figure import Figure
 
-from rl_warmup.html import LARGEST_SVG, picture, render
+from rl_warmup.reporting.html import LARGEST_SVG, picture, render
 
 CHROMIUM = shutil.which("chromium")
 QUIET = """
@@ -193,11 +193,11 @@ def test_a_study_without_comparisons_is_still_a_page(tmp_path: Path) -> None:
 
 
 def test_many_findings_are_folded(tmp_path: Path) -> None:
-    rows = [comparison(0.004, "shortfall", learning_rate=0.001 * n) for n in range(1, 31)]
+    rows = [comparison(0.004, "shortfall", treatment=f"linear {n}% gradient steps") for n in range(1, 31)]
     text = render(report() | {"comparisons": rows}, tmp_path)
     assert "22 more findings" in text
     assert "At a glance (30 pairs of arms)" in text
-    assert text.count('<strong class="better">') == 30
+    assert text.count('<strong class="better">') == 30  # gathered, but each arm has its own
 
 
 def test_a_large_svg_is_shown_as_png(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from synthetic import DECLARED, LEARNS, write_run, write_study
 
 from rl_warmup.records import write_study_plan
 from rl_warmup.report import main, report, schema
-from rl_warmup.terminal import headlines, show
+from rl_warmup.reporting.terminal import headlines, show
 from rl_warmup.wording import number
 
 

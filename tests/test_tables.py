@@ -4,7 +4,7 @@ import pytest
 from example_report import comparison, edge, report
 
 from rl_warmup import cell_tables, comparison_tables
-from rl_warmup.tables import Table
+from rl_warmup.reporting.tables import Table
 
 
 def texts(table: Table | None, row: int = 0) -> dict[str, str]:

@@ -31,7 +31,7 @@ def test_every_config_and_the_plugin_are_in_the_wheel(installed: Path) -> None:
     assert shipped == {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
     assert (installed / "hydra_plugins/rl_warmup/sweeper.py").exists()
     assert not (installed / "hydra_plugins/__init__.py").exists()
-    for name in ("py.typed", "report.schema.json", "templates/report.html", "templates/report.css"):
+    for name in ("py.typed", *(f"reporting/{name}" for name in ("report.schema.json", "templates/report.html"))):
         assert (installed / "rl_warmup" / name).exists(), name
 
 

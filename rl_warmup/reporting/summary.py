@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import Analysis, Comparison, Dispersion, Edge, Sensitivity
-from rl_warmup.cell_rows import RESAMPLES, cell_row, dose_row, rate_scale, where
-from rl_warmup.cells import Cell
+from rl_warmup.cells import Cell, rate_scale, where
 from rl_warmup.metrics import METRICS
-from rl_warmup.origin import reproduce
+from rl_warmup.reporting.cell_rows import RESAMPLES, cell_row, dose_row
+from rl_warmup.reporting.origin import reproduce
 
 INTERVALS = {
     "comparisons": "estimate: 95%, inversion of the sign-flip test of the mean difference; iqm: 95%, BCa bootstrap",

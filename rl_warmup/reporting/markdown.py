@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rl_warmup.comparison_tables import comparisons
-from rl_warmup.sentences import SYMBOLS, Sentence, sentences
-from rl_warmup.tables import Table
+from rl_warmup.reporting.comparison_tables import comparisons
+from rl_warmup.reporting.sentences import SYMBOLS, Sentence, sentences
+from rl_warmup.reporting.tables import Table
 
 _TEX = {
     "\\": r"\textbackslash{}",

@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from rl_warmup.cell_rows import rate_scale
-from rl_warmup.cells import Cell, Context, short
+from rl_warmup.cells import Cell, Context, rate_scale, short
 from rl_warmup.dose import phases
 from rl_warmup.estimators import iqm
 from rl_warmup.survival import kaplan_meier

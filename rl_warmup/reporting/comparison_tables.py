@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_warmup.sentences import SYMBOLS
-from rl_warmup.tables import Columns, Entry, Group, Table, grouped, heading_of, table
+from rl_warmup.reporting.sentences import SYMBOLS
+from rl_warmup.reporting.tables import Columns, Entry, Group, Table, grouped, heading_of, table
 from rl_warmup.wording import Row, bare_p, interval, metric_name, number, place, varied
 
 

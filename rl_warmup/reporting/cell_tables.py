@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rl_warmup.tables import Columns, Entry, Table, table
+from rl_warmup.reporting.tables import Columns, Entry, Table, table
 from rl_warmup.wording import Row, interval, metric_name, number, place, rate, share, varied
 
 DOSE = ("n_below_99", "budget_lost", "learning_rate_mean")  # descriptive metrics that the table of doses shows

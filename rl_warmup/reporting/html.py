@@ -9,10 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rl_warmup import cell_tables, comparison_tables
-from rl_warmup.panels import VERDICTS as LOOKS
-from rl_warmup.sentences import SYMBOLS, VERDICTS, Sentence, sentences
-from rl_warmup.tables import Table
+from rl_warmup.figures.panels import VERDICTS as LOOKS
+from rl_warmup.reporting import cell_tables, comparison_tables
+from rl_warmup.reporting.sentences import SYMBOLS, VERDICTS, Sentence, sentences
+from rl_warmup.reporting.tables import Table
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
@@ -148,7 +148,7 @@ def _of(said: Sequence[Sentence], *kinds: str) -> list[Sentence]:
 
 def _template() -> Any:
     environment = Environment(
-        loader=PackageLoader("rl_warmup"),
+        loader=PackageLoader("rl_warmup.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.across_seeds import across, share
-from rl_warmup.cells import Cell, Context, short
+from rl_warmup.cells import Cell, Context, short, where
 from rl_warmup.dose import mean_dose
 from rl_warmup.inference import iqm
 from rl_warmup.metrics import METRICS
@@ -14,28 +14,6 @@ from rl_warmup.survival import median, restricted_mean
 
 RESAMPLES = 2000
 ACROSS = ("final", "area")  # metrics whose dispersion over seeds is reported
-
-
-def where(context: Context) -> dict[str, Any]:
-    """Environment, algorithm, trainer, budget, base schedule and peak: what tells contexts apart."""
-    env, algo, trainer, total = context.group
-    rates = {"learning_rate": context.settings["learning_rate"], "learning_rate_scale": rate_scale(context)}
-    schedule = context.settings["schedule.name"]
-    return {
-        "env": env,
-        "algo": algo,
-        "trainer": trainer,
-        "total_timesteps": total,
-        "schedule": schedule,
-        **rates,
-    }
-
-
-def rate_scale(context: Context) -> float | None:
-    """Peak learning rate as a multiple of the tuned one; None where no run says what is tuned."""
-    tuned = {run.info.get("tuned_learning_rate") for cell in context.cells for run in cell.runs}
-    known = [float(rate) for rate in tuned if rate]
-    return float(f"{context.settings['learning_rate'] / known[0]:.6g}") if len(known) == 1 else None
 
 
 def cell_row(context: Context, cell: Cell) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from typing import Any
 import polars as pl
 
 from rl_warmup.analysis import Comparison
-from rl_warmup.cell_rows import where
-from rl_warmup.cells import Context, short
+from rl_warmup.cells import Context, short, where
 from rl_warmup.estimators import iqm
-from rl_warmup.frames import setting_of
+from rl_warmup.figures.frames import setting_of
 
 
 def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
