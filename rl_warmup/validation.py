@@ -43,6 +43,7 @@ SHARES = (
     "algo.exploration_final_eps",
 )
 POSITIVE = (
+    "env.reward_max",
     "algo.optimizer.eps",
     "algo.max_grad_norm",
     "algo.clip_range",
