@@ -16,10 +16,9 @@ from matplotlib.image import imread
 from studies import many_arms
 from synthetic import DECLARED, LEARNS, STEPS, write_run, write_study
 
-from rl_warmup import lines
 from rl_warmup.analysis import Analysis, analyse
 from rl_warmup.cells import short
-from rl_warmup.figures import Drawn, draw
+from rl_warmup.figures import Drawn, draw, lines
 from rl_warmup.figures.diagnostics import diagnostics
 from rl_warmup.figures.differences import differences
 from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold

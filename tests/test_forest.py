@@ -1,5 +1,6 @@
 """The forest plot and the heat maps: all comparisons at a glance."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from matplotlib.figure import Figure
 from studies import many_arms
 from synthetic import DECLARED, on, write_run, write_study
 
-from rl_warmup import forest as module
 from rl_warmup.analysis import Analysis, analyse
 from rl_warmup.figures import draw
 from rl_warmup.figures.forest import forest
@@ -101,7 +101,7 @@ def test_a_contrast_has_its_own_row(tmp_path: Path) -> None:
 
 
 def test_many_rows_are_continued_in_another_figure(grid: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST", 5)
+    monkeypatch.setattr(sys.modules[forest.__module__], "LONGEST", 5)
     pages = forest(grid.comparisons, CONFIRMATORY)
     assert [sheet.part for sheet in pages] == ["", "2"]
     assert [sheet.frame.height for sheet in pages] == [5 * 4, 4 * 4]

@@ -5,12 +5,12 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from statsmodels.tools.sm_exceptions import PerfectSeparationError
+from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
 from rl_warmup.robustness import eta50, log2_ratio, lr_sensitivity, percentile_scaled, phi
 
 RATES = np.arange(-10.0, -3.0)  # log2, seven rates a factor of two apart
-QUICK = settings(deadline=None, max_examples=40)
+QUICK = settings(deadline=None, max_examples=40, derandomize=True)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -54,7 +54,7 @@ def test_many_grids_at_once_are_each_by_itself_and_near_the_library_s(counts: li
     both = np.array([[count, 12 - count] for count in counts])[first:]
     try:
         params = sm.GLM(both, sm.add_constant(x[first:]), family=sm.families.Binomial()).fit().params
-    except PerfectSeparationError:
+    except (PerfectSeparationError, PerfectSeparationWarning):  # warnings are errors here
         return
     assume(params[1] < -0.3)  # the ridge matters where nothing falls
     assert alone == pytest.approx(-params[0] / params[1], abs=0.05)

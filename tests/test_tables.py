@@ -3,7 +3,7 @@
 import pytest
 from example_report import comparison, edge, report
 
-from rl_warmup import cell_tables, comparison_tables
+from rl_warmup.reporting import cell_tables, comparison_tables
 from rl_warmup.reporting.tables import Table
 
 
