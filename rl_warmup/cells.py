@@ -14,6 +14,7 @@ from rl_warmup.readings import Problems, Run, read_run
 from rl_warmup.records import Record
 from rl_warmup.scoring import score
 
+Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
 NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm
 
 
@@ -47,12 +48,12 @@ class Context:
     cells: tuple[Cell, ...]
 
     @property
-    def group(self) -> tuple[str, str, str, int]:
+    def group(self) -> Group:
         """Environment, algorithm, trainer and budget."""
         return group_of(self.settings)
 
 
-def group_of(settings: Mapping[str, Any]) -> tuple[str, str, str, int]:
+def group_of(settings: Mapping[str, Any]) -> Group:
     """Environment, algorithm, trainer and budget, by which tables and figures are sorted."""
     env = settings.get("env.name", settings.get("env.id"))
     return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])

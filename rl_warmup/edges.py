@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, short
+from rl_warmup.cells import Cell, Context, Group, short
 from rl_warmup.declaration import Conditions, matches
 from rl_warmup.dose import same_dose
 from rl_warmup.pairings import seeds_words
 from rl_warmup.readings import Problems, Run
 from rl_warmup.robustness import Finding, Side, log2_ratio, lr_sensitivity, percentile_scaled, phi
 
-Group = tuple[str, str, str, int]
 FEWEST_RATES = 3
 FEWEST_ENVIRONMENTS = 3
 

@@ -6,6 +6,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
+SYMBOLS: Mapping[str, str] = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 _NOUNS = {
     "final": ("final return", "lower", "higher"),
     "area": ("area under the curve", "smaller", "larger"),

@@ -9,14 +9,14 @@ from pathlib import Path
 import matplotlib as mpl
 
 from rl_warmup.analysis import Analysis
-from rl_warmup.cells import Context
+from rl_warmup.cells import Context, Group
 from rl_warmup.figures.diagnostics import diagnostics
 from rl_warmup.figures.differences import differences
 from rl_warmup.figures.forest import forest
 from rl_warmup.figures.heatmaps import heatmaps
 from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
 from rl_warmup.figures.panels import STYLE, looks_of
-from rl_warmup.figures.sheets import Group, Kind, Sheet, file_name, save
+from rl_warmup.figures.sheets import Kind, Sheet, file_name, save
 from rl_warmup.metrics import with_role
 
 

@@ -13,15 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from rl_warmup.analysis import Analysis
 from rl_warmup.cells import Context, short
+from rl_warmup.wording import SYMBOLS
 
 # Okabe and Ito's colors, told apart by color-blind readers; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 CONTROL = "#222222"
 VERDICTS = {  # symbol and color: never told apart by color alone
-    "better": ("▲", "#0072B2"),
-    "worse": ("▼", "#D55E00"),
-    "equivalent": ("=", "#009E73"),
-    "inconclusive": ("?", "#767676"),
+    "better": (SYMBOLS["better"], "#0072B2"),
+    "worse": (SYMBOLS["worse"], "#D55E00"),
+    "equivalent": (SYMBOLS["equivalent"], "#009E73"),
+    "inconclusive": (SYMBOLS["inconclusive"], "#767676"),
 }
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")

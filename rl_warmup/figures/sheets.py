@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from rl_warmup.cells import Group
 from rl_warmup.figures.panels import CONTROL, WIDTH, Looks, natural
 from rl_warmup.wording import environment
 
@@ -20,7 +21,6 @@ SVG_DPI = 100  # of what is pixels in an SVG
 LEADING = 1.35  # height of a line of text as a multiple of its size
 
 Kind = Literal["forest", "curves", "heatmap", "differences", "learning_rate", "diagnostics", "time_to_threshold"]
-Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
 
 
 @dataclass(frozen=True)

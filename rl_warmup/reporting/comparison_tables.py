@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_warmup.reporting.sentences import SYMBOLS
 from rl_warmup.reporting.tables import Columns, Entry, Group, Table, grouped, heading_of, table
-from rl_warmup.wording import Row, bare_p, interval, metric_name, number, place, varied
+from rl_warmup.wording import SYMBOLS, Row, bare_p, interval, metric_name, number, place, varied
 
 
 def glance(report: Mapping[str, Any]) -> Table | None:
@@ -123,7 +122,7 @@ def phi(report: Mapping[str, Any]) -> Table | None:
         caption,
         report["robustness"]["sensitivity"],
         columns,
-        lambda row: "",
+        _no_heading,
         words=3,
     )
 
@@ -145,7 +144,7 @@ def metrics(report: Mapping[str, Any]) -> Table | None:
         "δ: smallest effect that matters.",
         rows,
         columns,
-        lambda row: "",
+        _no_heading,
         words=6,
     )
 

@@ -11,8 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rl_warmup.figures.panels import VERDICTS as LOOKS
 from rl_warmup.reporting import cell_tables, comparison_tables
-from rl_warmup.reporting.sentences import SYMBOLS, VERDICTS, Sentence, sentences
+from rl_warmup.reporting.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.reporting.tables import Table
+from rl_warmup.wording import SYMBOLS
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rl_warmup.reporting.comparison_tables import comparisons
-from rl_warmup.reporting.sentences import SYMBOLS, Sentence, sentences
+from rl_warmup.reporting.sentences import Sentence, sentences
 from rl_warmup.reporting.tables import Table
+from rl_warmup.wording import SYMBOLS
 
 _TEX = {
     "\\": r"\textbackslash{}",

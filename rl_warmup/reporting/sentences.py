@@ -26,7 +26,6 @@ from rl_warmup.wording import (
 
 Kind = Literal["summary", "better", "worse", "equivalent", "inconclusive", "robustness", "dose", "limit"]
 VERDICTS: tuple[Kind, ...] = ("better", "worse", "equivalent", "inconclusive")
-SYMBOLS: Mapping[str, str] = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 ENOUGH_PAIRS = 20  # below them a study is a pilot
 NO_VERDICT = ": no verdict: "  # how the analysis begins the reason why a comparison has none
 OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
