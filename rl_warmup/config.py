@@ -45,6 +45,7 @@ class AlgoConfig:
     batch_size: int = 64
     max_grad_norm: float = 0.5
     net_arch: list[int] = field(default_factory=lambda: [64, 64])
+    extractor: str = "flatten"  # in front of net_arch; small_cnn and nature_cnn are for image-like observations
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
@@ -82,9 +83,11 @@ class DQNConfig(AlgoConfig):
 
 @dataclass
 class TrainerConfig:
-    """Which trainer runs the agent: `sb3` is the reference."""
+    """Which trainer runs the agent: `sb3` is the reference, `stacked` trains many agents at once."""
 
     name: str = "sb3"
+    envs: str | None = None  # who makes the stacked trainer's environments: envpool or gymnasium
+    compile: bool | None = None  # of the stacked trainer's update programs; by default where it pays for itself
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Building environments, their seeds, and evaluation."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from rl_warmup.config import ConfigError, RunConfig
 
 # The independent streams that one seed is split into. Their numbers are part of every result: never renumber.
-STREAMS = {"weights": 0, "environment": 1, "evaluation": 2}
+STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4}
+
+SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
 
 
 def stream_seed(seed: int, stream: str, *counter: int) -> int:
@@ -30,19 +33,60 @@ def check_env(config: RunConfig) -> None:
     """Refuse an environment that cannot be made, or that the algorithm cannot act in.
 
     Raises:
-        ConfigError: naming the environment and the reason.
+        ConfigError: naming the environment, the reason and the way out.
     """
-    try:
-        env = gym.make(config.env.id)
-    except (gym.error.Error, ImportError) as error:
-        raise ConfigError(f"env.id={config.env.id} cannot be made: {error}") from error
-    discrete = isinstance(env.action_space, gym.spaces.Discrete)
-    flat = isinstance(env.observation_space, gym.spaces.Box)
-    env.close()
-    if not flat:
-        raise ConfigError(f"env.id={config.env.id} has no Box observations, which the MLP policy needs")
-    if config.algo.name == "dqn" and not discrete:
-        raise ConfigError(f"env.id={config.env.id} has no discrete actions, which DQN needs; use algo=ppo")
+    env_id, backend = config.env.id, config.trainer.envs
+    observations, actions = spaces(env_id, backend)
+    if not isinstance(observations, gym.spaces.Box):
+        raise ConfigError(f"env.id={env_id} has no Box observations, which the MLP policy needs")
+    if config.algo.name == "dqn" and not isinstance(actions, gym.spaces.Discrete):
+        raise ConfigError(f"env.id={env_id} has no discrete actions, which DQN needs; use algo=ppo")
+    stackable = isinstance(actions, gym.spaces.Discrete) or (
+        isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1
+    )
+    if config.trainer.name == "stacked" and not stackable:
+        raise ConfigError(
+            f"env.id={env_id} has the actions {actions}, and a stack knows only Discrete ones and vectors; "
+            "use trainer=sb3"
+        )
+    _check_extractor(config, observations)
+
+
+@cache
+def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Spaces of the observations and actions of one environment; `backend` is who makes it, see `trainer.envs`.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    if backend == "envpool":
+        from rl_warmup.trainers.stacked import vector_envs
+
+        reason = vector_envs.refusal(backend, env_id)
+        if reason is not None:
+            raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
+        envs: Any = vector_envs.make_envs(backend, env_id, [0])
+    else:
+        try:
+            envs = gym.make(env_id)
+        except (gym.error.Error, ImportError) as error:
+            raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
+    envs.close()
+    return envs.observation_space, envs.action_space
+
+
+def _check_extractor(config: RunConfig, observations: gym.spaces.Box) -> None:
+    """Refuse a convolutional network where there are no images for it."""
+    extractor, shape = config.algo.extractor, observations.shape
+    what = f"algo.extractor={extractor} does not go with env.id={config.env.id}, whose observations have"
+    if extractor != "flatten" and len(shape) != 3:
+        raise ConfigError(f"{what} the shape {shape}: it needs images; use algo.extractor=flatten")
+    pixels = observations.dtype == np.uint8 and (observations.low == 0).all() and (observations.high == 255).all()
+    if extractor == "nature_cnn" and not (pixels and sorted(shape)[1] >= SMALLEST_NATURE_IMAGE):
+        raise ConfigError(
+            f"{what} the shape {shape} and the type {observations.dtype}: it needs 36 by 36 pixels or more, "
+            "from 0 to 255 each; use algo.extractor=small_cnn"
+        )
 
 
 class Evaluator:

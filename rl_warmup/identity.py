@@ -17,9 +17,12 @@ NOT_IDENTITY = ("runs_dir", "tracking", "study", "threads", "tuned_learning_rate
 def identity(config: RunConfig) -> dict[str, Any]:
     """The canonical resolved config: everything that decides what happens in the run, and nothing else."""
     canonical = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
-    canonical["warmup"] = {
-        key: value for key, value in canonical["warmup"].items() if key != "name" and value is not None
-    }
+    for group, ignored in (("warmup", "name"), ("trainer", "compile")):
+        canonical[group] = {
+            key: value for key, value in canonical[group].items() if key != ignored and value is not None
+        }
+    if canonical["algo"]["extractor"] == "flatten":  # the only one there was when the first ids were given
+        del canonical["algo"]["extractor"]
     return canonical
 
 

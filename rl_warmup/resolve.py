@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, RunConfig, WarmupConfig
+from rl_warmup.config import ConfigError, RunConfig, TrainerConfig, WarmupConfig
 from rl_warmup.plan import Plan, evaluation_grid, plan_run, planned_learning_rates
 from rl_warmup.validation import SHAPES, check_values, positive, require
 
@@ -20,13 +20,14 @@ def resolve(config: RunConfig) -> RunConfig:
     """The same run with every derived value filled in; what cannot be trained as asked is refused.
 
     Filled in: learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
-    device.
+    device, trainer.envs.
 
     Raises:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
     check_values(config)
     config = replace(config, learning_rate=_learning_rate(config), device=_device(config.device))
+    config = replace(config, trainer=_trainer(config.trainer))
     config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
     plan = plan_of(config)
     if plan.gradient_steps == 0:
@@ -191,6 +192,18 @@ def _learning_rate(config: RunConfig) -> float:
         product = positive("learning_rate_scale", 1.0 if scale is None else scale) * tuned
         rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
     return positive("learning_rate", rate)
+
+
+def _trainer(trainer: TrainerConfig) -> TrainerConfig:
+    """With who makes the environments, where that is a choice."""
+    if trainer.name == "stacked":
+        return replace(trainer, envs=trainer.envs or "envpool")
+    if trainer.envs == "envpool":
+        raise ConfigError(
+            f"trainer.envs=envpool does not go with trainer={trainer.name}, whose environments are Gymnasium's; "
+            "leave it out, or use trainer=stacked"
+        )
+    return replace(trainer, envs=None, compile=None)
 
 
 def _device(device: str) -> str:

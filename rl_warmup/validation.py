@@ -18,7 +18,9 @@ CHOICES = {
     "schedule.name": tuple(schedules.BASES),
     "tracking.name": ("wandb", "disabled"),
     "tracking.mode": ("auto", "online", "offline"),
-    "trainer.name": ("sb3",),
+    "trainer.name": ("sb3", "stacked"),
+    "trainer.envs": ("envpool", "gymnasium"),
+    "algo.extractor": ("flatten", "small_cnn", "nature_cnn"),
     "warmup.shape": SHAPES,
 }
 LEAST = {

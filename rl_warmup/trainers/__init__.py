@@ -1,14 +1,25 @@
-"""Trainers: each turns a resolved config into the rows of a run's record files.
+"""Trainers: each turns resolved configs into the rows of the runs' record files.
 
-A trainer is a function `train(config, emit)`; `emit(table, row)` takes the rows of evaluations, episodes and
-updates in the order in which they happen. It raises `Diverged` when the run has diverged.
+Rows of evaluations, episodes and updates are told to `emit(table, row)` in the order in which they happen.
+`sb3.train(config, emit)` trains one agent and raises `Diverged` when it has diverged;
+`stacked.training.train(configs, sinks)` trains many, and tells the sink of the one that has.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
 
 class Diverged(Exception):
     """A parameter, a loss or a return is not finite: an outcome of the run, not a failure."""
+
+
+class Sink(Protocol):
+    """Takes what one member of a stack does."""
+
+    def emit(self, table: str, row: Mapping[str, Any]) -> None:
+        """Take a row of evaluations, episodes or updates."""
+
+    def diverge(self, reason: str) -> None:
+        """The member has diverged; nothing more is emitted for it."""

@@ -20,6 +20,7 @@ from rl_warmup.envs import Evaluator, stream_seed
 from rl_warmup.plan import evaluation_grid
 from rl_warmup.trainers import Diverged, Emit
 from rl_warmup.trainers.diagnostics import check_finite, observed_training
+from rl_warmup.trainers.policies import policy_arguments
 
 
 def train(config: RunConfig, emit: Emit) -> None:
@@ -58,14 +59,7 @@ def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
         "gamma": algo.gamma,
         "batch_size": algo.batch_size,
         "max_grad_norm": algo.max_grad_norm,
-        "policy_kwargs": {
-            "net_arch": list(algo.net_arch),
-            "optimizer_class": torch.optim.Adam,
-            "optimizer_kwargs": {
-                "betas": (algo.optimizer.beta1, algo.optimizer.beta2),
-                "eps": algo.optimizer.eps,
-            },
-        },
+        "policy_kwargs": policy_arguments(algo),
         "seed": stream_seed(config.seed, "weights"),
         "device": config.device,
     }

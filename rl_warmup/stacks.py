@@ -1,0 +1,121 @@
+"""Which runs of a sweep are trained together, decided before training and without torch."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import ceil, prod
+from pathlib import Path
+
+from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig
+from rl_warmup.envs import spaces
+from rl_warmup.identity import identity
+from rl_warmup.resolve import plan_of
+
+CHUNK = 4
+"""Members that one compiled program updates on a CPU; stacks are filled up to multiples of it."""
+WIDEST = {"cpu": 64, "cuda": 4096}
+"""Members beyond which a stack gains nothing."""
+OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
+    "seed",
+    "learning_rate",
+    "warmup",
+    "schedule",
+    "algo.optimizer",
+    "algo.clip_range",
+    "algo.clip_range_schedule",
+    "algo.max_grad_norm",
+    "algo.gamma",
+    "algo.ent_coef",
+    "algo.vf_coef",
+)
+
+Stack = tuple[RunConfig, ...]
+
+
+def stack_key(config: RunConfig) -> str:
+    """What runs (resolved) must share to be trained in one stack: the identity without `OF_A_MEMBER`."""
+    canonical = identity(config) | {"threads": config.threads, "compile": config.trainer.compile}
+    for key in OF_A_MEMBER:
+        group, _, name = key.rpartition(".")
+        (canonical[group] if group else canonical).pop(name, None)
+    return json.dumps(canonical, sort_keys=True)
+
+
+def plan_stacks(configs: Sequence[RunConfig], workers: int, width: Callable[[RunConfig], int]) -> list[Stack]:
+    """The stacks of a sweep, in its order; a pure function of its arguments.
+
+    Each group of runs with one `stack_key` is cut into as many stacks as keep all workers busy alike, none of them
+    with more members than `width` says for the group, and all but the last of a group whole multiples of `CHUNK`
+    where the width allows it.
+    """
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(stack_key(config), []).append(config)
+    return [stack for group in groups.values() for stack in _cut(group, workers, width(group[0]))]
+
+
+def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
+    unit = min(CHUNK, width)
+    chunks = ceil(len(group) / unit)
+    rounds = ceil(chunks / (width // unit * workers))  # of all workers at once
+    count = min(chunks, rounds * workers)
+    ends = [min(len(group), unit * ceil(chunks * i / count)) for i in range(count + 1)]
+    return [tuple(group[first:last]) for first, last in pairwise(ends)]
+
+
+def check_stackable(configs: Sequence[RunConfig]) -> None:
+    """Refuse runs that the launcher of stacks cannot train.
+
+    Raises:
+        ConfigError: naming the trainer and the way out.
+    """
+    for config in configs:
+        if config.trainer.name != "stacked":
+            raise ConfigError(
+                f"hydra/launcher=stacked trains runs with trainer=stacked, not trainer={config.trainer.name}; use "
+                "trainer=stacked, or hydra/launcher=joblib_local or basic"
+            )
+
+
+def default_workers(config: RunConfig) -> int:
+    """Processes that train side by side: one for every core that `config` leaves free, and one for a GPU."""
+    if config.device.startswith("cuda"):
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // config.threads)
+
+
+def default_width(config: RunConfig, workers: int) -> int:
+    """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once."""
+    budget = _memory(config.device) / 2 / workers
+    widest = min(WIDEST[config.device.partition(":")[0]], int(budget // member_bytes(config)))
+    return max(1, widest // CHUNK * CHUNK or widest)
+
+
+def member_bytes(config: RunConfig) -> int:
+    """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
+    algo, plan = config.algo, plan_of(config)
+    size = prod(spaces(config.env.id, config.trainer.envs)[0].shape or (1,))
+    widths = [size, *algo.net_arch]
+    parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
+    activations = 8 * algo.batch_size * sum(widths)
+    if isinstance(algo, PPOConfig):
+        # Observations twice, a handful of numbers, and the orders of the epochs with the words they are drawn from.
+        experience = algo.n_steps * algo.n_envs * (2 * size + 16 + 6 * algo.n_epochs)
+    else:
+        assert isinstance(algo, DQNConfig)
+        drawn = 6 * int(plan.n_steps.max()) * algo.batch_size
+        experience = min(algo.buffer_size, plan.env_steps) * (2 * size + 3) + drawn
+    return 4 * (experience + 8 * parameters + activations)
+
+
+def _memory(device: str) -> int:
+    """Bytes of the device; of this machine also no more than the control group allows."""
+    if device.startswith("cuda"):
+        import torch  # only where there is a GPU to ask
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.exists() else "max"
+    return min(physical, int(allowed)) if allowed.isdigit() else physical

@@ -1,0 +1,62 @@
+"""The networks of both trainers: Stable-Baselines3's policies, built with the settings of a run."""
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import Tensor, nn
+
+from rl_warmup.config import AlgoConfig, RunConfig
+from rl_warmup.envs import stream_seed
+
+
+class SmallCNN(BaseFeaturesExtractor):
+    """Features of small images: 16 convolutions 3x3 with ReLU, then 128 ReLU units.
+
+    Source: the networks of MinAtar, Young and Tian, arXiv 1903.03176, section 4.
+    """
+
+    def __init__(self, observation_space: gym.spaces.Box, features_dim: int = 128) -> None:
+        super().__init__(observation_space, features_dim)
+        channels, height, width = observation_space.shape
+        self.cnn = nn.Sequential(nn.Conv2d(channels, 16, kernel_size=3), nn.ReLU(), nn.Flatten())
+        self.linear = nn.Sequential(nn.Linear(16 * (height - 2) * (width - 2), features_dim), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:  # [batch, channels, height, width] -> [batch, features]
+        """Features of a batch of observations."""
+        features: Tensor = self.linear(self.cnn(observations))
+        return features
+
+
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    "flatten": FlattenExtractor,
+    "small_cnn": SmallCNN,
+    "nature_cnn": NatureCNN,
+}
+
+
+def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
+    """What Stable-Baselines3 takes as `policy_kwargs`; Adam's options are pinned in every arm."""
+    options = algo.optimizer
+    return {
+        "net_arch": list(algo.net_arch),
+        "features_extractor_class": EXTRACTORS[algo.extractor],
+        "optimizer_class": torch.optim.Adam,
+        "optimizer_kwargs": {"betas": (options.beta1, options.beta2), "eps": options.eps},
+    }
+
+
+def initial_policy(
+    config: RunConfig, observation_space: gym.Space[Any], action_space: gym.Space[Any]
+) -> BasePolicy:
+    """The policy of a run before its first gradient step, with the weights that Stable-Baselines3 gives it.
+
+    The global random state is left as it was.
+    """
+    kind = ActorCriticPolicy if config.algo.name == "ppo" else DQNPolicy
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.seed, "weights"))
+        return kind(observation_space, action_space, lambda _: 0.0, **policy_arguments(config.algo))  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+"""DQN of a stack of members: Stable-Baselines3's, with a members axis."""
+
+from collections.abc import Sequence
+
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from rl_warmup.config import DQNConfig
+from rl_warmup.trainers.stacked import losses
+from rl_warmup.trainers.stacked.algorithm import Outcome, Step
+from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.learner import Loss
+from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
+from rl_warmup.trainers.stacked.stack import Stack
+
+
+class DQN:
+    """Replay, exploration, targets and updates of all members."""
+
+    metrics = ("loss", "q_mean_abs", "q_max_abs", "td_error_mean")
+    phase_metrics = ("exploration_rate",)
+
+    def __init__(self, stack: Stack, draws: Draws) -> None:
+        algo, space = stack.config.algo, stack.action_space
+        assert isinstance(algo, DQNConfig)
+        assert isinstance(space, Discrete)
+        self._algo, self._members, self._draws, self._actions = algo, stack.members, draws, int(space.n)
+        self._network = Network(stack.policy, Q_NETWORK, torch.tanh)
+        self._normalizer = stack.normalizer()
+        self.learner = stack.learner(
+            dqn_loss(Network(stack.policy, Q_NETWORK, stack.tanh), Layout(stack.policy), stack.observation_shape)
+        )
+        self.target = self.learner.parameters.clone()
+        self._target_due = False
+        self._gamma = stack.members.tensor(stack.members.of(lambda c: c.algo.gamma)).unsqueeze(1)
+        self.replay = _Replay(stack, algo.buffer_size // algo.n_envs)
+        self._step = 0  # vector steps done
+
+    @property
+    def parameters(self) -> Tensor:
+        """The trained parameters [members, parameters]."""
+        return self.learner.parameters
+
+    def begin(self, observations: Tensor) -> None:
+        """Take the first observations."""
+        if self._normalizer is not None:
+            self._normalizer.observe(observations)
+        self._observations = observations
+
+    def act(self) -> Tensor:
+        """A random action with probability epsilon, one coin for all environments of a member, else argmax Q."""
+        coins, random = self._draws.exploration(self._step, self._algo.n_envs, self._actions)
+        if self._step * self._algo.n_envs < self._algo.learning_starts:
+            self._taken = random
+        else:
+            explores = (coins < self.exploration_rate(self._step)).unsqueeze(1)
+            self._taken = torch.where(explores, random, self.greedy(self._observations))
+        return self._taken
+
+    def exploration_rate(self, step: int) -> float:
+        """Epsilon after `step` vector steps: linear in the share of the budget done, then constant.
+
+        0 before the first step, as in Stable-Baselines3.
+        """
+        algo, total = self._algo, self._members.plan.total_timesteps
+        if step == 0:
+            return 0.0
+        done = 1 - (1.0 - step * algo.n_envs / total)
+        if done > algo.exploration_fraction:
+            return algo.exploration_final_eps
+        span = algo.exploration_final_eps - algo.exploration_initial_eps
+        return algo.exploration_initial_eps + done * span / algo.exploration_fraction
+
+    def observe(self, step: Step) -> None:
+        """Store a vector step; an episode that a time limit cut off is not stored as ended."""
+        if self._normalizer is not None:
+            self._normalizer.observe(step.observations)
+            self._normalizer.reward(step.rewards)
+            self._normalizer.end_episodes(step.terminated + step.truncated)
+        self.replay.add(self._observations, step.final, self._taken, step.rewards, step.terminated)
+        self._observations = step.observations
+        self._step += 1
+        # The online network stands still during a rollout, so that the copy can wait for the next update.
+        self._target_due |= self._step % max(self._algo.target_update_interval // self._algo.n_envs, 1) == 0
+
+    def update(self, phase: int) -> Outcome:
+        """Take the phase's gradient steps, each on a batch from the replay buffer."""
+        if self._target_due:
+            self.target.copy_(self.learner.parameters)
+            self._target_due = False
+        n_steps = int(self._members.plan.n_steps[phase])
+        stored = self.replay.stored * self._algo.n_envs
+        indices = self._draws.replay(phase, n_steps, self._algo.batch_size, stored)
+        data = [self.replay.rows, self.target]
+        if self._normalizer is not None:
+            data += self._normalizer.statistics()
+        steps = self.learner.update(self._members.rates(phase), self._gamma, indices.unbind(1), data)
+        rate = torch.full((len(self._members), 1), self.exploration_rate(self._step), device=steps.device)
+        return Outcome(steps, rate)
+
+    def greedy(self, observations: Tensor) -> Tensor:
+        """argmax Q."""
+        seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
+        return self._network(self.learner.named(), seen).argmax(-1)
+
+
+Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")
+
+
+def dqn_loss(network: Network, layout: Layout, shape: Sequence[int]) -> Loss:
+    """DQN's loss of batches; data: the replay buffer's rows, the target parameters, perhaps statistics."""
+
+    def loss(
+        parameters: Parameters,
+        coefficients: Tensor,  # [members, 1] gamma
+        indices: Tensor,  # [members, batch]
+        data: Sequence[Tensor],
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        rows, target, *statistics = data
+        batch = rows.gather(1, indices.unsqueeze(2).expand(-1, -1, rows.shape[2]))
+        observations, following, actions, rewards, dones = _unpacked(batch, shape)
+        if statistics:
+            observations, following, rewards = _normalized(observations, following, rewards, *statistics)
+        next_q = network(layout.named(target), following)
+        targets = losses.q_targets(rewards, dones, next_q, coefficients.squeeze(1))
+        q = losses.log_prob_of(network(parameters, observations), actions)
+        error = (targets - q).abs()
+        largest = torch.maximum(q.abs().amax(1), targets.abs().amax(1))
+        return losses.huber(q, targets), (q.abs().mean(1), largest, error.mean(1))
+
+    return loss
+
+
+class _Replay:
+    """A ring of transitions [members, slots * envs, row], a row being (s, s', a, r, terminated)."""
+
+    def __init__(self, stack: Stack, slots: int) -> None:
+        envs, plan = stack.config.algo.n_envs, stack.members.plan
+        self._slots = max(1, min(slots, plan.env_steps // envs))  # no more than the run fills
+        size = 2 * torch.Size(stack.observation_shape).numel() + 3
+        self._table = torch.zeros(len(stack.members), self._slots, envs, size, device=stack.device)
+        self.rows = self._table.flatten(1, 2)
+        self._added = 0
+
+    @property
+    def stored(self) -> int:
+        """Vector steps in the buffer."""
+        return min(self._added, self._slots)
+
+    def add(self, observations: Tensor, following: Tensor, actions: Tensor, rewards: Tensor, ends: Tensor) -> None:
+        """Store one vector step, [members, envs, ...] each, in place of the oldest where the buffer is full."""
+        columns = (actions.float().unsqueeze(2), rewards.unsqueeze(2), ends.unsqueeze(2))
+        row = torch.cat([observations.flatten(2), following.flatten(2), *columns], dim=2)
+        self._table[:, self._added % self._slots] = row
+        self._added += 1
+
+
+def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [members, batch, row]
+    size = torch.Size(shape).numel()
+    observations, following, rest = batch.split([size, size, 3], dim=2)
+    actions, rewards, ends = rest.unbind(2)
+    return observations.unflatten(2, tuple(shape)), following.unflatten(2, tuple(shape)), actions.long(), rewards, ends
+
+
+def _normalized(
+    observations: Tensor, following: Tensor, rewards: Tensor, mean: Tensor, scale: Tensor, reward_scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """VecNormalize with statistics [members, ...] that stand still during a phase, limits 10."""
+
+    def seen(x: Tensor) -> Tensor:
+        return ((x - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-10, 10).float()
+
+    return seen(observations), seen(following), (rewards / reward_scale.unsqueeze(1)).clamp(-10, 10).float()

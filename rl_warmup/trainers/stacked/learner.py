@@ -1,0 +1,110 @@
+"""The update program of a stack: loss, gradient, clipping and Adam of some members, as one compiled function."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from rl_warmup.trainers.stacked.adam import Moments, StepRates, adam, clip_by_norm
+from rl_warmup.trainers.stacked.networks import Layout, Parameters
+
+CPU_CHUNK = 4
+"""Members that a program updates at once on a CPU: their parameters and activations then stay in its cache."""
+
+# Losses of the members, summed over none of them, and what is recorded of each: [members], {name: [members]}.
+# The arguments: parameters, coefficients [members, ...], indices [members, batch], data [members, ...].
+Loss = Callable[[Parameters, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]
+
+
+class Learner:
+    """Parameters and Adam's moments of all members, and the program that updates them."""
+
+    def __init__(self, parameters: Tensor, layout: Layout, loss: Loss, chunk: int, compiled: bool) -> None:
+        """`parameters`: [members, parameters]; members are a multiple of `chunk`."""
+        self.parameters = parameters
+        self.layout = layout
+        self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
+        self._chunk = chunk
+        step = update_program(layout, loss)
+        self._step = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
+
+    def named(self) -> dict[str, Tensor]:
+        """The parameters by their names in Stable-Baselines3's policy."""
+        return self.layout.named(self.parameters)
+
+    def update(
+        self,
+        rates: Tensor,  # [steps, members, ...], see `Members.rates`
+        coefficients: Tensor,  # [members, ...]
+        indices: Sequence[Tensor],  # [steps] of [members, batch]
+        data: Sequence[Tensor],  # [members, ...] each
+    ) -> Tensor:  # [steps, members, metrics]
+        """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each."""
+        chunks = []
+        for first in range(0, len(self.parameters), self._chunk):
+            part = slice(first, first + self._chunk)
+            state = self.parameters[part], self.moments.first[part], self.moments.second[part]
+            own, shared = coefficients[part], [rows[part] for rows in data]
+            chunks.append(
+                torch.stack(
+                    [self._step(*state, rates[k, part], own, batch[part], shared) for k, batch in enumerate(indices)]
+                )
+            )
+        return torch.cat(chunks, dim=1)
+
+
+def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
+    """One gradient step of some members; parameters and moments are changed in place.
+
+    The sum over members has each member's own gradient in that member's rows, so that no member sees another.
+    """
+
+    def step(
+        parameters: Tensor,  # [members, parameters]
+        first: Tensor,  # [members, parameters]
+        second: Tensor,  # [members, parameters]
+        rates: Tensor,  # [members, ...]
+        coefficients: Tensor,  # [members, ...]
+        indices: Tensor,  # [members, batch]
+        data: Sequence[Tensor],  # [members, ...] each
+    ) -> Tensor:  # [members, metrics]
+        def total(named: Parameters) -> tuple[Tensor, tuple[Tensor, ...]]:
+            losses, metrics = loss(named, coefficients, indices, data)
+            return losses.sum(), (losses, *metrics)
+
+        *adams, limit = rates.unbind(1)
+        of_step = StepRates(*adams)
+        gradients, (_, metrics) = grad_and_value(total, has_aux=True)(layout.named(parameters))
+        gradient, norm = clip_by_norm(layout.flat(gradients), limit.to(parameters.dtype))
+        changed, moments = adam(parameters, Moments(first, second), gradient, of_step)
+        parameters.copy_(changed)
+        first.copy_(moments.first)
+        second.copy_(moments.second)
+        recorded = torch.stack([*metrics, norm], dim=1).double()
+        return torch.cat([recorded, of_step.learning_rate.unsqueeze(1)], dim=1)
+
+    return step
+
+
+def prepare_compiler(wanted: bool, device: torch.device) -> bool:
+    """Whether update programs will be compiled; where they are, compiled programs are kept for later runs."""
+    if wanted and device.type == "cpu" and _cpp_compiler() is None:
+        print(
+            "no C++ compiler was found: the update programs run uncompiled, some three times slower; install g++",
+            file=sys.stderr,
+        )
+        return False
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rl_warmup" / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a pool of processes would outlast its use
+    return wanted
+
+
+def _cpp_compiler() -> str | None:
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    return next((found for name in names if name and (found := shutil.which(name))), None)

@@ -1,0 +1,79 @@
+"""Stable-Baselines3's VecNormalize for every member of a stack; statistics are float64."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+CLIP = 10.0
+EPSILON = 1e-8
+
+
+class RunningMoments:
+    """Mean and variance of everything seen so far, [members, *shape].
+
+    Source: stable_baselines3/common/running_mean_std.py (Chan's parallel update, first count 1e-4).
+    """
+
+    def __init__(self, members: int, shape: Sequence[int], device: torch.device) -> None:
+        self.mean = torch.zeros(members, *shape, dtype=torch.float64, device=device)
+        self.var = torch.ones_like(self.mean)
+        self.count = 1e-4
+
+    def update(self, batch: Tensor) -> None:  # [members, envs, *shape]
+        """Take in what the environments of every member show at one step."""
+        mean, var, count = batch.mean(1).double(), batch.var(1, correction=0).double(), batch.shape[1]
+        total, delta = self.count + count, mean - self.mean
+        spread = self.var * self.count + var * count + delta.square() * (self.count * count / total)
+        self.mean = self.mean + delta * (count / total)
+        self.var, self.count = spread / total, total
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation, kept away from 0."""
+        return (self.var + EPSILON).sqrt()
+
+
+class Normalizer:
+    """Normalises observations by their moments and rewards by those of the discounted return."""
+
+    def __init__(
+        self,
+        members: int,
+        envs: int,
+        shape: Sequence[int],
+        gamma: Tensor,  # [members] float64
+        device: torch.device,
+    ) -> None:
+        self._observations = RunningMoments(members, shape, device)
+        self._discounted = RunningMoments(members, (), device)
+        self._returns = torch.zeros(members, envs, dtype=torch.float64, device=device)
+        self._gamma = gamma.unsqueeze(1)
+
+    def observe(self, observations: Tensor) -> None:  # [members, envs, ...]
+        """Update the statistics of observations."""
+        self._observations.update(observations)
+
+    def normalize(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
+        """(s - mean) / std, clipped to [-10, 10], float32."""
+        moments = self._observations
+        return normalized(observations, moments.mean, moments.scale)
+
+    def reward(self, rewards: Tensor) -> Tensor:  # [members, envs]
+        """Update the discounted returns and their statistics; the rewards divided by the std of these returns."""
+        self._returns = self._returns * self._gamma + rewards
+        self._discounted.update(self._returns)
+        return (rewards / self._discounted.scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
+
+    def end_episodes(self, dones: Tensor) -> None:  # [members, envs] 1 where an episode ended
+        """The discounted return begins anew there."""
+        self._returns = self._returns * (1 - dones)
+
+    def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and std of observations [members, ...], std of discounted returns [members]."""
+        return self._observations.mean, self._observations.scale, self._discounted.scale
+
+
+def normalized(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:  # [members, rows, ...] and [members, ...]
+    """(x - mean) / scale, clipped to [-10, 10], float32."""
+    return ((values - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()

@@ -1,0 +1,107 @@
+"""From what a stack did to the rows of its members' records."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rl_warmup.trainers import Sink
+from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
+from rl_warmup.trainers.stacked.members import Members
+from rl_warmup.trainers.stacked.vector_envs import Transition
+
+
+class Recorder:
+    """Tells every member's sink its episodes, updates and evaluations, until the member diverges."""
+
+    def __init__(self, members: Members, sinks: Sequence[Sink], algorithm: Algorithm) -> None:
+        """`sinks`: of the first members; the others only fill the stack up."""
+        self._members, self._algorithm = members, algorithm
+        self._sinks = dict(enumerate(sinks))
+        envs = members.configs[0].algo.n_envs
+        self._returns = np.zeros((len(members), envs))
+        self._lengths = np.zeros((len(members), envs), dtype=np.int64)
+        self._gradient_steps = np.cumsum(members.plan.n_steps)
+
+    @property
+    def alive(self) -> bool:
+        """Whether any recorded member has not diverged."""
+        return bool(self._sinks)
+
+    def step(self, env_step: int, transition: Transition) -> None:
+        """Count a vector step; a row for every episode that ended in it."""
+        shape = self._returns.shape
+        self._returns += transition.rewards.reshape(shape)
+        self._lengths += 1
+        ended = (transition.terminated | transition.truncated).reshape(shape)
+        for member, env in np.argwhere(ended).tolist():
+            if member in self._sinks:
+                row = {"return": float(self._returns[member, env]), "length": int(self._lengths[member, env])}
+                self._sinks[member].emit("episodes", {"env_step": env_step, **row})
+        self._returns[ended] = 0
+        self._lengths[ended] = 0
+
+    def evaluation(self, env_step: int, returns: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+        """A row a member; one with a return that is not finite has diverged."""
+        for member, sink in list(self._sinks.items()):
+            if np.isfinite(returns[member]).all():
+                row = {"returns": returns[member].tolist(), "lengths": lengths[member].tolist()}
+                sink.emit("evaluations", {"env_step": env_step, **row})
+            else:
+                self._diverge(member, f"non-finite evaluation return at environment step {env_step}")
+
+    def update(self, phase: int, env_step: int, outcome: Outcome, before: Tensor, after: Tensor) -> None:
+        """A row a member; one with a parameter or a loss that is not finite has diverged."""
+        columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
+        finite = columns.pop("finite")
+        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.plan.n_steps[phase])
+        counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
+        for member, sink in list(self._sinks.items()):
+            row = {name: values[member] for name, values in columns.items()}
+            sink.emit("updates", {**counts, **row})
+            if not finite[member]:
+                self._diverge(member, f"non-finite parameters after gradient step {gradient_step}")
+            elif not np.isfinite(row["loss"]):
+                self._diverge(member, f"non-finite loss before gradient step {gradient_step}")
+
+    def _columns(self, phase: int, outcome: Outcome, before: Tensor, after: Tensor) -> dict[str, NDArray[np.generic]]:
+        """Columns [members] of the table updates, but for the counts; everything comes to the host at once."""
+        algorithm, limits = self._algorithm, self._members.of(lambda c: c.algo.max_grad_norm)
+        change = (after - before).norm(dim=1) / before.norm(dim=1)
+        finite = torch.isfinite(after).all(dim=1)
+        of_phase = torch.cat([outcome.phase.double(), change.unsqueeze(1), finite.unsqueeze(1)], dim=1)
+        packed = torch.cat([outcome.steps.flatten(0, 1), _widened(of_phase, outcome.steps.shape[2])]).cpu().numpy()
+        *steps, last = packed.reshape(-1, len(self._members), packed.shape[1])
+        names = (*algorithm.metrics, "grad_norm", "learning_rate")
+        table = dict(zip(names, np.stack(steps).transpose(2, 0, 1), strict=True))  # [steps, members] each
+        norms = table.pop("grad_norm")
+        return {
+            **self._dose(phase, table.pop("learning_rate")),
+            **{name: values.max(0) if name.endswith("_max_abs") else values.mean(0) for name, values in table.items()},
+            "grad_norm_mean": norms.mean(0),
+            "grad_norm_max": norms.max(0),
+            "clipped_share": (norms > limits).mean(0),
+            **dict(zip((*algorithm.phase_metrics, "relative_update", "finite"), last.T, strict=False)),
+        }
+
+    def _dose(self, phase: int, rates: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+        """What Adam was given, [steps, members]; omega = rate / base, taken as 1 where the base itself is 0."""
+        base = self._members.base[:, phase]
+        omega = np.divide(rates, base, out=np.ones_like(rates), where=base > 0)
+        return {
+            "learning_rate_first": rates[0],
+            "learning_rate_last": rates[-1],
+            "learning_rate_mean": rates.mean(0),
+            "base_learning_rate": base,
+            "n_below_99": (rates < 0.99 * base).sum(0),
+            "omega_sum": omega.sum(0),
+        }
+
+    def _diverge(self, member: int, reason: str) -> None:
+        self._sinks.pop(member).diverge(reason)
+
+
+def _widened(rows: Tensor, width: int) -> Tensor:  # [members, narrow] -> [members, width]
+    return torch.nn.functional.pad(rows, (0, width - rows.shape[1]))

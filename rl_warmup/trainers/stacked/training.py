@@ -1,0 +1,131 @@
+"""Training a stack: the loop that PPO and DQN share, evaluations, and the rows of every member's records."""
+
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rl_warmup.config import RunConfig
+from rl_warmup.envs import stream_seed
+from rl_warmup.plan import evaluation_grid
+from rl_warmup.trainers import Sink
+from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, to_device
+from rl_warmup.trainers.stacked.dqn import DQN
+from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.learner import CPU_CHUNK, prepare_compiler
+from rl_warmup.trainers.stacked.ppo import PPO
+from rl_warmup.trainers.stacked.recording import Recorder
+from rl_warmup.trainers.stacked.stack import Stack
+from rl_warmup.trainers.stacked.vector_envs import Transition, VectorEnvs, evaluate, make_envs
+
+COMPILED_FROM = 1000
+"""Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""
+
+
+def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
+    """Train the members of a stack as their configs (resolved, of one group) say, telling their sinks every row.
+
+    A member that diverges is reported to its sink and goes on in silence, so that its neighbours stay as they are.
+    """
+    config = configs[0]
+    torch.set_num_threads(config.threads)
+    device = torch.device(config.device)
+    members = [*configs, *[configs[-1]] * (-len(configs) % CPU_CHUNK)]
+    envs = make_envs(envs_of(config), config.env.id, [seed for c in members for seed in env_seeds(c)])
+    try:
+        compiled = prepare_compiler(will_compile(members), device)
+        stack = Stack(members, envs.observation_space, envs.action_space, device, compiled)
+        draws = Draws([c.seed for c in members], device)
+        StackTraining(stack, envs, draws, sinks).run()
+    finally:
+        envs.close()
+
+
+def will_compile(configs: Sequence[RunConfig]) -> bool:
+    """Whether update programs should be compiled: as configured, else where the run is long enough.
+
+    It depends on nothing in which members of one group differ, nor on how many there are: compiled programs
+    round differently.
+    """
+    from rl_warmup.resolve import plan_of
+
+    wanted = configs[0].trainer.compile
+    return plan_of(configs[0]).gradient_steps >= COMPILED_FROM if wanted is None else wanted
+
+
+def env_seeds(config: RunConfig) -> list[int]:
+    """Seeds of a member's environments: one after the other, as Stable-Baselines3's VecEnv.seed counts them."""
+    first = stream_seed(config.seed, "environment")
+    return [(first + i) % 2**31 for i in range(config.algo.n_envs)]
+
+
+def envs_of(config: RunConfig) -> str:
+    """Who makes the environments."""
+    assert config.trainer.envs is not None
+    return config.trainer.envs
+
+
+class StackTraining:
+    """One stack from its first environment step to its last evaluation."""
+
+    def __init__(self, stack: Stack, envs: VectorEnvs, draws: Draws, sinks: Sequence[Sink]) -> None:
+        """`sinks`: one a member that is recorded; the members behind them only fill the stack up."""
+        self._stack, self._envs = stack, envs
+        config = stack.config
+        self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
+        self._recorder = Recorder(stack.members, sinks, self.algorithm)
+        self._grid = evaluation_grid(stack.members.plan, config.evaluation.count, config.algo.n_envs)
+        self._evaluated = 0
+        self._env_step = 0
+
+    def run(self) -> None:
+        """Train to the end of the plan, or until every recorded member has diverged."""
+        plan, n_envs = self._stack.members.plan, self._stack.config.algo.n_envs
+        self.algorithm.begin(self._on_device(self._envs.reset()))
+        self._evaluate()
+        phase = 0
+        while self._env_step < plan.env_steps and self._recorder.alive:
+            transition = self._envs.step(self._on_host(self.algorithm.act()))
+            self._env_step += n_envs
+            self._recorder.step(self._env_step, transition)
+            while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
+                self._evaluate()
+            self.algorithm.observe(to_device(transition, len(self._stack.members), self._stack.device))
+            if phase < len(plan.env_step) and self._env_step == plan.env_step[phase]:
+                self._update(phase)
+                phase += 1
+        if self._recorder.alive:
+            self._evaluate()
+
+    def _update(self, phase: int) -> None:
+        before = self.algorithm.parameters.clone()
+        outcome = self.algorithm.update(phase)
+        self._recorder.update(phase, self._env_step, outcome, before, self.algorithm.parameters)
+
+    def _evaluate(self) -> None:
+        config, index = self._stack.config, self._evaluated
+        seeds = [
+            [stream_seed(c.seed, "evaluation", index, episode) for episode in range(config.evaluation.episodes)]
+            for c in self._stack.members.configs
+        ]
+
+        def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+            seen = torch.from_numpy(observations).to(self._stack.device).float()
+            return self.algorithm.greedy(seen).cpu().numpy()
+
+        returns, lengths = evaluate(envs_of(config), config.env.id, seeds, act)
+        self._evaluated += 1
+        self._recorder.evaluation(self._env_step, returns, lengths)
+
+    def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
+        shape = (len(self._stack.members), -1, *observations.shape[1:])
+        return torch.from_numpy(observations).reshape(shape).to(self._stack.device).float()
+
+    @staticmethod
+    def _on_host(actions: Tensor) -> NDArray[np.generic]:  # [members, envs, ...] -> [members * envs, ...]
+        """Actions for the environments; those of diverged members are made harmless."""
+        return torch.nan_to_num(actions).flatten(0, 1).cpu().numpy()

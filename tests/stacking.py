@@ -1,0 +1,53 @@
+"""Stacks in tests: trained in this process, their rows kept in lists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rl_warmup.config import RunConfig
+from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.stack import Stack
+from rl_warmup.trainers.stacked.training import StackTraining, env_seeds, envs_of
+from rl_warmup.trainers.stacked.vector_envs import make_envs
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class ListSink:
+    """Keeps a member's rows, and why it diverged."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {"evaluations": [], "episodes": [], "updates": []}
+        self.diverged: str | None = None
+
+    def emit(self, table: str, row: Any) -> None:
+        assert self.diverged is None
+        self.rows[table].append(dict(row))
+
+    def diverge(self, reason: str) -> None:
+        assert self.diverged is None
+        self.diverged = reason
+
+
+def stacked(
+    configs: Sequence[RunConfig], draws: Any = None, compiled: bool = False
+) -> tuple[StackTraining, list[Rows]]:
+    """Train a stack of exactly these members; the training, and every member's rows."""
+    sinks = [ListSink() for _ in configs]
+    return train_into(configs, sinks, draws, compiled), [sink.rows for sink in sinks]
+
+
+def train_into(
+    configs: Sequence[RunConfig], sinks: Sequence[ListSink], draws: Any = None, compiled: bool = False
+) -> StackTraining:
+    """Train a stack of exactly these members, the first of them recorded by `sinks`."""
+    config, device = configs[0], torch.device("cpu")
+    envs = make_envs(envs_of(config), config.env.id, [seed for c in configs for seed in env_seeds(c)])
+    try:
+        stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)
+        training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], device), sinks)
+        training.run()
+    finally:
+        envs.close()
+    return training
