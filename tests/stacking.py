@@ -42,6 +42,7 @@ def train_into(
     configs: Sequence[RunConfig], sinks: Sequence[ListSink], draws: Any = None, compiled: bool = False
 ) -> StackTraining:
     """Train a stack of exactly these members, the first of them recorded by `sinks`."""
+    torch.set_num_threads(1)
     config, device = configs[0], torch.device("cpu")
     envs = make_envs(envs_of(config), config.env.id, [seed for c in configs for seed in env_seeds(c)])
     try:

@@ -42,7 +42,7 @@ class Stack:
     def learner(self, loss: Loss) -> Learner:
         """The members' parameters, and the program that updates them by `loss`."""
         chunk = CPU_CHUNK if self.device.type == "cpu" else len(self.members)
-        return Learner(self.initial.to(self.device), Layout(self.policy), loss, chunk, self.compiled)
+        return Learner(self.initial.clone().to(self.device), Layout(self.policy), loss, chunk, self.compiled)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""

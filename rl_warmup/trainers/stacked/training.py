@@ -74,7 +74,7 @@ class StackTraining:
 
     def __init__(self, stack: Stack, envs: VectorEnvs, draws: Draws, sinks: Sequence[Sink]) -> None:
         """`sinks`: one a member that is recorded; the members behind them only fill the stack up."""
-        self._stack, self._envs = stack, envs
+        self.stack, self._envs = stack, envs
         config = stack.config
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
         self._recorder = Recorder(stack.members, sinks, self.algorithm)
@@ -84,7 +84,7 @@ class StackTraining:
 
     def run(self) -> None:
         """Train to the end of the plan, or until every recorded member has diverged."""
-        plan, n_envs = self._stack.members.plan, self._stack.config.algo.n_envs
+        plan, n_envs = self.stack.members.plan, self.stack.config.algo.n_envs
         self.algorithm.begin(self._on_device(self._envs.reset()))
         self._evaluate()
         phase = 0
@@ -94,7 +94,7 @@ class StackTraining:
             self._recorder.step(self._env_step, transition)
             while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
                 self._evaluate()
-            self.algorithm.observe(to_device(transition, len(self._stack.members), self._stack.device))
+            self.algorithm.observe(to_device(transition, len(self.stack.members), self.stack.device))
             if phase < len(plan.env_step) and self._env_step == plan.env_step[phase]:
                 self._update(phase)
                 phase += 1
@@ -107,14 +107,14 @@ class StackTraining:
         self._recorder.update(phase, self._env_step, outcome, before, self.algorithm.parameters)
 
     def _evaluate(self) -> None:
-        config, index = self._stack.config, self._evaluated
+        config, index = self.stack.config, self._evaluated
         seeds = [
             [stream_seed(c.seed, "evaluation", index, episode) for episode in range(config.evaluation.episodes)]
-            for c in self._stack.members.configs
+            for c in self.stack.members.configs
         ]
 
         def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
-            seen = torch.from_numpy(observations).to(self._stack.device).float()
+            seen = torch.from_numpy(observations).to(self.stack.device).float()
             return self.algorithm.greedy(seen).cpu().numpy()
 
         returns, lengths = evaluate(envs_of(config), config.env.id, seeds, act)
@@ -122,8 +122,8 @@ class StackTraining:
         self._recorder.evaluation(self._env_step, returns, lengths)
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
-        shape = (len(self._stack.members), -1, *observations.shape[1:])
-        return torch.from_numpy(observations).reshape(shape).to(self._stack.device).float()
+        shape = (len(self.stack.members), -1, *observations.shape[1:])
+        return torch.from_numpy(observations).reshape(shape).to(self.stack.device).float()
 
     @staticmethod
     def _on_host(actions: Tensor) -> NDArray[np.generic]:  # [members, envs, ...] -> [members * envs, ...]
