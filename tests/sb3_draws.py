@@ -10,11 +10,11 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
+from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
 from rl_warmup.config import RunConfig
-from rl_warmup.trainers import Diverged, sb3
+from rl_warmup.trainers import sb3
 
 
 @dataclass
@@ -22,7 +22,9 @@ class Follower:
     """A run of Stable-Baselines3: its rows, its random numbers, and its weights in the end."""
 
     config: RunConfig
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"evaluations": [], "episodes": [], "updates": []})
+    rows: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {"evaluations": [], "episodes": [], "updates": []}
+    )
     noise: list[Tensor] = field(default_factory=list)  # a vector step each: [envs, actions]
     permutations: list[np.ndarray] = field(default_factory=list)  # an epoch each
     coins: list[float] = field(default_factory=list)  # a vector step each
@@ -41,10 +43,7 @@ def follow(config: RunConfig) -> Follower:
         return run.model
 
     with mock.patch.object(sb3, "build_model", kept), _listening(run):
-        try:
-            sb3.train(config, lambda table, row: run.rows[table].append(dict(row)))
-        except Diverged:
-            pass
+        sb3.train(config, lambda table, row: run.rows[table].append(dict(row)))
     return run
 
 
@@ -52,7 +51,7 @@ def follow(config: RunConfig) -> Follower:
 def _listening(run: Follower) -> Iterator[None]:
     multinomial, standard_normal = torch.multinomial, torch.distributions.normal._standard_normal
     sample_action, sample = DQN._sample_action, gym.spaces.Discrete.sample
-    get, get_samples = RolloutBuffer.get, ReplayBuffer._get_samples
+    get_samples = ReplayBuffer._get_samples
     rand, permutation, randint = np.random.rand, np.random.permutation, np.random.randint
 
     def discrete(probabilities: Tensor, *args: Any) -> Tensor:

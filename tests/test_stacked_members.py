@@ -14,14 +14,34 @@ from rl_warmup.resolve import planned_base, planned_dose
 from rl_warmup.trainers.stacked.training import env_seeds, train
 
 CAR = [  # every episode ends at the time limit
-    *("env.id=MountainCar-v0", "env.name=car", "env.return_floor=-200", "env.return_low=-200", "env.return_high=-110"),
+    *(
+        "env.id=MountainCar-v0",
+        "env.name=car",
+        "env.return_floor=-200",
+        "env.return_low=-200",
+        "env.return_high=-110",
+    ),
     *("env.threshold=-110", "evaluation.episodes=1", "algo.batch_size=32"),
 ]
 SMALL = {
     "ppo": ["algo=ppo", "total_timesteps=512", "algo.n_epochs=4", "algo.batch_size=96", "evaluation.episodes=2"],
-    "dqn": ["algo=dqn", "total_timesteps=300", "algo.learning_starts=50", "algo.train_freq=32", "algo.gradient_steps=8", "evaluation.episodes=2"],
+    "dqn": [
+        "algo=dqn",
+        "total_timesteps=300",
+        "algo.learning_starts=50",
+        "algo.train_freq=32",
+        "algo.gradient_steps=8",
+        "evaluation.episodes=2",
+    ],
     "ppo normalized": [*CAR, "total_timesteps=440", "algo.n_envs=2", "algo.n_steps=110", "algo.normalize=true"],
-    "dqn normalized": [*CAR, "algo=dqn", "total_timesteps=210", "algo.train_freq=50", "algo.learning_starts=50", "algo.normalize=true"],
+    "dqn normalized": [
+        *CAR,
+        "algo=dqn",
+        "total_timesteps=210",
+        "algo.train_freq=50",
+        "algo.learning_starts=50",
+        "algo.normalize=true",
+    ],
 }
 QUICK = ["trainer=stacked", "evaluation.count=2", "algo.net_arch=[16,16]"]
 ARMS = [
@@ -140,6 +160,7 @@ def test_a_stack_is_filled_up_with_members_that_nobody_records(configure: Config
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
 @pytest.mark.parametrize("kind", ["ppo", "dqn"])
 def test_a_compiled_member_does_not_depend_on_the_others_either(kind: str, configure: Configure) -> None:
     configs = _configs(configure, kind)

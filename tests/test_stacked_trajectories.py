@@ -14,14 +14,40 @@ SHORT = ["evaluation.count=4", "evaluation.episodes=2", "trainer=stacked", "trai
 CASES = {
     "ppo cartpole": ["total_timesteps=1536"],
     "ppo acrobot": ["algo=ppo", "env=acrobot", "total_timesteps=1536", "algo.n_envs=2"],  # normalised, time limits
-    "dqn cartpole": ["algo=dqn", "total_timesteps=500", "algo.learning_starts=100", "algo.train_freq=64", "algo.gradient_steps=32"],
-    "dqn acrobot": ["algo=dqn", "env=acrobot", "total_timesteps=600", "algo.learning_starts=100", "algo.train_freq=20"],
-    "dqn normalized": ["algo=dqn", "total_timesteps=512", "algo.n_envs=2", "algo.normalize=true", "algo.train_freq=32", "algo.learning_starts=100", "algo.gradient_steps=32"],
+    "dqn cartpole": [
+        "algo=dqn",
+        "total_timesteps=500",
+        "algo.learning_starts=100",
+        "algo.train_freq=64",
+        "algo.gradient_steps=32",
+    ],
+    "dqn acrobot": [
+        "algo=dqn",
+        "env=acrobot",
+        "total_timesteps=600",
+        "algo.learning_starts=100",
+        "algo.train_freq=20",
+    ],
+    "dqn normalized": [
+        "algo=dqn",
+        "total_timesteps=512",
+        "algo.n_envs=2",
+        "algo.normalize=true",
+        "algo.train_freq=32",
+        "algo.learning_starts=100",
+        "algo.gradient_steps=32",
+    ],
 }
 CASES["ppo pendulum"] = [
     *("env.id=Pendulum-v1", "env.name=pendulum", "env.return_floor=-2000", "env.return_low=-1500"),
     *("env.return_high=-150", "env.threshold=-200", "learning_rate=1e-3", "total_timesteps=1536", "algo.n_envs=2"),
-    *("algo.n_steps=256", "algo.batch_size=128", "algo.n_epochs=4", "algo.ent_coef=0.01", "algo.clip_range_schedule=constant"),
+    *(
+        "algo.n_steps=256",
+        "algo.batch_size=128",
+        "algo.n_epochs=4",
+        "algo.ent_coef=0.01",
+        "algo.clip_range_schedule=constant",
+    ),
 ]
 ARMS = {
     "none": ["warmup=none", "seed=3"],

@@ -75,4 +75,3 @@ class Algorithm(Protocol):
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""
-

@@ -160,7 +160,13 @@ def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [me
     size = torch.Size(shape).numel()
     observations, following, rest = batch.split([size, size, 3], dim=2)
     actions, rewards, ends = rest.unbind(2)
-    return observations.unflatten(2, tuple(shape)), following.unflatten(2, tuple(shape)), actions.long(), rewards, ends
+    return (
+        observations.unflatten(2, tuple(shape)),
+        following.unflatten(2, tuple(shape)),
+        actions.long(),
+        rewards,
+        ends,
+    )
 
 
 def _normalized(

@@ -52,7 +52,10 @@ class Learner:
             own, shared = coefficients[part], [rows[part] for rows in data]
             chunks.append(
                 torch.stack(
-                    [self._step(*state, rates[k, part], own, batch[part], shared) for k, batch in enumerate(indices)]
+                    [
+                        self._step(*state, rates[k, part], own, batch[part], shared)
+                        for k, batch in enumerate(indices)
+                    ]
                 )
             )
         return torch.cat(chunks, dim=1)

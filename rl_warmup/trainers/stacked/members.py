@@ -37,11 +37,16 @@ class Members:
     def rates(self, phase: int) -> Tensor:  # [steps, members, len(StepRates._fields) + 1], float64
         """What Adam is given at every gradient step of a phase, the limit of the gradient norm last."""
         first, last = self._ends[phase], self._ends[phase + 1]
-        options = [self.of(lambda c, name=name: getattr(c.algo.optimizer, name)) for name in ("beta1", "beta2", "eps")]  # type: ignore[misc]
+        options = [
+            self.of(lambda c, name=name: getattr(c.algo.optimizer, name)) for name in ("beta1", "beta2", "eps")
+        ]  # type: ignore[misc]
         steps = np.arange(first + 1, last + 1)
         table = {
             "learning_rate": self._dose[:, first:last],
-            **{name: np.repeat(values[:, None], len(steps), axis=1) for name, values in zip(("beta1", "beta2", "eps"), options, strict=True)},
+            **{
+                name: np.repeat(values[:, None], len(steps), axis=1)
+                for name, values in zip(("beta1", "beta2", "eps"), options, strict=True)
+            },
             "correction1": bias_correction(options[0], steps),
             "correction2": bias_correction(options[1], steps),
             "max_grad_norm": np.repeat(self._limits[:, None], len(steps), axis=1),

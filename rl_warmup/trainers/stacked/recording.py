@@ -66,7 +66,9 @@ class Recorder:
             elif not np.isfinite(row["loss"]):
                 self._diverge(member, f"non-finite loss before gradient step {gradient_step}")
 
-    def _columns(self, phase: int, outcome: Outcome, before: Tensor, after: Tensor) -> dict[str, NDArray[np.generic]]:
+    def _columns(
+        self, phase: int, outcome: Outcome, before: Tensor, after: Tensor
+    ) -> dict[str, NDArray[np.generic]]:
         """Columns [members] of the table updates, but for the counts; everything comes to the host at once."""
         algorithm, limits = self._algorithm, self._members.of(lambda c: c.algo.max_grad_norm)
         change = (after - before).norm(dim=1) / before.norm(dim=1)
@@ -79,7 +81,10 @@ class Recorder:
         norms = table.pop("grad_norm")
         return {
             **self._dose(phase, table.pop("learning_rate")),
-            **{name: values.max(0) if name.endswith("_max_abs") else values.mean(0) for name, values in table.items()},
+            **{
+                name: values.max(0) if name.endswith("_max_abs") else values.mean(0)
+                for name, values in table.items()
+            },
             "grad_norm_mean": norms.mean(0),
             "grad_norm_max": norms.max(0),
             "clipped_share": (norms > limits).mean(0),

@@ -131,7 +131,9 @@ class GymnasiumEnvs:
 
     def step_some(self, actions: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         """Act in the environments `which` only, without resets: observations, rewards, whether each ended."""
-        answers = [self._envs.envs[i].step(a) for i, a in zip(which, _fitting(actions, self.action_space), strict=True)]
+        answers = [
+            self._envs.envs[i].step(a) for i, a in zip(which, _fitting(actions, self.action_space), strict=True)
+        ]
         observations, rewards, terminated, truncated, _ = zip(*answers, strict=True)
         return np.stack(observations), np.array(rewards), np.array(terminated) | np.array(truncated)
 
@@ -166,7 +168,9 @@ def evaluate(
         active = np.arange(len(observations))
         while len(active):
             actions = act(observations.reshape(*shape, *observations.shape[1:]))
-            observations[active], rewards, ended = envs.step_some(actions.reshape(-1, *actions.shape[2:])[active], active)
+            observations[active], rewards, ended = envs.step_some(
+                actions.reshape(-1, *actions.shape[2:])[active], active
+            )
             returns[active] += rewards
             lengths[active] += 1
             active = active[~ended]
