@@ -118,7 +118,7 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
-@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last minibatch is to be a short one
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("scale", [1, 16])
 @pytest.mark.parametrize("algo", CASES)

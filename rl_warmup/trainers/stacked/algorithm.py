@@ -54,8 +54,13 @@ class Outcome:
 class Algorithm(Protocol):
     """PPO or DQN of all members: acts, takes in what came of it, and updates."""
 
-    metrics: tuple[str, ...]
-    phase_metrics: tuple[str, ...]
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is recorded of every gradient step."""
+
+    @property
+    def phase_metrics(self) -> tuple[str, ...]:
+        """What is recorded of an update phase as a whole."""
 
     @property
     def parameters(self) -> Tensor:

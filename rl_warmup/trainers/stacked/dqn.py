@@ -33,7 +33,7 @@ class DQN:
         )
         self.target = self.learner.parameters.clone()
         self._target_due = False
-        self._gamma = stack.members.tensor(stack.members.of(lambda c: c.algo.gamma)).unsqueeze(1)
+        self._gamma = stack.members.tensor(stack.members.of("algo.gamma")).unsqueeze(1)
         self.replay = _Replay(stack, algo.buffer_size // algo.n_envs)
         self._step = 0  # vector steps done
 
@@ -102,7 +102,7 @@ class DQN:
     def greedy(self, observations: Tensor) -> Tensor:
         """argmax Q."""
         seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
-        return self._network(self.learner.named(), seen).argmax(-1)
+        return self._network(self.learner.named, seen).argmax(-1)
 
 
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")

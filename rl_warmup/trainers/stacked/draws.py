@@ -1,4 +1,4 @@
-"""The random numbers of a stack: pure functions of a member's seed, a stream and a counter, never of a neighbour."""
+"""The random numbers of a stack: functions of a member's seed, a stream and a counter, never of a neighbour."""
 
 from collections.abc import Sequence
 
@@ -47,4 +47,4 @@ class Draws:
 
     def _words(self, stream: str, counter: int, shape: Sequence[int]) -> Tensor:
         count = torch.Size(shape).numel()
-        return philox.words(self._keys[stream], counter, count).unflatten(1, tuple(shape))
+        return philox.words(self._keys[stream], counter, count).reshape(-1, *shape)

@@ -27,15 +27,11 @@ class Learner:
     def __init__(self, parameters: Tensor, layout: Layout, loss: Loss, chunk: int, compiled: bool) -> None:
         """`parameters`: [members, parameters]; members are a multiple of `chunk`."""
         self.parameters = parameters
-        self.layout = layout
+        self.named = layout.named(parameters)  # views, which follow what is changed in place
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
         self._chunk = chunk
         step = update_program(layout, loss)
         self._step = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
-
-    def named(self) -> dict[str, Tensor]:
-        """The parameters by their names in Stable-Baselines3's policy."""
-        return self.layout.named(self.parameters)
 
     def update(
         self,

@@ -117,7 +117,7 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:  # [..., actions] -> [...]
 
 
 def k3(log_ratio: Tensor) -> Tensor:  # [members, n] -> [members]
-    """KL(old || new) estimated as the mean of (r - 1) - log r, r = new/old. Source: Schulman, "Approximating KL"."""
+    """KL(old || new) as the mean of (r - 1) - log r, r = new/old. Source: Schulman, "Approximating KL"."""
     return (log_ratio.expm1() - log_ratio).mean(1)
 
 

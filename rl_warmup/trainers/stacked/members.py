@@ -1,6 +1,7 @@
 """What differs between the members of a stack, as tables with a members axis."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup import resolve, schedules
-from rl_warmup.config import PPOConfig, RunConfig
+from rl_warmup.config import RunConfig
 from rl_warmup.trainers.stacked.adam import StepRates, bias_correction
 
 
@@ -20,15 +21,14 @@ class Members:
         self.plan = resolve.plan_of(configs[0])
         self.base = np.stack([resolve.base_schedule(c)(self.plan.progress) for c in configs])  # [members, phases]
         self._dose = np.stack([resolve.planned_dose(c) for c in configs])  # [members, gradient steps]
-        self._limits = self.of(lambda c: c.algo.max_grad_norm)
         self._ends = np.concatenate([[0], np.cumsum(self.plan.n_steps)])
 
     def __len__(self) -> int:
         return len(self.configs)
 
-    def of(self, value: Callable[[RunConfig], float]) -> NDArray[np.float64]:  # [members]
-        """A value of every member's config."""
-        return np.array([value(config) for config in self.configs], dtype=np.float64)
+    def of(self, key: str) -> NDArray[np.float64]:  # [members]
+        """The value of every member's config at a dotted key."""
+        return np.array([attrgetter(key)(config) for config in self.configs], dtype=np.float64)
 
     def tensor(self, values: NDArray[np.float64], dtype: torch.dtype = torch.float32) -> Tensor:
         """A table on the stack's device."""
@@ -37,30 +37,19 @@ class Members:
     def rates(self, phase: int) -> Tensor:  # [steps, members, len(StepRates._fields) + 1], float64
         """What Adam is given at every gradient step of a phase, the limit of the gradient norm last."""
         first, last = self._ends[phase], self._ends[phase + 1]
-        options = [
-            self.of(lambda c, name=name: getattr(c.algo.optimizer, name)) for name in ("beta1", "beta2", "eps")
-        ]  # type: ignore[misc]
         steps = np.arange(first + 1, last + 1)
-        table = {
-            "learning_rate": self._dose[:, first:last],
-            **{
-                name: np.repeat(values[:, None], len(steps), axis=1)
-                for name, values in zip(("beta1", "beta2", "eps"), options, strict=True)
-            },
-            "correction1": bias_correction(options[0], steps),
-            "correction2": bias_correction(options[1], steps),
-            "max_grad_norm": np.repeat(self._limits[:, None], len(steps), axis=1),
-        }
+        options = {name: self.of(f"algo.optimizer.{name}") for name in ("beta1", "beta2", "eps")}
+        options["max_grad_norm"] = self.of("algo.max_grad_norm")
+        table = {name: np.repeat(values[:, None], len(steps), axis=1) for name, values in options.items()}
+        table["learning_rate"] = self._dose[:, first:last]
+        table["correction1"] = bias_correction(options["beta1"], steps)
+        table["correction2"] = bias_correction(options["beta2"], steps)
         columns = [table[name] for name in (*StepRates._fields, "max_grad_norm")]
         return self.tensor(np.stack(columns, axis=-1).swapaxes(0, 1).copy(), torch.float64)
 
     def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
         """PPO's clip range in a phase."""
-        return self.of(lambda config: _clip_range(config, float(self.plan.progress[phase])))
-
-
-def _clip_range(config: RunConfig, progress: float) -> float:
-    algo = config.algo
-    assert isinstance(algo, PPOConfig)
-    linear = algo.clip_range_schedule == "linear"
-    return float(schedules.linear(algo.clip_range)(progress)) if linear else algo.clip_range
+        progress = float(self.plan.progress[phase])
+        linear = [c == "linear" for c in map(attrgetter("algo.clip_range_schedule"), self.configs)]
+        left = np.where(linear, schedules.linear(1.0)(progress), 1.0)
+        return self.of("algo.clip_range") * left

@@ -105,8 +105,8 @@ def _convolution(name: str, module: nn.Conv2d) -> Layer:
         members = x.shape[0]
         weight, bias = parameters[f"{name}.weight"].flatten(0, 1), parameters[f"{name}.bias"].flatten()
         grouped = x.transpose(0, 1).flatten(1, 2)  # [rows, members * channels, height, width]
-        out = torch.nn.functional.conv2d(grouped, weight, bias, stride, padding, groups=members)
-        return out.unflatten(1, (members, -1)).transpose(0, 1)
+        out: Tensor = torch.nn.functional.conv2d(grouped, weight, bias, stride, padding, groups=members)
+        return out.reshape(len(out), members, -1, *out.shape[2:]).transpose(0, 1)
 
     return convolution
 
@@ -137,10 +137,11 @@ class _RationalTanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
         (output,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradients[0] * (1 - output * output)
+        slope: Tensor = 1 - output * output
+        return gradients[0] * slope
 
 
 def rational_tanh(x: Tensor) -> Tensor:
     """tanh by polynomials, which a compiler turns into a few vector instructions; slow where it is not compiled."""
-    result: Tensor = _RationalTanh.apply(x)
+    result: Tensor = _RationalTanh.apply(x)  # type: ignore[no-untyped-call]
     return result

@@ -45,7 +45,8 @@ def exponential(bits: Tensor) -> Tensor:
 def normal(bits: Tensor) -> Tensor:
     """Words as float32 draws of the standard normal distribution: the quantile function of (w + 1/2) / 2^32."""
     share = (bits.double() + 0.5) * 2.0**-32
-    return (math.sqrt(2) * torch.special.erfinv(2 * share - 1)).float()
+    drawn: Tensor = math.sqrt(2) * torch.special.erfinv(2 * share - 1)
+    return drawn.float()
 
 
 def integers(bits: Tensor, bound: int) -> Tensor:

@@ -72,11 +72,8 @@ class PPO:
         self._network = ActorCritic(stack)
         self.learner = stack.learner(ppo_loss(ActorCritic(stack, stack.tanh)))
         self._normalizer = stack.normalizer()
-        self._gamma = stack.members.tensor(stack.members.of(lambda c: c.algo.gamma))
-        self._coefficients = [
-            stack.members.of(lambda c, name=name: getattr(c.algo, name))  # type: ignore[misc]
-            for name in ("ent_coef", "vf_coef")
-        ]
+        self._gamma = stack.members.tensor(stack.members.of("algo.gamma"))
+        self._coefficients = [stack.members.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
         self.rollout = _Rollout(stack, algo.n_steps)
         self._phase = 0
 
@@ -98,7 +95,7 @@ class PPO:
         if rollout.filled == 0:
             self._noise = self._draw_noise()
         noise = self._noise[:, rollout.filled]
-        actions, log_prob = self._network.sample(self.learner.named(), self._observations, noise)
+        actions, log_prob = self._network.sample(self.learner.named, self._observations, noise)
         self._taken = actions, log_prob
         return actions
 
@@ -116,7 +113,7 @@ class PPO:
             rewards = normalizer.reward(rewards)
             normalizer.end_episodes(dones)
         if step.any_truncated:
-            values = self._network.values(self.learner.named(), self._seen(step.final))
+            values = self._network.values(self.learner.named, self._seen(step.final))
             rewards = rewards + self._gamma.unsqueeze(1) * values * step.truncated
         actions, log_prob = self._taken
         self.rollout.add(self._observations, actions, log_prob, rewards, self._starts)
@@ -125,14 +122,14 @@ class PPO:
     def update(self, phase: int) -> Outcome:
         """Go through the rollout `n_epochs` times, a gradient step a minibatch."""
         algo, rollout = self._algo, self.rollout
-        named = self.learner.named()
+        named = self.learner.named
         observations, actions, old_log_prob = (
             rollout.flat(x) for x in (rollout.observations, rollout.actions, rollout.log_prob)
         )
         values = self._network.values(named, observations)
         advantages = losses.gae(
             rollout.rewards,
-            values.unflatten(1, (algo.n_envs, algo.n_steps)).transpose(1, 2),
+            values.reshape(-1, algo.n_envs, algo.n_steps).transpose(1, 2),
             rollout.starts,
             self._network.values(named, self._observations),
             self._starts,
@@ -152,7 +149,7 @@ class PPO:
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy."""
-        return self._network.mode(self.learner.named(), self._seen(observations))
+        return self._network.mode(self.learner.named, self._seen(observations))
 
     def _seen(self, observations: Tensor) -> Tensor:
         """Observations as the networks see them."""

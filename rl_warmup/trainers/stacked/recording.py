@@ -70,7 +70,7 @@ class Recorder:
         self, phase: int, outcome: Outcome, before: Tensor, after: Tensor
     ) -> dict[str, NDArray[np.generic]]:
         """Columns [members] of the table updates, but for the counts; everything comes to the host at once."""
-        algorithm, limits = self._algorithm, self._members.of(lambda c: c.algo.max_grad_norm)
+        algorithm, limits = self._algorithm, self._members.of("algo.max_grad_norm")
         change = (after - before).norm(dim=1) / before.norm(dim=1)
         finite = torch.isfinite(after).all(dim=1)
         of_phase = torch.cat([outcome.phase.double(), change.unsqueeze(1), finite.unsqueeze(1)], dim=1)

@@ -1,6 +1,7 @@
 """A stack: its members, spaces, device, and the parts that PPO and DQN build themselves from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,8 +21,8 @@ class Stack:
     def __init__(
         self,
         configs: Sequence[RunConfig],
-        observation_space: gym.Space,
-        action_space: gym.Space,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
         device: torch.device,
         compiled: bool,
     ) -> None:
@@ -48,5 +49,5 @@ class Stack:
         """VecNormalize of every member, where the settings ask for it."""
         if not self.config.algo.normalize:
             return None
-        gamma = self.members.tensor(self.members.of(lambda c: c.algo.gamma), torch.float64)
+        gamma = self.members.tensor(self.members.of("algo.gamma"), torch.float64)
         return Normalizer(len(self.members), self.config.algo.n_envs, self.observation_shape, gamma, self.device)

@@ -1,7 +1,5 @@
 """Training a stack: the loop that PPO and DQN share, evaluations, and the rows of every member's records."""
 
-import math
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,15 +10,16 @@ from torch import Tensor
 from rl_warmup.config import RunConfig
 from rl_warmup.envs import stream_seed
 from rl_warmup.plan import evaluation_grid
+from rl_warmup.resolve import plan_of
 from rl_warmup.trainers import Sink
-from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, to_device
+from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.learner import CPU_CHUNK, prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.recording import Recorder
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.vector_envs import Transition, VectorEnvs, evaluate, make_envs
+from rl_warmup.trainers.stacked.vector_envs import VectorEnvs, evaluate, make_envs
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""
@@ -51,8 +50,6 @@ def will_compile(configs: Sequence[RunConfig]) -> bool:
     It depends on nothing in which members of one group differ, nor on how many there are: compiled programs
     round differently.
     """
-    from rl_warmup.resolve import plan_of
-
     wanted = configs[0].trainer.compile
     return plan_of(configs[0]).gradient_steps >= COMPILED_FROM if wanted is None else wanted
 

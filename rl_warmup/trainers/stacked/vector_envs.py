@@ -38,6 +38,9 @@ class VectorEnvs(Protocol):
     def step(self, actions: Array) -> Transition:
         """Act in every environment; one whose episode ends is reset at once."""
 
+    def step_some(self, actions: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+        """Act in the environments `which` only, without resets: observations, rewards, whether each ended."""
+
     def close(self) -> None:
         """Give everything back."""
 
@@ -110,7 +113,7 @@ class GymnasiumEnvs:
     def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
         makers = [lambda: gym.make(env_id, disable_env_checker=True)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        self._seeds = list(seeds)
+        self._seeds: list[int | None] = list(seeds)
         self.observation_space: gym.Space[Any] = self._envs.single_observation_space
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
