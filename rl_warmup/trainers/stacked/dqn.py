@@ -12,6 +12,7 @@ from rl_warmup.trainers.stacked.algorithm import Outcome, Step
 from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
+from rl_warmup.trainers.stacked.normalization import normalized
 from rl_warmup.trainers.stacked.stack import Stack
 
 
@@ -121,7 +122,9 @@ def dqn_loss(network: Network, layout: Layout, shape: Sequence[int]) -> Loss:
         batch = rows.gather(1, indices.unsqueeze(2).expand(-1, -1, rows.shape[2]))
         observations, following, actions, rewards, dones = _unpacked(batch, shape)
         if statistics:
-            observations, following, rewards = _normalized(observations, following, rewards, *statistics)
+            mean, scale, reward_scale = statistics
+            observations, following = (normalized(x, mean, scale) for x in (observations, following))
+            rewards = normalized(rewards, torch.zeros_like(reward_scale), reward_scale)
         next_q = network(layout.named(target), following)
         targets = losses.q_targets(rewards, dones, next_q, coefficients.squeeze(1))
         q = losses.log_prob_of(network(parameters, observations), actions)
@@ -167,14 +170,3 @@ def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [me
         rewards,
         ends,
     )
-
-
-def _normalized(
-    observations: Tensor, following: Tensor, rewards: Tensor, mean: Tensor, scale: Tensor, reward_scale: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """VecNormalize with statistics [members, ...] that stand still during a phase, limits 10."""
-
-    def seen(x: Tensor) -> Tensor:
-        return ((x - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-10, 10).float()
-
-    return seen(observations), seen(following), (rewards / reward_scale.unsqueeze(1)).clamp(-10, 10).float()
