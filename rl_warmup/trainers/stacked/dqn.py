@@ -27,7 +27,7 @@ class DQN:
         assert isinstance(algo, DQNConfig)
         assert isinstance(space, Discrete)
         self._algo, self._members, self._draws, self._actions = algo, stack.members, draws, int(space.n)
-        self._network = Network(stack.policy, Q_NETWORK, torch.tanh)
+        self.network = Network(stack.policy, Q_NETWORK, torch.tanh)
         self._normalizer = stack.normalizer()
         self.learner = stack.learner(
             dqn_loss(Network(stack.policy, Q_NETWORK, stack.tanh), Layout(stack.policy), stack.observation_shape)
@@ -103,7 +103,7 @@ class DQN:
     def greedy(self, observations: Tensor) -> Tensor:
         """argmax Q."""
         seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
-        return self._network(self.learner.named, seen).argmax(-1)
+        return self.network(self.learner.named, seen).argmax(-1)
 
 
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")

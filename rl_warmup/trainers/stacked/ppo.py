@@ -69,7 +69,7 @@ class PPO:
         algo = stack.config.algo
         assert isinstance(algo, PPOConfig)
         self._algo, self._members, self._draws = algo, stack.members, draws
-        self._network = ActorCritic(stack)
+        self.network = ActorCritic(stack)
         self.learner = stack.learner(ppo_loss(ActorCritic(stack, stack.tanh)))
         self._normalizer = stack.normalizer()
         self._gamma = stack.members.tensor(stack.members.of("algo.gamma"))
@@ -95,13 +95,13 @@ class PPO:
         if rollout.filled == 0:
             self._noise = self._draw_noise()
         noise = self._noise[:, rollout.filled]
-        actions, log_prob = self._network.sample(self.learner.named, self._observations, noise)
+        actions, log_prob = self.network.sample(self.learner.named, self._observations, noise)
         self._taken = actions, log_prob
         return actions
 
     def _draw_noise(self) -> Tensor:  # [members, steps, envs, ...]
         shape = (self._algo.n_steps, self._algo.n_envs, self.rollout.action_size)
-        kind = self._draws.exponentials if self._network.discrete else self._draws.normals
+        kind = self._draws.exponentials if self.network.discrete else self._draws.normals
         return kind(self._phase, shape)
 
     def observe(self, step: Step) -> None:
@@ -113,7 +113,7 @@ class PPO:
             rewards = normalizer.reward(rewards)
             normalizer.end_episodes(dones)
         if step.any_truncated:
-            values = self._network.values(self.learner.named, self._seen(step.final))
+            values = self.network.values(self.learner.named, self._seen(step.final))
             rewards = rewards + self._gamma.unsqueeze(1) * values * step.truncated
         actions, log_prob = self._taken
         self.rollout.add(self._observations, actions, log_prob, rewards, self._starts)
@@ -126,12 +126,12 @@ class PPO:
         observations, actions, old_log_prob = (
             rollout.flat(x) for x in (rollout.observations, rollout.actions, rollout.log_prob)
         )
-        values = self._network.values(named, observations)
+        values = self.network.values(named, observations)
         advantages = losses.gae(
             rollout.rewards,
             values.reshape(-1, algo.n_envs, algo.n_steps).transpose(1, 2),
             rollout.starts,
-            self._network.values(named, self._observations),
+            self.network.values(named, self._observations),
             self._starts,
             self._gamma,
             algo.gae_lambda,
@@ -142,14 +142,14 @@ class PPO:
         steps = self.learner.update(
             self._members.rates(phase), self._clip_and_coefficients(phase), self._minibatches(phase), data
         )
-        log_prob, _ = self._network.evaluate(named, observations, actions)
+        log_prob, _ = self.network.evaluate(named, observations, actions)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy."""
-        return self._network.mode(self.learner.named, self._seen(observations))
+        return self.network.mode(self.learner.named, self._seen(observations))
 
     def _seen(self, observations: Tensor) -> Tensor:
         """Observations as the networks see them."""

@@ -4,7 +4,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -108,41 +108,51 @@ class EnvPoolEnvs:
 
 
 class GymnasiumEnvs:
-    """Environments of Gymnasium, one after the other."""
+    """Environments of Gymnasium, one after the other; images come channels first, as in Stable-Baselines3."""
 
     def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
-        makers = [lambda: gym.make(env_id, disable_env_checker=True)] * len(seeds)
+        # Here, because they import torch, and whoever plans a sweep imports this module.
+        from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+        from stable_baselines3.common.vec_env import VecTransposeImage
+
+        makers = [partial(gym.make, env_id, disable_env_checker=True)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
         self._seeds: list[int | None] = list(seeds)
-        self.observation_space: gym.Space[Any] = self._envs.single_observation_space
+        space = self._envs.single_observation_space
+        self._transposed = is_image_space(space) and not is_image_space_channels_first(space)
+        self.observation_space = VecTransposeImage.transpose_space(space) if self._transposed else space
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
     def reset(self) -> Array:
         """First observations [envs, ...]."""
-        observations: Array = self._envs.reset(seed=self._seeds)[0].copy()
-        return observations
+        return self._shown(self._envs.reset(seed=self._seeds)[0])
 
     def step(self, actions: Array) -> Transition:
         """Act in every environment; one whose episode ends is reset at once."""
         acting = _fitting(actions, self.action_space)
         observations, rewards, terminated, truncated, infos = self._envs.step(acting)
-        observations = observations.copy()
-        final = observations.copy()
+        final = np.array(observations)
         for index in np.flatnonzero(terminated | truncated):
             final[index] = infos["final_obs"][index]
-        return Transition(observations, final, np.array(rewards, np.float64), terminated, truncated & ~terminated)
+        rewards = np.array(rewards, np.float64)
+        return Transition(
+            self._shown(observations), self._shown(final), rewards, terminated, truncated & ~terminated
+        )
 
     def step_some(self, actions: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         """Act in the environments `which` only, without resets: observations, rewards, whether each ended."""
-        answers = [
-            self._envs.envs[i].step(a) for i, a in zip(which, _fitting(actions, self.action_space), strict=True)
-        ]
+        acting = _fitting(actions, self.action_space)
+        answers = [self._envs.envs[i].step(action) for i, action in zip(which, acting, strict=True)]
         observations, rewards, terminated, truncated, _ = zip(*answers, strict=True)
-        return np.stack(observations), np.array(rewards), np.array(terminated) | np.array(truncated)
+        ended = np.array(terminated) | np.array(truncated)
+        return self._shown(np.stack(observations)), np.array(rewards, np.float64), ended
 
     def close(self) -> None:
         """Give everything back."""
         self._envs.close()
+
+    def _shown(self, observations: Array) -> Array:  # a copy: Gymnasium goes on writing into its own
+        return np.array(np.moveaxis(observations, -1, 1) if self._transposed else observations)
 
 
 def _fitting(actions: Array, space: gym.Space[Any]) -> Array:
