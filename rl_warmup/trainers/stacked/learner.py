@@ -31,7 +31,7 @@ class Learner:
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
         self._chunk = chunk
         step = update_program(layout, loss)
-        self._step = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
+        self._step = _compiled(step) if compiled else step
 
     def update(
         self,
@@ -88,6 +88,12 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
         return torch.cat([recorded, of_step.learning_rate.unsqueeze(1)], dim=1)
 
     return step
+
+
+def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The program in machine code; what it closes over never changes, so that only shapes are checked at each call."""
+    guards = {"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}
+    return torch.compile(step, fullgraph=True, dynamic=False, options=guards)
 
 
 def prepare_compiler(wanted: bool, device: torch.device) -> bool:
