@@ -10,7 +10,8 @@ from rl_warmup.contrasts import Contrast, contrasts_of
 from rl_warmup.metrics import RETURN_EFFECT, Metric
 from rl_warmup.plan import plan_run
 from rl_warmup.readings import Problems
-from rl_warmup.records import RecordError, read_study_plan
+from rl_warmup.records import RecordError
+from rl_warmup.study_files import read_study_plan
 
 Family = Literal["confirmatory", "exploratory"]
 Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have

@@ -1,8 +1,11 @@
-"""One resolved config -> one recorded run, whatever happens on the way."""
+"""Resolved configs -> recorded runs, whatever happens on the way."""
 
 import platform
+import re
 import traceback
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,35 +13,43 @@ from rl_warmup import provenance, tracking
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, identity, run_id
 from rl_warmup.records import FINISHED, RecordError, RunWriter, read_info, recording
-from rl_warmup.trainers import Diverged, Emit
+from rl_warmup.trainers import Diverged, Sink
 
 
 class Train(Protocol):
     """A trainer's entry point."""
 
-    def __call__(self, config: RunConfig, emit: Emit) -> None:
-        """Train as `config` says."""
+    def __call__(self, configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
+        """Train agents as their `configs` say, each with the sink at its place."""
 
 
 def execute(config: RunConfig) -> str:
-    """Train one agent and record it; a run that is already finished is left as it is.
+    """Train one agent and record it; `execute_stack` of one."""
+    (status,) = execute_stack([config])
+    return status
+
+
+def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
+    """Train agents that are of one stack and record each; those already finished are left as they are.
 
     Returns:
-        The status of the run: completed, diverged or failed.
+        The status of each run: completed, diverged or failed.
 
     Raises:
-        ConfigError: if the records cannot be written, or another process is training the run.
-        KeyboardInterrupt: after what was recorded has been written; the run stays `running`.
+        ConfigError: if the records cannot be written, or another process is training one of the runs.
+        KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`.
     """
-    folder = run_folder(config)
-    status = finished_status(folder)
-    if status is not None:
-        return status
-    try:
-        with recording(folder, run_info(config), asdict(config)) as writer:
-            return _train(config, writer)
-    except (RecordError, OSError) as error:
-        raise ConfigError(f"the run cannot be recorded: {error}") from error
+    todo = [config for config in configs if finished_status(run_folder(config)) is None]
+    trained: dict[str, str] = {}
+    if todo:
+        try:
+            with ExitStack() as open_records:
+                members = [open_records.enter_context(_recorded(config, len(todo))) for config in todo]
+                _train(todo, members)
+                trained = {run_id(config): member.status for config, member in zip(todo, members, strict=True)}
+        except (RecordError, OSError) as error:
+            raise ConfigError(f"the run cannot be recorded: {error}") from error
+    return [trained.get(run_id(config)) or str(finished_status(run_folder(config))) for config in configs]
 
 
 def study_folder(config: RunConfig) -> Path:
@@ -61,8 +72,8 @@ def finished_status(folder: Path) -> str | None:
     return status if status in FINISHED else None
 
 
-def run_info(config: RunConfig) -> dict[str, Any]:
-    """What run.json says about a run from its first moment on."""
+def run_info(config: RunConfig, members: int) -> dict[str, Any]:
+    """What run.json says about a run from its first moment on; `members` are trained with it, itself counted."""
     return {
         "run_id": run_id(config),
         "study": config.study.name,
@@ -72,6 +83,7 @@ def run_info(config: RunConfig) -> dict[str, Any]:
         "warmup": asdict(config.warmup),
         "config": identity(config),
         "tuned_learning_rate": config.tuned_learning_rate,
+        "members": members,
         "device": config.device,
         "threads": config.threads,
         "host": platform.node(),
@@ -81,42 +93,100 @@ def run_info(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _train(config: RunConfig, writer: RunWriter) -> str:
-    tracker = tracking.tracker(
-        config.tracking,
-        config=asdict(config),
-        run_id=writer.info["run_id"],
-        attempt_id=writer.info["attempt_id"],
-        group=writer.info["cell"],
-        job_type=writer.info["arm"],
-        study=str(config.study.name),
-        folder=study_folder(config),
-    )
+class Member:
+    """The sink of one agent: its record files and its tracker, and the outcome, which is written once."""
 
-    def emit(table: str, row: Any) -> None:
-        writer.append(table, row)
-        tracker.log(table, row)
+    def __init__(self, writer: RunWriter, tracker: tracking.Tracker) -> None:
+        self.status = "running"
+        self._writer, self._tracker, self._ended = writer, tracker, False
 
+    def emit(self, table: str, row: Mapping[str, Any]) -> None:
+        """Record and track one row."""
+        self._writer.append(table, row)
+        self._tracker.log(table, row)
+
+    def diverge(self, reason: str) -> None:
+        """The agent has diverged."""
+        self.end("diverged", reason)
+
+    def end(self, status: str, error: str | None) -> None:
+        """Record how the run ended, unless it has ended before."""
+        if self._ended:
+            return
+        self.status, self._ended = status, True
+        self._writer.finish(status, error)
+        info = self._writer.info
+        summary = {key: info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
+        self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
+
+
+@contextmanager
+def _recorded(config: RunConfig, members: int) -> Iterator[Member]:
+    """The open records of a run. W&B can have one run open in a process, so that only a single one is tracked."""
+    settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
+    with recording(run_folder(config), run_info(config, members), asdict(config)) as writer:
+        tracker = tracking.tracker(
+            settings,
+            config=asdict(config),
+            run_id=writer.info["run_id"],
+            attempt_id=writer.info["attempt_id"],
+            group=writer.info["cell"],
+            job_type=writer.info["arm"],
+            study=str(config.study.name),
+            folder=study_folder(config),
+        )
+        yield Member(writer, tracker)
+
+
+def _train(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
     status, error = "failed", None
     try:
-        _trainer(config.trainer.name)(config, emit)
+        _trainer(configs[0].trainer.name)(configs, members)
         status = "completed"
-    except Diverged as reason:
-        status, error = "diverged", str(reason)
     except KeyboardInterrupt:
         status, error = "running", "interrupted"
         raise
-    except (Exception, SystemExit):
-        error = traceback.format_exc()
+    except (Exception, SystemExit) as reason:
+        if was_interrupted(reason):
+            status, error = "running", "interrupted"
+            raise KeyboardInterrupt from reason
+        error = traceback.format_exc() + _advice(reason, len(configs))
     finally:
-        writer.finish(status, error)
-        summary = {key: writer.info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
-        tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
-    return status
+        for member in members:
+            member.end(status, error)
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error came while a Ctrl-C was being handled: some clean-up code fails when it is cut short."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _advice(error: BaseException, members: int) -> str:
+    """A line to follow the traceback of a stack that ran out of memory."""
+    # On a CPU torch raises a plain RuntimeError.
+    lacking = isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error))
+    if not lacking or members == 1:
+        return ""
+    return f"out of memory in a stack of {members} runs; hydra.launcher.width={members // 2} makes smaller ones\n"
 
 
 def _trainer(name: str) -> Train:
-    assert name == "sb3", name  # validation knows no other
-    from rl_warmup.trainers.sb3 import train  # imports torch, which planning does not need
+    """The trainer of this name; imports torch, which planning does not need."""
+    if name == "stacked":
+        from rl_warmup.trainers.stacked.training import train
 
-    return train
+        return train
+    assert name == "sb3", name  # validation knows no other
+    return _one_by_one
+
+
+def _one_by_one(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
+    from rl_warmup.trainers.sb3 import train
+
+    for config, sink in zip(configs, sinks, strict=True):
+        try:
+            train(config, sink.emit)
+        except Diverged as reason:
+            sink.diverge(str(reason))

@@ -5,16 +5,23 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("rl-warmup", "stable-baselines3", "gymnasium", "torch", "numpy", "hydra-core", "wandb", "polars")
+OPTIONAL_PACKAGES = ("envpool",)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Version of Python and of every package that can change a result."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    installed = {name: version(name) for name in PACKAGES}
+    for name in OPTIONAL_PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return {"python": platform.python_version(), **installed}
 
 
 @cache

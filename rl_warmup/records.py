@@ -104,13 +104,7 @@ class RunWriter:
     def finish(self, status: str, error: str | None = None) -> None:
         """Write what is left and the outcome."""
         assert status in STATUSES, status
-        finished = datetime.now(UTC)
-        self.info |= {
-            "status": status,
-            "error": error,
-            "finished": finished.isoformat(),
-            "wall_seconds": round((finished - self._started).total_seconds(), 3),
-        }
+        self.info |= _outcome(status, error, self._started)
         self.flush()
 
     def flush(self) -> None:
@@ -134,10 +128,29 @@ def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) 
     Raises:
         RecordError: if the run is finished, or another process is training it.
     """
+    with _locked(folder):
+        yield RunWriter(folder, info, config)
+
+
+def mark_failed(folder: Path, reason: str) -> None:
+    """Say in run.json that the process which trained the run has died; the rows stay as it left them.
+
+    Raises:
+        RecordError: if there is no run.json, or another process is training the run.
+    """
+    with _locked(folder):
+        info = read_info(folder)
+        if info["status"] not in FINISHED:
+            info |= _outcome("failed", reason, datetime.fromisoformat(info["started"]))
+            write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         _take(lock, folder)
-        yield RunWriter(folder, info, config)
+        yield
 
 
 def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> None:
@@ -192,7 +205,7 @@ class Record:
         try:
             frame = pl.read_parquet(path, memory_map=False)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
+            raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
         for column, dtype in table_schemas(self.config["algo"]["name"])[name].items():
             if frame.schema.get(column) != dtype:
                 raise RecordError(f"{path}: column {column} is {frame.schema.get(column)}, not {dtype}")
@@ -230,7 +243,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(info, dict):
         raise RecordError(f"{path} is not a JSON object")
     missing = [key for key in ("run_id", "arm", "status", "seed", "warmup", "config") if key not in info]
@@ -263,43 +276,6 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
-def write_study_plan(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Write study.yaml: name, control, comparisons and smallest effect, as they were declared before training."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "study.yaml", yaml.safe_dump(dict(plan), sort_keys=False))
-
-
-def read_study_plan(folder: Path) -> dict[str, Any] | None:
-    """study.yaml of a study's folder, None where the study was not declared.
-
-    Raises:
-        RecordError: if it is damaged.
-    """
-    path = folder / "study.yaml"
-    if not path.exists():
-        return None
-    try:
-        plan = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise RecordError(f"{path} cannot be read: {_first_line(error)}") from error
-    if not isinstance(plan, dict):
-        raise RecordError(f"{path} is not a mapping with name, control, comparisons and smallest_effect")
-    return plan
-
-
-def note_command(folder: Path, command: str) -> None:
-    """Add a command that trains runs of a study to its commands.txt, a line each, if it is not there yet."""
-    commands = read_commands(folder)
-    if command not in commands:
-        write_text(folder / "commands.txt", "\n".join([*commands, command]) + "\n")
-
-
-def read_commands(folder: Path) -> list[str]:
-    """The commands by which the runs of a study were trained, in the order of their first use."""
-    path = folder / "commands.txt"
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text`, whole or not at all."""
     with _replacing(path) as temporary:
@@ -318,6 +294,16 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _outcome(status: str, error: str | None, started: datetime) -> dict[str, Any]:
+    finished = datetime.now(UTC)
+    return {
+        "status": status,
+        "error": error,
+        "finished": finished.isoformat(),
+        "wall_seconds": round((finished - started).total_seconds(), 3),
+    }
+
+
 def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Earlier attempts at the run that did not come to an end, oldest first."""
     if not earlier:
@@ -330,5 +316,6 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the error's name."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

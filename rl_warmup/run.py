@@ -15,8 +15,9 @@ from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.display import LiveRuns, duration
 from rl_warmup.dose import dose_of
 from rl_warmup.execution import execute, finished_status, run_folder, study_folder
-from rl_warmup.records import Record, note_command, read_info
+from rl_warmup.records import Record, read_info
 from rl_warmup.resolve import plan_of
+from rl_warmup.study_files import note_command
 
 
 def job(config: DictConfig) -> str | None:

@@ -64,17 +64,22 @@ def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
     return [tuple(group[first:last]) for first, last in pairwise(ends)]
 
 
-def check_stackable(configs: Sequence[RunConfig]) -> None:
-    """Refuse runs that the launcher of stacks cannot train.
+def check_stackable(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
+    """Refuse what the launcher of stacks cannot do.
 
     Raises:
-        ConfigError: naming the trainer and the way out.
+        ConfigError: naming the setting and the way out.
     """
+    for name, value in (("workers", workers), ("width", width)):
+        if value is not None and value < 1:
+            raise ConfigError(
+                f"hydra.launcher.{name}={value} is too small; use 1 or more, or null to have it chosen"
+            )
     for config in configs:
         if config.trainer.name != "stacked":
             raise ConfigError(
-                f"hydra/launcher=stacked trains runs with trainer=stacked, not trainer={config.trainer.name}; use "
-                "trainer=stacked, or hydra/launcher=joblib_local or basic"
+                f"hydra/launcher=stacked trains runs of trainer=stacked, and not of trainer={config.trainer.name}; "
+                "use trainer=stacked, or hydra/launcher=joblib_local or basic"
             )
 
 

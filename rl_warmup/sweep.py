@@ -10,11 +10,12 @@ from rich.console import Console
 
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.display import LiveRuns
-from rl_warmup.execution import finished_status, run_folder, study_folder
+from rl_warmup.execution import finished_status, run_folder, study_folder, was_interrupted
 from rl_warmup.readings import unfinished
-from rl_warmup.records import Record, RecordError, read_info, read_study_plan, write_study_plan
+from rl_warmup.records import Record, RecordError, read_info
 from rl_warmup.report import report
 from rl_warmup.resolve import plan_of
+from rl_warmup.study_files import read_study_plan, write_study_plan
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def plan_jobs(combinations: Sequence[Sequence[str]], compose: Callable[[list[str
     return list(jobs.values())
 
 
-def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any], console: Console) -> int:
-    """Train what is not finished, showing it live, then report on the whole study.
+def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], console: Console) -> int:
+    """Train what is not finished by `launch`, showing it live, then report on the whole study.
 
     Returns:
         The exit code: 0, or 1 if a run failed or could not be reported on.
@@ -60,7 +61,7 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Sequence[str]]], Any],
     console.print(f"{len(jobs)} runs in {folder}: {done} done before, {len(todo)} to do", soft_wrap=True)
     if todo:
         with LiveRuns({job.folder: plan_of(job.config).env_steps for job in todo}, console):
-            _launch(launch, [job.overrides for job in todo])
+            _launch(launch, todo)
     failed = [job.folder for job in todo if finished_status(job.folder) is None]
     code = report(folder, console)
     for path in failed:
@@ -85,20 +86,13 @@ def _declare(folder: Path, plan: dict[str, Any]) -> None:
         )
 
 
-def _launch(launch: Callable[[list[Sequence[str]]], Any], jobs: list[Sequence[str]]) -> None:
+def _launch(launch: Callable[[list[Job]], Any], jobs: list[Job]) -> None:
     try:
         launch(jobs)
     except Exception as error:  # a worker that was killed ends joblib's whole batch; the report still comes
-        if _interrupted(error):
+        if was_interrupted(error):
             raise KeyboardInterrupt from error
         print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether an error came while a Ctrl-C was being handled: some clean-up code fails when it is cut short."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _reason(folder: Path) -> str:

@@ -9,8 +9,9 @@ from unittest.mock import patch
 import numpy as np
 
 from rl_warmup.analysis import Analysis, Comparison
-from rl_warmup.records import recording, table_schemas, write_study_plan
+from rl_warmup.records import recording, table_schemas
 from rl_warmup.reporting.summary import as_json
+from rl_warmup.study_files import write_study_plan
 
 STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
 GRADIENT_STEPS = 40  # of a whole run: 10 phases of 4

@@ -17,13 +17,13 @@ from stable_baselines3 import DQN, PPO
 from rl_warmup import config as config_module
 from rl_warmup import schedules
 from rl_warmup.compose import resolved
-from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, conf_dir, register_schema
+from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig, conf_dir, register_schema
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {
     "env": ENVS,
     "algo": ALGOS,
-    "trainer": ("sb3",),
+    "trainer": ("sb3", "stacked"),
     "schedule": tuple(sorted(schedules.BASES)),
     "warmup": tuple(sorted(("none", *schedules.RAMPS, *schedules.ADAM_RAMPS))),
     "tracking": ("disabled", "wandb"),
@@ -173,9 +173,9 @@ def test_every_tracking(name: str) -> None:
     assert run(f"tracking={name}").tracking.name == name
 
 
-@pytest.mark.parametrize("name", OPTIONS["trainer"])
-def test_every_trainer(name: str) -> None:
-    assert run(f"trainer={name}").trainer.name == name
+@pytest.mark.parametrize(("name", "envs"), [("sb3", None), ("stacked", "envpool")])
+def test_every_trainer(name: str, envs: str | None) -> None:
+    assert run(f"trainer={name}").trainer == TrainerConfig(name=name, envs=envs)
 
 
 def test_every_launcher_and_our_sweeper() -> None:
@@ -183,6 +183,12 @@ def test_every_launcher_and_our_sweeper() -> None:
     assert hydra.launcher._target_.endswith("JoblibLauncher")
     assert hydra.launcher.n_jobs == -1
     assert hydra.sweeper._target_ == "hydra_plugins.rl_warmup.sweeper.StudySweeper"
+    stacked = composed("hydra/launcher=stacked", with_hydra=True).hydra.launcher
+    assert stacked == {
+        "_target_": "hydra_plugins.rl_warmup.launcher.StackedLauncher",
+        "workers": None,
+        "width": None,
+    }
 
 
 def test_hydra_writes_nothing_itself() -> None:
@@ -221,8 +227,10 @@ def test_study_is_a_sweep_of_runs_that_resolve(study: str) -> None:
     assert configs[0].study.smallest_effect == 0.05
 
 
-def test_quick_study_compares_linear_with_none_at_two_rates_over_ten_seeds() -> None:
-    params = composed("study=quick", with_hydra=True).hydra.sweeper.params
+def test_quick_study_compares_linear_with_none_at_two_rates_over_twenty_seeds_in_stacks() -> None:
+    hydra = composed("study=quick", with_hydra=True).hydra
+    params = hydra.sweeper.params
+    assert hydra.launcher._target_.endswith("StackedLauncher")
     jobs = _jobs({key: value for key, value in params.items() if key != "seed"})
     configs = [run("study=quick", *job) for job in jobs]
     assert sorted((config.warmup.name, config.learning_rate) for config in configs) == [
@@ -231,8 +239,8 @@ def test_quick_study_compares_linear_with_none_at_two_rates_over_ten_seeds() -> 
         ("none", 1e-3),
         ("none", 0.016),
     ]
-    assert {config.total_timesteps for config in configs} == {50_000}
-    assert len(_jobs({"seed": params.seed})) == 10
+    assert {(config.total_timesteps, config.trainer.name) for config in configs} == {(50_000, "stacked")}
+    assert len(_jobs({"seed": params.seed})) == 20
 
 
 def test_study_none_declares_nothing() -> None:

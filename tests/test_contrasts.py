@@ -13,7 +13,7 @@ from rl_warmup.compose import configured
 from rl_warmup.config import ConfigError
 from rl_warmup.contrasts import contrasts_of
 from rl_warmup.identity import NOT_IDENTITY
-from rl_warmup.records import write_study_plan
+from rl_warmup.study_files import write_study_plan
 from rl_warmup.sweep import _declare
 from rl_warmup.validation import NOT_OF_AN_ARM
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_warmup.config import ConfigError, EnvConfig
-from rl_warmup.envs import STREAMS, Evaluator, check_env, stream_seed
+from rl_warmup.envs import STREAMS, Evaluator, check_env, spaces, stream_seed
+from rl_warmup.resolve import resolve
 
 Observations = NDArray[Any]
 
@@ -26,7 +28,7 @@ def test_seeds_differ_between_streams_seeds_and_counters() -> None:
     seeds = [stream_seed(seed, stream) for seed in range(200) for stream in STREAMS]
     counters = itertools.product(range(40), range(20), range(10))
     seeds += [stream_seed(seed, "evaluation", 1 + k, 1 + j) for seed, k, j in counters]
-    assert len(set(seeds)) == len(seeds) == 200 * 3 + 8000
+    assert len(set(seeds)) == len(seeds) == 200 * 5 + 8000
 
 
 def test_seeds_of_neighboring_runs_are_not_neighbors() -> None:
@@ -54,12 +56,12 @@ def test_seeds_are_frozen() -> None:
 
 
 def test_streams_keep_their_numbers() -> None:
-    assert STREAMS == {"weights": 0, "environment": 1, "evaluation": 2}
+    assert STREAMS == {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4}
 
 
 def test_unknown_stream_is_an_error() -> None:
-    with pytest.raises(KeyError, match="exploration"):
-        stream_seed(0, "exploration")
+    with pytest.raises(KeyError, match="dropout"):
+        stream_seed(0, "dropout")
 
 
 # ---- evaluation ----
@@ -153,6 +155,81 @@ def test_an_episode_ends_where_gymnasium_truncates_it() -> None:
 def test_environments_that_are_refused(algo: str, env_id: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_env(unresolved(f"algo={algo}", env__id=env_id))
+
+
+STACKED = ("trainer=stacked", "trainer.envs=gymnasium")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "env_id", "message"),
+    [
+        (("trainer=stacked",), "Nope-v0", "cannot be made by trainer.envs=envpool: .*trainer.envs=gymnasium"),
+        (STACKED, "Nope-v0", "env.id=Nope-v0 cannot be made: Environment `Nope` doesn't exist"),
+        (
+            STACKED,
+            "probe/switches-v0",
+            "has the actions MultiBinary.*only Discrete ones and vectors; use trainer=sb3",
+        ),
+        (STACKED, "probe/matrix-v0", "has the actions Box.*only Discrete ones and vectors; use trainer=sb3"),
+        (
+            ("algo.extractor=small_cnn",),
+            "CartPole-v1",
+            r"shape \(4,\): it needs images; use algo.extractor=flatten",
+        ),
+        (
+            ("algo.extractor=nature_cnn",),
+            "probe/small-v0",
+            r"shape \(10, 10, 4\).*uint8.*use algo.extractor=small_cnn",
+        ),
+        (("algo.extractor=nature_cnn",), "probe/real-v0", "type float32.*use algo.extractor=small_cnn"),
+    ],
+)
+def test_what_a_trainer_or_a_network_cannot_do_is_refused(
+    overrides: tuple[str, ...], env_id: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_env(resolve(unresolved(*overrides, env__id=env_id)))
+
+
+@pytest.mark.parametrize("trainer", [(), STACKED])
+@pytest.mark.parametrize(
+    ("env_id", "extractor"),
+    [("probe/small-v0", "small_cnn"), ("probe/real-v0", "small_cnn"), ("probe/atari-v0", "nature_cnn")],
+)
+def test_networks_for_images_that_fit(trainer: tuple[str, ...], env_id: str, extractor: str) -> None:
+    check_env(resolve(unresolved(*trainer, f"algo.extractor={extractor}", env__id=env_id)))
+
+
+def test_spaces_are_found_by_making_an_environment_once() -> None:
+    spaces.cache_clear()
+    (observations, actions), again = spaces("Acrobot-v1"), spaces("Acrobot-v1")
+    assert (observations.shape, actions) == ((6,), gym.spaces.Discrete(3))
+    assert spaces.cache_info().hits == 1
+    assert again == (observations, actions)
+
+
+class Spaces(gym.Env[Any, Any]):
+    """An environment that nobody steps."""
+
+    def __init__(self, observations: gym.Space[Any], actions: gym.Space[Any]) -> None:
+        self.observation_space, self.action_space = observations, actions
+
+
+def _box(*shape: int, high: float = 1.0, dtype: Any = np.float32) -> gym.spaces.Box:
+    return gym.spaces.Box(0, high, shape, dtype)
+
+
+UNSTEPPED = {
+    "switches": (_box(3), gym.spaces.MultiBinary(3)),
+    "matrix": (_box(3), _box(2, 2)),
+    "small": (_box(10, 10, 4, high=255, dtype=np.uint8), gym.spaces.Discrete(3)),
+    "real": (_box(40, 40, 3), gym.spaces.Discrete(3)),
+    "atari": (_box(84, 84, 1, high=255, dtype=np.uint8), gym.spaces.Discrete(3)),
+}
+for name, made in UNSTEPPED.items():
+    entry: Any = partial(Spaces, *made)
+    if f"probe/{name}-v0" not in gym.registry:
+        gym.register(f"probe/{name}-v0", entry_point=entry)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rl_warmup.identity import arm_label, cell_label, digest, file_name, identit
 from rl_warmup.resolve import resolve
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
-IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name"}
+IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}
 IGNORED_GROUPS = {"tracking", "study"}
 
 
@@ -62,6 +62,7 @@ GOLDEN = {
         "warmup=polynomial",
         "warmup.clock=env_steps",
     ): "acrobot-ppo-polynomial-10pct-env_steps-lr0.0003-constant-s0-031c182520",
+    ("trainer=stacked",): "cartpole-ppo-linear-10pct-gradient_steps-lr0.001-constant-s0-fd8cb4cf8b",
 }
 
 
@@ -75,7 +76,9 @@ def test_digest_is_sha256_of_the_canonical_json() -> None:
     assert digest({"b": [0.5], "a": 1}) == digest({"a": 1, "b": [0.5]}) == "bdad23344c"
 
 
-@pytest.mark.parametrize("overrides", [(), ("algo=dqn",), ("warmup=polynomial", "warmup.power=3")])
+@pytest.mark.parametrize(
+    "overrides", [(), ("algo=dqn",), ("warmup=polynomial", "warmup.power=3"), ("trainer=stacked",)]
+)
 def test_every_field_changes_the_id_or_is_known_not_to(overrides: tuple[str, ...]) -> None:
     run = config(*overrides)
     same = {path for path in leaves(run) if digest(identity(with_other(run, path))) == digest(identity(run))}
@@ -86,6 +89,24 @@ def test_every_field_changes_the_id_or_is_known_not_to(overrides: tuple[str, ...
 def test_identity_is_plain_json_that_survives_the_file() -> None:
     canonical = identity(config("algo=dqn", "warmup=cosine"))
     assert json.loads(json.dumps(canonical)) == canonical
+
+
+def test_settings_that_came_later_leave_the_ids_of_earlier_runs_alone() -> None:
+    canonical = identity(config())
+    assert canonical["trainer"] == {"name": "sb3"}
+    assert "extractor" not in canonical["algo"]
+    assert identity(config("algo.extractor=small_cnn"))["algo"]["extractor"] == "small_cnn"
+    assert run_id(config("trainer.envs=gymnasium", "trainer.compile=false")) == run_id(config())
+
+
+def test_a_stacked_run_is_another_one_and_so_are_its_environments() -> None:
+    assert identity(config("trainer=stacked"))["trainer"] == {"name": "stacked", "envs": "envpool"}
+    assert identity(config("trainer.name=stacked")) == identity(config("trainer=stacked"))
+    names = {
+        run_id(config(*own)) for own in ((), ("trainer=stacked",), ("trainer=stacked", "trainer.envs=gymnasium"))
+    }
+    assert len(names) == 3
+    assert run_id(config("trainer=stacked", "trainer.compile=false")) == run_id(config("trainer=stacked"))
 
 
 def test_fields_a_shape_ignores_are_dropped() -> None:

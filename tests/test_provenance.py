@@ -2,7 +2,7 @@ import os
 import shlex
 
 from rl_warmup.provenance import command, hardware
-from rl_warmup.records import note_command, read_commands
+from rl_warmup.study_files import note_command, read_commands
 
 
 def test_hardware_counts_the_cores_and_names_the_processor():

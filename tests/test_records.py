@@ -21,12 +21,11 @@ from rl_warmup.records import (
     is_alive,
     read_info,
     read_study,
-    read_study_plan,
     recording,
     table_schemas,
-    write_study_plan,
     write_text,
 )
+from rl_warmup.study_files import read_study_plan, write_study_plan
 
 CONFIG = {"algo": {"name": "ppo"}, "seed": 0}
 INFO = {"run_id": "r", "arm": "a", "seed": 0, "warmup": {"name": "none"}, "config": CONFIG}

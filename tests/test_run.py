@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from rl_warmup.records import Record, read_info, read_study
 pytestmark = pytest.mark.slow
 
 TINY = ["total_timesteps=600", "evaluation.count=3", "evaluation.episodes=2", "tracking=disabled"]
+STACKED = ["trainer=stacked", "hydra/launcher=stacked"]
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 TINY_DQN = ["algo=dqn", "algo.learning_starts=100", "algo.train_freq=32", "algo.gradient_steps=4"]
 
 
@@ -60,6 +63,20 @@ def call(module, *arguments, env=None):
         (["-m", "seed=0,1,-1", *TINY], "seed=-1 is not a seed"),
         (["-m", "seed=0,1", "study.name=a,b", *TINY], "cannot be swept"),
         (["-m", "seed=0", "warmup.length=1,0.1"], "is inert"),
+        (["trainer=jax"], "Could not find 'trainer/jax'"),
+        (["trainer.envs=envpool"], "does not go with trainer=sb3"),
+        (["trainer=stacked", "trainer.envs=isaac"], "trainer.envs=isaac is not known"),
+        (["trainer=stacked", "env.id=NoSuchEnv-v0"], "use trainer.envs=gymnasium"),
+        (["algo.extractor=small_cnn"], "use algo.extractor=flatten"),
+        (["-m", "seed=0,1", "hydra/launcher=stacked", *TINY], "not of trainer=sb3; use trainer=stacked"),
+        (["-m", "seed=0", "trainer=stacked,sb3", "hydra/launcher=stacked", *TINY], "not of trainer=sb3"),
+        (["-m", "seed=0", *STACKED, "hydra.launcher.workers=0", *TINY], "hydra.launcher.workers=0 is too small"),
+        (
+            ["-m", "seed=0", *STACKED, "hydra.launcher.width=few", *TINY],
+            "'few' of type 'str' could not be converted",
+        ),
+        (["-m", "seed=0,-1", *STACKED, *TINY], "seed=-1 is not a seed"),
+        (["-m", "hydra/sweeper=basic", "seed=0,1", "hydra/launcher=stacked", *TINY], "use trainer=stacked"),
     ],
 )
 def test_bad_input_gets_one_clear_message_before_anything_is_trained(arguments, message, tmp_path):
@@ -104,12 +121,12 @@ def test_one_run_says_what_it_did(extra, tmp_path):
     assert "not trained again" in out
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+@pytest.mark.parametrize("launcher", [[], JOBLIB, STACKED, [*STACKED, "hydra.launcher.width=1"]])
 def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, tmp_path):
     sweep = ["-m", "algo=ppo,dqn", "warmup=none,linear,exponential", "seed=range(0,2)", *TINY, *launcher]
     sweep.append("total_timesteps=1100")  # DQN first learns after 1024
     code, out, err = call("run", *sweep, f"runs_dir={tmp_path}")
-    assert code == 0, err
+    assert (code, err) == (0, "")
     records, problems = read_study(tmp_path / "sweep")
     assert (len(records), problems) == (12, [])
     assert {record.status for record in records} == {"completed"}
@@ -119,6 +136,34 @@ def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, 
     code, out, _ = call("run", *sweep, f"runs_dir={tmp_path}")
     assert code == 0
     assert "12 done before, 0 to do" in out
+
+
+def test_members_of_a_stack_are_not_tracked_and_it_is_said_once(tmp_path):
+    sweep = ["-m", "seed=0,1", *STACKED, *TINY, "tracking=wandb", "tracking.mode=offline", f"runs_dir={tmp_path}"]
+    code, out, err = call("run", *sweep)
+    assert code == 0, err
+    assert out.count("W&B: the members of a stack are not tracked while they train") == 1
+    assert not (tmp_path / "sweep" / "wandb").exists()
+    code, out, err = call("run", *sweep, "seed=2", "hydra/launcher=basic")
+    assert code == 0, err
+    assert "hydra/launcher=stacked trains them together" in out
+    assert len(list((tmp_path / "sweep" / "wandb").glob("offline-run-*"))) == 1
+
+
+def test_hydras_own_sweeper_finds_the_launcher_too(tmp_path):
+    sweep = [
+        "-m",
+        "hydra/sweeper=basic",
+        "seed=0,1",
+        "warmup=none,linear",
+        "warmup.length=0.2,0.3",
+        *STACKED,
+        *TINY,
+    ]
+    code, _, err = call("run", *sweep, f"runs_dir={tmp_path / 'runs'}", f"hydra.sweep.dir={tmp_path}")
+    assert code == 0, err
+    records, _ = read_study(tmp_path / "runs" / "sweep")
+    assert [record.status for record in records] == ["completed"] * 6  # no warmup has no length
 
 
 def test_combinations_that_differ_in_nothing_are_one_run(tmp_path):
@@ -150,6 +195,19 @@ def test_a_killed_worker_is_seen_and_the_same_command_goes_on(tmp_path):
     assert any("interrupted" in problem for problem in report["problems"])
 
 
+def test_a_killed_stack_is_seen_its_runs_named_and_the_others_go_on(tmp_path):
+    probes = {"PYTHONPATH": str(Path(__file__).parent)}
+    sweep = ["-m", "env.id=CartPole-v1,probe_envs:probe/killed-v0", "seed=0,1", "algo.n_envs=1", *TINY, *STACKED]
+    code, _, err = call("run", *sweep, "trainer.envs=gymnasium", f"runs_dir={tmp_path}", env=probes)
+    assert code == 1
+    assert "was lost: killed by signal 9 (SIGKILL), with 2 runs unfinished" in err
+    *_, second_last, last = err.splitlines()
+    for line, seed in ((second_last, 0), (last, 1)):
+        assert re.fullmatch(rf"failed: .*-s{seed}-\w+: .*killed by signal 9 \(SIGKILL\)", line)
+    records, _ = read_study(tmp_path / "sweep")
+    assert sorted(record.status for record in records) == ["completed", "completed", "failed", "failed"]
+
+
 def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
     study = ["study=quick", "seed=0", "learning_rate_scale=1", *TINY, f"runs_dir={tmp_path}"]
     assert call("run", *study)[0] == 0
@@ -162,7 +220,7 @@ def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
     assert len(read_study(tmp_path / "quick")[0]) == 2
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+@pytest.mark.parametrize("launcher", [[], JOBLIB, [*STACKED, "hydra.launcher.width=1"]])
 def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
     process = start("run", *sweep, start_new_session=True)

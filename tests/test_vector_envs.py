@@ -1,15 +1,19 @@
 """Environments of a stack: exact resets, independent streams, Gymnasium's dynamics, and evaluation."""
 
+import warnings
 from functools import partial
 from typing import Any
 
+import envpool
 import gymnasium as gym
 import numpy as np
 import probe_envs
 import pytest
+from scipy.stats import ks_2samp
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecTransposeImage
 
+from rl_warmup.envs import Evaluator, stream_seed
 from rl_warmup.trainers.stacked import vector_envs
 from rl_warmup.trainers.stacked.vector_envs import evaluate, make_envs, refusal
 
@@ -129,6 +133,84 @@ def test_envpool_follows_gymnasiums_dynamics(env_id: str) -> None:
     envs.close()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_end_in_the_last_step_of_the_limit_is_an_end(backend: str) -> None:
+    """Balance the pole, then push to one side, so that some poles fall in step 500 exactly."""
+    count = 48
+    envs = make_envs(backend, "CartPole-v1", list(range(count)))
+    observations, lengths = envs.reset(), np.zeros(count, int)
+    for step in range(1, 501):
+        balancing = (observations @ np.array([0.05, 0.1, 1.0, 0.5]) > 0).astype(np.int64)
+        transition = envs.step(np.where(step > 484 + np.arange(count) % 16, 1, balancing))
+        x, angle = np.abs(transition.final[:, 0]), np.abs(transition.final[:, 2])
+        fallen = (x > 2.4) | (angle > np.float32(np.pi * 12 / 180))
+        np.testing.assert_array_equal(transition.terminated, fallen)
+        lengths += 1
+        np.testing.assert_array_equal(transition.truncated, (lengths == 500) & ~fallen)
+        if step == 500:
+            assert 0 < (fallen & (lengths == 500)).sum() < (lengths == 500).sum()
+        lengths[fallen] = 0
+        observations = transition.observations
+    envs.close()
+
+
+def _first_observations(backend: str, env_id: str, count: int) -> np.ndarray:
+    envs = make_envs(backend, env_id, list(range(count)))
+    first = envs.reset()
+    envs.close()
+    return first
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_episodes_begin_in_envpool_as_in_gymnasium(env_id: str) -> None:
+    """Two samples of 1000 first observations, compared by Kolmogorov and Smirnov in every dimension that varies."""
+    pool, slow = (_first_observations(backend, env_id, 1000) for backend in BACKENDS)
+    varying = slow.std(axis=0) > 0
+    np.testing.assert_allclose(pool[:, ~varying], slow[:, ~varying], atol=1e-6)
+    assert len(np.unique(pool[:, varying], axis=0)) > 990
+    for dimension in np.flatnonzero(varying):
+        assert ks_2samp(pool[:, dimension], slow[:, dimension]).pvalue > 0.001
+
+
+def test_later_episodes_begin_elsewhere() -> None:
+    envs = make_envs("envpool", "MountainCar-v0", [3])
+    first = [float(envs.reset()[0, 0])]
+    for _ in range(600):
+        transition = envs.step(np.zeros(1, int))
+        if transition.truncated[0]:
+            first.append(float(transition.observations[0, 0]))
+    envs.close()
+    assert len(set(first)) == len(first) == 4
+
+
+@pytest.mark.parametrize(
+    ("backend", "env_id"), [("gymnasium", "probe/continuous-v0"), ("envpool", "HalfCheetah-v4")]
+)
+def test_continuous_actions_are_clipped_to_the_bounds(backend: str, env_id: str) -> None:
+    envs = make_envs(backend, env_id, [5, 5])
+    envs.reset()
+    for action in (5.0, -5.0):
+        shape = envs.action_space.shape
+        transition = envs.step(np.stack([np.full(shape, action), np.full(shape, np.sign(action))]))
+        assert transition.rewards[0] == transition.rewards[1]
+        assert (transition.final[0] == transition.final[1]).all()
+    envs.close()
+
+
+def test_envpools_images_come_channels_first_too() -> None:
+    envs = make_envs("envpool", "CarRacing-v3", [4])
+    assert envs.observation_space == gym.spaces.Box(0, 255, (3, 96, 96), np.uint8)
+    seen = [envs.reset(), envs.step(np.zeros((1, 3))).final]
+    envs.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pool: Any = envpool.make("CarRacing-v3", env_type="gymnasium", num_envs=1, seed=[4], num_threads=1)
+    raw = [pool.reset()[0], pool.step(np.zeros((1, 3), np.float32))[0]]
+    for ours, theirs in zip(seen, raw, strict=True):
+        np.testing.assert_array_equal(ours, theirs.transpose(0, 3, 1, 2))
+        assert ours.flags.c_contiguous
+
+
 def test_images_come_channels_first_as_in_stable_baselines3() -> None:
     reference = VecTransposeImage(make_vec_env(partial(gym.make, "probe/image-v0"), n_envs=2))
     reference.seed(9)
@@ -165,6 +247,33 @@ def test_evaluation_is_the_slow_loop(backend: str) -> None:
     assert returns[0, 0] == returns[1, 2]
 
 
+def test_evaluation_is_that_of_the_other_trainer() -> None:
+    seeds = [[stream_seed(seed, "evaluation", 2, episode) for episode in range(4)] for seed in (0, 6)]
+    returns, lengths = evaluate("gymnasium", "CartPole-v1", seeds, lambda x: (x[..., 2] > 0).astype(np.int64))
+    for member, seed in enumerate((0, 6)):
+        evaluator = Evaluator("CartPole-v1", seed, 4)
+        expected = evaluator(2, lambda x: (x[:, 2] > 0).astype(np.int64))
+        evaluator.close()
+        assert (returns[member].tolist(), lengths[member].tolist()) == expected
+
+
+def test_environments_are_closed_when_the_policy_fails() -> None:
+    closed: list[int] = []
+
+    class Closing(probe_envs.Continuous):
+        def close(self) -> None:
+            closed.append(1)
+
+    def fail(observations: np.ndarray) -> np.ndarray:
+        raise OverflowError("the policy broke")
+
+    gym.register("probe/closing-v0", entry_point=Closing)
+    with pytest.raises(OverflowError, match="the policy broke"):
+        evaluate("gymnasium", "probe/closing-v0", [[1, 2], [3, 4]], fail)
+    assert len(closed) >= 4
+    gym.registry.pop("probe/closing-v0")
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_episode_that_has_ended_is_not_stepped_any_more(backend: str) -> None:
     asked: list[int] = []
@@ -178,12 +287,22 @@ def test_an_episode_that_has_ended_is_not_stepped_any_more(backend: str) -> None
     assert len(asked) == lengths.max() > lengths.min()
 
 
+def _raise(error: Exception, *_: Any, **__: Any) -> None:
+    raise error
+
+
 def test_refusals_say_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("gymnasium", "probe/action-v0") is None
     assert refusal("envpool", "CartPole-v1") is None
     assert "EnvPool has no probe/action-v0; use trainer.envs=gymnasium" in str(
         refusal("envpool", "probe/action-v0")
     )
+    assert "it has 2 players in EnvPool, and an agent plays alone" in str(refusal("envpool", "Chess-v1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(envpool, "make", partial(_raise, ImportError("no such library")))
+        message = "EnvPool cannot make Acrobot-v1: no such library; use trainer.envs=gymnasium"
+        refusal.cache_clear()
+        assert refusal("envpool", "Acrobot-v1") == message
     monkeypatch.setattr(vector_envs.importlib.util, "find_spec", lambda name: None)
     refusal.cache_clear()
     assert "EnvPool is not installed; pip install 'rl-warmup[envpool]'" in str(refusal("envpool", "CartPole-v1"))

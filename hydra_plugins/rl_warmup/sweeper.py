@@ -1,6 +1,7 @@
 """The adapter by which Hydra finds our sweeper; what it does is in rl_warmup/sweep.py."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl_warmup.compose import check_writable, resolved
+from rl_warmup.compose import SweepComposer, check_writable
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.execution import study_folder
 from rl_warmup.provenance import command
-from rl_warmup.records import note_command
+from rl_warmup.study_files import note_command
 
 
 @dataclass
@@ -39,8 +40,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
     def _sweep(self, arguments: list[str]) -> int:
         from rl_warmup.sweep import plan_jobs, run_sweep  # late: Hydra imports every plugin in every process
 
-        launcher, context = self.launcher, self.hydra_context
-        assert launcher is not None
+        context = self.hydra_context
         assert self.config is not None
         assert context is not None
         parser = OverridesParser.create(config_loader=context.config_loader)
@@ -51,14 +51,26 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         (combinations,) = self.split_arguments(overrides, None)
         console = Console()
         with console.status(f"checking {len(combinations)} runs"):
-            jobs = plan_jobs(combinations, self._compose)
+            jobs = plan_jobs(combinations, SweepComposer(context.config_loader, self.config))
+            launch = self._launch_by(console, [job.config for job in jobs])
         folder = study_folder(jobs[0].config)
         check_writable(folder)
         note_command(folder, command(self.config.hydra.overrides.hydra, arguments))
-        return run_sweep(jobs, lambda todo: launcher.launch(todo, initial_job_idx=0), console)
+        return run_sweep(jobs, launch, console)
 
-    def _compose(self, overrides: list[str]) -> RunConfig:
-        assert self.hydra_context is not None
-        assert self.config is not None
-        loader = self.hydra_context.config_loader
-        return resolved(loader.load_sweep_config(self.config, overrides), "sweep")
+    def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
+        """How jobs are trained by the launcher that was chosen, which has been asked whether it can."""
+        from hydra_plugins.rl_warmup.launcher import StackedLauncher  # late: Hydra loads plugins its own way
+
+        launcher = self.launcher
+        assert launcher is not None
+        if isinstance(launcher, StackedLauncher):
+            launcher.check(configs)
+            if any(config.tracking.name == "wandb" for config in configs):
+                console.print("W&B: the members of a stack are not tracked while they train")
+            return lambda todo: launcher.launch_runs([job.config for job in todo])
+        if any(config.trainer.name == "stacked" for config in configs):
+            console.print(
+                "This launcher trains stacked runs one by one; hydra/launcher=stacked trains them together"
+            )
+        return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)

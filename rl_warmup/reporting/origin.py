@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_warmup.readings import Run
-from rl_warmup.records import read_commands
+from rl_warmup.study_files import read_commands
 
 
 def reproduce(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
@@ -22,7 +22,9 @@ def reproduce(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
         "threads": _values(infos, "threads"),
         "started": times["started"][0] if times["started"] else None,
         "finished": times["finished"][-1] if times["finished"] else None,
-        "training_hours": round(sum(info.get("wall_seconds") or 0.0 for info in infos) / 3600, 3),
+        "training_hours": round(
+            sum((info.get("wall_seconds") or 0.0) / info.get("members", 1) for info in infos) / 3600, 3
+        ),
     }
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,8 +92,8 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
 
 
 def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The program in machine code; what it closes over never changes, so that only shapes are checked at each call."""
-    guards = {"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}
+    """The program in machine code; what it closes over never changes, so that each call checks shapes only."""
+    guards: dict[str, Any] = {"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}
     return torch.compile(step, fullgraph=True, dynamic=False, options=guards)
 
 

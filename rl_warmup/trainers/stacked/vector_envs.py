@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+NO_LIMIT = 2**31 - 1
+"""EnvPool's `max_episode_steps` where episodes have no time limit."""
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -57,70 +60,76 @@ def refusal(backend: str, env_id: str) -> str | None:
         return None
     if importlib.util.find_spec("envpool") is None:
         return "EnvPool is not installed; pip install 'rl-warmup[envpool]', or use trainer.envs=gymnasium"
-    if env_id not in _envpool().list_all_envs():
+    import envpool
+
+    if env_id not in envpool.list_all_envs():
         return f"EnvPool has no {env_id}; use trainer.envs=gymnasium"
-    return None
-
-
-def _envpool() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Gymnasium warns of the precision of EnvPool's bounds
-        import envpool
-
-    return envpool
+    try:
+        players = envpool.make_spec(env_id).config.max_num_players
+        EnvPoolEnvs(env_id, [0]).close()
+    except Exception as error:  # EnvPool's own kind for a missing library, file or display
+        return f"EnvPool cannot make {env_id}: {error}; use trainer.envs=gymnasium"
+    return None if players == 1 else f"it has {players} players in EnvPool, and an agent plays alone"
 
 
 class EnvPoolEnvs:
-    """Environments of EnvPool, in one thread beside this one."""
+    """Environments of EnvPool, in one thread beside this one; images come channels first."""
 
     def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
+        import envpool
+
+        limit = int(envpool.make_spec(env_id).config.max_episode_steps)
+        self._limit = limit if 0 < limit < NO_LIMIT else None
+        # An episode that ends of its own in the last step of EnvPool's limit is only truncated, for EnvPool. With
+        # a limit one step later EnvPool tells its end, and what goes on is truncated here.
+        options = {} if self._limit is None else {"max_episode_steps": limit + 1}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._pool = _envpool().make(
-                env_id, env_type="gymnasium", num_envs=len(seeds), seed=list(seeds), num_threads=1
+            warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)  # of bounds
+            self._pool = envpool.make(
+                env_id, env_type="gymnasium", num_envs=len(seeds), seed=list(seeds), num_threads=1, **options
             )
-            self.observation_space: gym.Space[Any] = self._pool.observation_space
+            self.observation_space, self._shown = _channels_first(self._pool.observation_space)
             self.action_space: gym.Space[Any] = self._pool.action_space
 
     def reset(self) -> Array:
         """First observations [envs, ...]."""
-        observations: Array = self._pool.reset()[0]
-        return observations
+        return self._shown(self._pool.reset()[0])
 
     def step(self, actions: Array) -> Transition:
         """Act in every environment; one whose episode ends is reset at once."""
-        final, rewards, terminated, truncated, _ = self._pool.step(_fitting(actions, self.action_space))
+        final, rewards, terminated, truncated = self._answers(actions)
         observations, ended = final, np.flatnonzero(terminated | truncated)
         if len(ended):
             observations = final.copy()
-            observations[ended] = self._pool.reset(ended.astype(np.int32))[0]
-        return Transition(observations, final, rewards.astype(np.float64), terminated, truncated & ~terminated)
+            observations[ended] = self._shown(self._pool.reset(ended.astype(np.int32))[0])
+        return Transition(observations, final, rewards, terminated, truncated)
 
     def step_some(self, actions: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         """Act in the environments `which` only, without resets: observations, rewards, whether each ended."""
-        acting = _fitting(actions, self.action_space)
-        observations, rewards, terminated, truncated, _ = self._pool.step(acting, which.astype(np.int32))
+        observations, rewards, terminated, truncated = self._answers(actions, which.astype(np.int32))
         return observations, rewards, terminated | truncated
 
     def close(self) -> None:
         """Give everything back."""
         self._pool.close()
 
+    def _answers(self, actions: Array, which: NDArray[np.int32] | None = None) -> tuple[Array, Array, Array, Array]:
+        """Observations, rewards, and whether the episodes ended or were cut off by the limit."""
+        acting = _fitting(actions, self.action_space)
+        observations, rewards, terminated, truncated, info = self._pool.step(acting, which)
+        if self._limit is not None:
+            truncated = truncated | (info["elapsed_step"] >= self._limit)
+        return self._shown(observations), rewards.astype(np.float64), terminated, truncated & ~terminated
+
 
 class GymnasiumEnvs:
     """Environments of Gymnasium, one after the other; images come channels first, as in Stable-Baselines3."""
 
     def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
-        # Here, because they import torch, and whoever plans a sweep imports this module.
-        from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
-        from stable_baselines3.common.vec_env import VecTransposeImage
-
         makers = [partial(gym.make, env_id, disable_env_checker=True)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
         self._seeds: list[int | None] = list(seeds)
-        space = self._envs.single_observation_space
-        self._transposed = is_image_space(space) and not is_image_space_channels_first(space)
-        self.observation_space = VecTransposeImage.transpose_space(space) if self._transposed else space
+        self.observation_space, self._shown = _channels_first(self._envs.single_observation_space)
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
     def reset(self) -> Array:
@@ -151,8 +160,17 @@ class GymnasiumEnvs:
         """Give everything back."""
         self._envs.close()
 
-    def _shown(self, observations: Array) -> Array:  # a copy: Gymnasium goes on writing into its own
-        return np.array(np.moveaxis(observations, -1, 1) if self._transposed else observations)
+
+def _channels_first(space: gym.Space[Any]) -> tuple[gym.Space[Any], Callable[[Array], Array]]:
+    """The space as networks want it, and what brings observations [envs, ...] into it: images are transposed."""
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
+        # Here, because they import torch, which whoever plans a sweep can do without.
+        from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+        from stable_baselines3.common.vec_env import VecTransposeImage
+
+        if is_image_space(space) and not is_image_space_channels_first(space):
+            return VecTransposeImage.transpose_space(space), lambda images: np.moveaxis(images, -1, 1).copy()
+    return space, lambda observations: observations
 
 
 def _fitting(actions: Array, space: gym.Space[Any]) -> Array:

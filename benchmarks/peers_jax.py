@@ -1,0 +1,142 @@
+"""Trains agents on CartPole with SBX or rejax, for peers.py, which starts it in the environment that has them.
+
+    JAX_PLATFORMS=cpu python peers_jax.py --library rejax --algo ppo --steps 51200 --agents 8
+
+Settings of rl-baselines3-zoo, as far as the libraries have them. SBX trains its agents one after the other, rejax
+all at once by vmap. Printed: a line of JSON with the environment steps of all agents and their mean last return.
+"""
+
+import argparse
+import json
+from typing import Any
+
+EPISODES = 10  # of an evaluation
+Result = tuple[int, float]  # environment steps, return of the last evaluation
+
+
+def train_sbx(algo: str, steps: int, agents: int, first_seed: int, evaluations: int) -> Result:
+    """SBX's agents in turn, in Stable-Baselines3's own environments, evaluated by its EvalCallback."""
+    results = [_train_one_sbx(algo, steps, first_seed + i, evaluations) for i in range(agents)]
+    return sum(done for done, _ in results), sum(value for _, value in results) / agents
+
+
+def _train_one_sbx(algo: str, steps: int, seed: int, evaluations: int) -> Result:
+    import sbx
+    from stable_baselines3.common.callbacks import EvalCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.utils import LinearSchedule
+
+    settings: dict[str, dict[str, Any]] = {
+        "ppo": {
+            "learning_rate": 1e-3,
+            "n_steps": 32,
+            "batch_size": 256,
+            "n_epochs": 20,
+            "gamma": 0.98,
+            "gae_lambda": 0.8,
+            "clip_range": LinearSchedule(0.2, 0.0, 1.0),
+            "ent_coef": 0.0,
+        },
+        "dqn": {  # 256 units are SBX's default; it does not clip gradients
+            "learning_rate": 2.3e-3,
+            "batch_size": 64,
+            "buffer_size": 100_000,
+            "learning_starts": 1000,
+            "gamma": 0.99,
+            "target_update_interval": 10,
+            "train_freq": 256,
+            "gradient_steps": 128,
+            "exploration_fraction": 0.16,
+            "exploration_final_eps": 0.04,
+        },
+    }
+    n_envs = {"ppo": 8, "dqn": 1}[algo]
+    model = getattr(sbx, algo.upper())(
+        "MlpPolicy", make_vec_env("CartPole-v1", n_envs, seed=seed), seed=seed, **settings[algo]
+    )
+    env = make_vec_env("CartPole-v1", 1, seed=10_000 + seed)
+    evaluate_policy(model, env, n_eval_episodes=EPISODES)
+    often = steps // (evaluations - 1) // n_envs
+    callback = EvalCallback(env, n_eval_episodes=EPISODES, eval_freq=often, verbose=0)
+    model.learn(steps, callback=callback)
+    return model.num_timesteps, float(callback.last_mean_reward)
+
+
+def train_rejax(algo: str, steps: int, agents: int, first_seed: int, evaluations: int) -> Result:
+    """All of rejax's agents in one program, evaluations included.
+
+    DQN gathers the 256 steps of a phase from 256 environments at once: its loop has one set of environment steps
+    before the gradient steps. Its buffer is no longer than the run, since it is sampled by sorting all of it.
+    """
+    import jax
+    from flax import linen as nn
+    from rejax import get_algo
+    from rejax.algos.dqn import DiscreteQNetwork, EpsilonGreedyPolicy
+    from rejax.evaluate import evaluate
+
+    settings: dict[str, dict[str, Any]] = {
+        "ppo": {
+            "learning_rate": 1e-3,
+            "num_envs": 8,
+            "num_steps": 32,
+            "num_minibatches": 1,
+            "num_epochs": 20,
+            "gamma": 0.98,
+            "gae_lambda": 0.8,
+            "clip_eps": 0.2,  # no schedule
+            "ent_coef": 0.0,
+            "max_grad_norm": 0.5,  # clips elements
+            "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (64, 64)},
+        },
+        "dqn": {
+            "learning_rate": 2.3e-3,
+            "num_envs": 256,
+            "num_epochs": 128,
+            "batch_size": 64,
+            "buffer_size": min(100_000, steps),
+            "fill_buffer": 1000,
+            "gamma": 0.99,
+            "target_update_freq": 10,
+            "polyak": 0.0,
+            "exploration_fraction": 0.16,
+            "eps_end": 0.04,
+            "max_grad_norm": 10.0,  # clips elements
+            "ddqn": False,
+        },
+    }
+    often = steps // (evaluations - 1)
+    made = get_algo(algo).create(env="CartPole-v1", total_timesteps=steps, eval_freq=often, **settings[algo])
+    if algo == "dqn":  # create() fixes 64 units
+        agent = EpsilonGreedyPolicy(DiscreteQNetwork)(
+            hidden_layer_sizes=(256, 256), action_dim=2, activation=nn.relu
+        )
+        made = made.replace(agent=agent)
+
+    def evaluated(algorithm: Any, state: Any, key: jax.Array) -> Any:
+        longest = algorithm.env_params.max_steps_in_episode
+        return evaluate(algorithm.make_act(state), key, algorithm.env, algorithm.env_params, EPISODES, longest)
+
+    made = made.replace(eval_callback=evaluated)
+    keys = jax.vmap(jax.random.PRNGKey)(jax.numpy.arange(first_seed, first_seed + agents))
+    state, (_, returns) = jax.block_until_ready(jax.jit(jax.vmap(made.train))(keys))
+    return int(state.global_step.sum()), float(returns[:, -1].mean())
+
+
+def main() -> None:
+    """Train and print what was done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", choices=("sbx", "rejax"), required=True)
+    parser.add_argument("--algo", choices=("ppo", "dqn"), required=True)
+    parser.add_argument("--steps", type=int, required=True, help="environment steps of an agent")
+    parser.add_argument("--agents", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--evaluations", type=int, default=11, help="the first one before training")
+    arguments = vars(parser.parse_args())
+    train = {"sbx": train_sbx, "rejax": train_rejax}[arguments.pop("library")]
+    env_steps, last_return = train(**arguments)
+    print(json.dumps({"env_steps": env_steps, "last_return": last_return}))
+
+
+if __name__ == "__main__":
+    main()

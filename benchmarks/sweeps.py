@@ -1,0 +1,147 @@
+"""Sweeps through the command line, timed from outside: what the benchmarks of the trainers have in common."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+
+from rl_warmup.provenance import hardware, versions
+from rl_warmup.records import FINISHED, Record, read_study
+
+SB3 = ("trainer=sb3", "hydra/launcher=joblib_local")
+STACKED = ("trainer=stacked", "hydra/launcher=stacked")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SAMPLED_EVERY = 1.0  # seconds between two looks at the memory, which take some hundredths each
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep took, in seconds from the start of its process; the report after its last run is not counted."""
+
+    ends: tuple[float, ...]  # [runs], when they were finished, rising
+    env_steps: int  # of one run
+    memory: int  # bytes, largest sum over its processes, a page that several share counted once
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return len(self.ends)
+
+    @property
+    def seconds(self) -> float:
+        """From the start of the process to the end of the last run."""
+        return self.ends[-1]
+
+    @property
+    def rate(self) -> float:
+        """Environment steps a second."""
+        return self.runs * self.env_steps / self.seconds
+
+
+def sweep(overrides: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None) -> Sweep:
+    """Train `python -m rl_warmup.run -m *overrides` into folder/name, without W&B, in a process of its own.
+
+    Raises:
+        SystemExit: with the end of its output, if a run was not trained to its end.
+    """
+    fixed = ["device=cpu", "tracking=disabled", f"study.name={name}", f"runs_dir={folder}"]
+    command = [sys.executable, "-m", "rl_warmup.run", "-m", *overrides, *fixed]
+    began = time.time()
+    memory = run(command, environment or {})
+    infos = [record.info for record in finished(folder / name)]
+    ends = sorted(datetime.fromisoformat(info["finished"]).timestamp() - began for info in infos)
+    return Sweep(tuple(ends), max(int(info["env_steps"]) for info in infos), memory)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command, `environment` beside this one's; the largest memory of its processes, in bytes.
+
+    Raises:
+        SystemExit: with the end of what it printed, if it fails.
+    """
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
+        with process, Memory(process.pid) as memory:
+            code = process.wait()
+        if code:
+            output.seek(0)
+            sys.exit(f"{output.read()[-4000:]}\nexit code {code}: {' '.join(command)}")
+    return memory.peak
+
+
+class Memory:
+    """Watches the memory of a process and all its descendants from a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._pid, self._ended = pid, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SAMPLED_EVERY):
+            self.peak = max(self.peak, resident(self._pid))
+
+
+def resident(pid: int) -> int:
+    """Resident memory of a process and its descendants in bytes; 0 where it has ended.
+
+    It is the sum of their proportional set sizes, so that a library which all of them have mapped counts once.
+    """
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family, found = {pid}, {pid}
+    while found:
+        found = {child for child, parent in parents.items() if parent in found} - family
+        family |= found
+    return sum(_proportional(member) for member in family)
+
+
+def _proportional(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+def finished(folder: Path) -> list[Record]:
+    """The finished runs of a study; none where there is no such folder."""
+    return [record for record in read_study(folder)[0] if record.status in FINISHED] if folder.is_dir() else []
+
+
+def machine() -> str:
+    """Hardware and the versions that decide the times."""
+    packages = {name: number for name, number in versions().items() if name not in ("wandb", "polars")}
+    try:
+        packages["envpool"] = version("envpool")
+    except PackageNotFoundError:
+        packages["envpool"] = "not installed"
+    return f"{hardware('cpu')}; " + ", ".join(f"{name} {number}" for name, number in packages.items())
+
+
+def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
+    """Print a Markdown table."""
+    names = list(header)
+    lines: list[Iterable[object]] = [names, ["---"] * len(names), *rows]
+    print("", *("| " + " | ".join(map(str, line)) + " |" for line in lines), sep="\n", flush=True)

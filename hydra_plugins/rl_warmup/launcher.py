@@ -1,0 +1,69 @@
+"""The adapter by which Hydra finds the launcher of stacks; what it does is in rl_warmup/workers.py."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from rl_warmup.compose import SweepComposer
+from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.stacks import check_stackable
+
+
+@dataclass
+class LauncherConf:
+    """Settings of `hydra.launcher`; null has them chosen from cores, device and memory."""
+
+    _target_: str = "hydra_plugins.rl_warmup.launcher.StackedLauncher"
+    workers: int | None = None  # processes, each training a stack
+    width: int | None = None  # runs in a stack at most
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="stacked", node=LauncherConf, provider="rl_warmup")
+
+
+class StackedLauncher(Launcher):
+    """Trains the jobs of a sweep together, as stacks."""
+
+    def __init__(self, workers: int | None = None, width: int | None = None) -> None:
+        self._workers, self._width = workers, width
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what is needed to compose jobs."""
+        self._context, self._config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
+        from rl_warmup.execution import finished_status, run_folder
+
+        compose = SweepComposer(self._context.config_loader, self._config)
+        try:
+            configs = [compose(overrides) for overrides in job_overrides]
+            self.check(configs)
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
+        self.launch_runs(list({run_folder(config): config for config in configs}.values()))
+        statuses = [finished_status(run_folder(config)) or "failed" for config in configs]
+        return [
+            JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=status)
+            for overrides, status in zip(job_overrides, statuses, strict=True)
+        ]
+
+    def check(self, configs: Sequence[RunConfig]) -> None:
+        """Refuse what cannot be trained in stacks.
+
+        Raises:
+            ConfigError: naming the setting and the way out.
+        """
+        check_stackable(configs, self._workers, self._width)
+
+    def launch_runs(self, configs: Sequence[RunConfig]) -> None:
+        """Train runs that are resolved and checked."""
+        from rl_warmup.workers import train_runs  # late: Hydra imports every plugin in every process
+
+        train_runs(configs, self._workers, self._width)

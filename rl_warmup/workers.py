@@ -1,0 +1,226 @@
+"""Stacks trained side by side, each in a process of its own that can die without the others."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.execution import execute_stack, finished_status, run_folder, run_info
+from rl_warmup.identity import run_id
+from rl_warmup.records import RecordError, mark_failed, read_info, recording
+from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks
+
+PATIENCE = 30.0
+"""Seconds in which an interrupted process must have written what it has; then it is killed."""
+INTERRUPTED = 130
+"""Exit code of a process that was interrupted, as shells have it."""
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+"""Environment variables by which libraries choose their numbers of threads when they are loaded."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A process and the stack that it trains."""
+
+    process: SpawnProcess
+    stack: Stack
+    name: str
+    began: datetime
+
+    @property
+    def unfinished(self) -> list[RunConfig]:
+        return [config for config in self.stack if finished_status(run_folder(config)) is None]
+
+
+def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
+    """Train runs (resolved, with trainer=stacked) in stacks; None chooses from cores, device and memory."""
+    processes = workers or default_workers(configs[0])
+    train_stacks(plan_stacks(configs, processes, lambda first: width or default_width(first, processes)), processes)
+
+
+def train_stacks(stacks: Sequence[Stack], workers: int) -> None:
+    """Train every stack in a process of its own, at most `workers` at a time.
+
+    The runs of a process that dies are recorded as failed; the others go on.
+
+    Raises:
+        KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
+    """
+    waiting, training = list(enumerate(stacks, start=1)), list[_Work]()
+    with _interrupts() as interrupted:
+        try:
+            while (waiting or training) and not interrupted.is_set():
+                while waiting and len(training) < workers:
+                    number, stack = waiting.pop(0)
+                    training.append(_start(stack, f"stack {number} of {len(stacks)}"))
+                for work in _ended(training):
+                    if work.process.exitcode == INTERRUPTED:
+                        interrupted.set()
+                    else:
+                        training.remove(work)
+                        _account(work)
+        finally:
+            _stop(training)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C as an event, so that it cannot come between the start of a process and its being accounted for."""
+    interrupted = threading.Event()
+    earlier = signal.signal(signal.SIGINT, lambda number, frame: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+
+
+def _start(stack: Stack, name: str) -> _Work:
+    process = multiprocessing.get_context("spawn").Process(target=_train, args=(stack,), daemon=True)
+    first = stack[0]
+    name = f"{name} ({len(stack)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
+    began = datetime.now(UTC)
+    with _environment(dict.fromkeys(POOLS, str(first.threads))):
+        # The process inherits that a Ctrl-C waits until it is ready for one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return _Work(process, stack, name, began)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _ended(training: Sequence[_Work]) -> list[_Work]:
+    """What has ended, after waiting for that or for a moment."""
+    connection.wait([work.process.sentinel for work in training], timeout=0.2)
+    return [work for work in training if not work.process.is_alive()]
+
+
+def _account(work: _Work) -> None:
+    """Record as failed what a process that died has left unfinished, and say which stack it was."""
+    code, unfinished = work.process.exitcode, work.unfinished
+    if not code or not unfinished:
+        return
+    reason = _death(code)
+    for config in unfinished:
+        with suppress(RecordError, OSError):  # it is another process's by now, or nothing can be written
+            _record_death(config, work, reason)
+    hint = ""
+    if code == -signal.SIGKILL:
+        hint = f"; if memory ran out, hydra.launcher.width={max(1, len(work.stack) // 2)} needs less"
+    _say(f"{work.name} was lost: {reason}, with {len(unfinished)} runs unfinished{hint}")
+
+
+def _record_death(config: RunConfig, work: _Work, reason: str) -> None:
+    folder = run_folder(config)
+    try:
+        info = read_info(folder)
+        own = datetime.fromisoformat(info["started"]) >= work.began
+    except RecordError:
+        own = False
+    if not own:  # it died before it came to this run
+        with recording(folder, run_info(config, len(work.stack)), asdict(config)) as writer:
+            writer.finish("failed", reason)
+    elif info["status"] == "running":
+        mark_failed(folder, reason)
+
+
+def _death(code: int) -> str:
+    """What an exit code says, in words.
+
+    >>> _death(-9), _death(3)
+    ('killed by signal 9 (SIGKILL)', 'exit code 3')
+    """
+    if code > 0:
+        return f"exit code {code}"
+    return f"killed by signal {-code} ({signal.Signals(-code).name})"
+
+
+def _stop(training: Sequence[_Work]) -> None:
+    """Interrupt what is still training, wait for it, and say what was lost."""
+    for work in training:
+        if work.process.is_alive() and work.process.pid is not None:
+            os.kill(work.process.pid, signal.SIGINT)
+    deadline = time.monotonic() + PATIENCE
+    for work in training:
+        work.process.join(max(0.0, deadline - time.monotonic()))
+        if work.process.is_alive():
+            work.process.kill()
+            work.process.join()
+        if work.unfinished:
+            _say(f"{work.name} was interrupted with {len(work.unfinished)} runs unfinished")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _train(stack: Stack) -> None:
+    """What the process of a stack does."""
+    _end_with_parent()
+    _allow_many_files()
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        import torch  # here, where a Ctrl-C during the seconds that it takes is met
+
+        torch.set_num_threads(stack[0].threads)
+        execute_stack(stack)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """The terminal and the parent may both send Ctrl-C; the second must not cut the writing of records short."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when its parent has died, however it died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(PATIENCE)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system grants: every member of a stack holds its lock."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

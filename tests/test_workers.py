@@ -1,0 +1,266 @@
+"""Stacks in processes of their own: what is recorded when they end well, die, or are interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from conftest import Configure
+from polars.testing import assert_frame_equal
+
+from rl_warmup.config import RunConfig
+from rl_warmup.execution import execute, execute_stack, finished_status, run_folder, run_info
+from rl_warmup.records import Record, is_alive, read_info, recording
+from rl_warmup.workers import _record_death, _Work, train_stacks
+
+TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]
+TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
+
+
+def stack_of(configure: Configure, kind: str, seeds: int = 2, *overrides: str) -> tuple[RunConfig, ...]:
+    env = [f"env.id=probe_envs:probe/{kind}-v0", f"env.name={kind}"]
+    return tuple(configure(*TINY, *env, f"seed={seed}", *overrides) for seed in range(seeds))
+
+
+def statuses(stack: tuple[RunConfig, ...]) -> list[str]:
+    return [read_info(run_folder(config))["status"] for config in stack]
+
+
+# ---- one stack, in this process ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "algo", [[], ["algo=dqn", "algo.learning_starts=64", "algo.train_freq=16", "algo.gradient_steps=2"]]
+)
+def test_every_member_has_the_records_of_a_run_of_its_own(algo: list[str], configure: Configure) -> None:
+    own = [part for part in TINY if "n_steps" not in part and "n_epochs" not in part] if algo else TINY
+    configs = [configure(*algo, *own, f"seed={seed}", "algo.batch_size=32") for seed in range(3)]
+    assert execute_stack(configs) == ["completed"] * 3
+    alone = configure(*algo, *own, "seed=1", "algo.batch_size=32", f"runs_dir={configs[0].runs_dir}-alone")
+    assert execute(alone) == "completed"
+    for config, members in zip([*configs, alone], [3, 3, 3, 1], strict=True):
+        info = read_info(run_folder(config))
+        assert (info["members"], info["seed"], info["config"]["trainer"]["name"]) == (
+            members,
+            config.seed,
+            "stacked",
+        )
+    for table in ("evaluations", "episodes", "updates"):
+        together, single = (
+            Record(run_folder(c), read_info(run_folder(c))).table(table) for c in (configs[1], alone)
+        )
+        assert_frame_equal(together, single, rel_tol=1e-4, abs_tol=1e-6)
+
+
+@pytest.mark.slow
+def test_finished_members_are_left_alone_and_the_others_trained(configure: Configure) -> None:
+    stack = stack_of(configure, "action", 3)
+    assert execute(stack[1]) == "completed"
+    before = (run_folder(stack[1]) / "run.json").read_bytes()
+    assert execute_stack(stack) == ["completed"] * 3
+    assert (run_folder(stack[1]) / "run.json").read_bytes() == before
+    assert [read_info(run_folder(config))["members"] for config in stack] == [2, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_diverged_member_ends_at_once_and_the_others_go_on(configure: Configure) -> None:
+    stack = [configure(*TINY, "learning_rate=1e30"), configure(*TINY)]
+    assert execute_stack(stack) == ["diverged", "completed"]
+    diverged, completed = (read_info(run_folder(config)) for config in stack)
+    assert "non-finite" in diverged["error"]
+    assert diverged["gradient_steps"] < completed["gradient_steps"]
+    assert diverged["finished"] < completed["finished"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [
+        ("broken", "OverflowError: the environment broke"),
+        ("exit", "SystemExit: 3"),
+        ("large", "out of memory in a stack of 2 runs; hydra.launcher.width=1 makes smaller ones"),
+    ],
+)
+def test_an_error_fails_every_member_of_the_stack_with_its_reason(
+    kind: str, last: str, configure: Configure
+) -> None:
+    stack = stack_of(configure, kind)
+    assert execute_stack(stack) == ["failed", "failed"]
+    for config in stack:
+        info = read_info(run_folder(config))
+        assert info["error"].startswith("Traceback")
+        assert info["error"].splitlines()[-1] == last
+        assert finished_status(run_folder(config)) is None
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_every_member_running_and_interrupted(configure: Configure) -> None:
+    stack = stack_of(configure, "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        execute_stack(stack)
+    for config in stack:
+        info = read_info(run_folder(config))
+        assert (info["status"], info["error"]) == ("running", "interrupted")
+        assert not is_alive(run_folder(config))
+
+
+# ---- several, in processes ----
+
+
+@pytest.mark.slow
+def test_a_killed_process_fails_its_runs_and_no_others(
+    configure: Configure, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed, vanished = stack_of(configure, "killed"), stack_of(configure, "vanished", 1)
+    healthy = stack_of(configure, "action")
+    train_stacks([killed, vanished, healthy], 2)
+    assert statuses(killed) + statuses(vanished) == ["failed"] * 3
+    assert statuses(healthy) == ["completed"] * 2
+    reasons = [read_info(run_folder(stack[0]))["error"] for stack in (killed, vanished)]
+    assert reasons == ["killed by signal 9 (SIGKILL)", "exit code 3"]
+    record = Record(run_folder(killed[0]), read_info(run_folder(killed[0])))
+    assert record.evaluations().height == 1  # what it had recorded stays
+    assert record.info["wall_seconds"] > 0
+    err = capfd.readouterr().err
+    assert "stack 1 of 3 (2 runs of ppo on killed, killed-ppo-none" in err
+    assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
+    assert "exit code 3, with 1 runs unfinished" in err
+
+
+def test_what_died_before_it_began_or_while_it_trained_or_after_it_failed(configure: Configure) -> None:
+    stack = stack_of(configure, "action", 4)
+    for config, (status, reason) in zip(stack[1:], EARLIER, strict=True):
+        with recording(run_folder(config), run_info(config, 3), asdict(config)) as writer:
+            writer.finish(status, reason)
+    attempts = [read_info(run_folder(config))["attempt_id"] for config in stack[1:]]
+    now = datetime.now(UTC)
+    for since in (now - timedelta(hours=1), now):
+        for config in stack:
+            _record_death(config, _Work(Mock(), stack, "", since), "exit code 3")
+        infos = [read_info(run_folder(config)) for config in stack]
+        assert {info["status"] for info in infos} == {"failed"}
+        own = [info["attempt_id"] for info in infos[1:]] == attempts
+        assert own == (since < now)
+        reasons = ["exit code 3", "exit code 3", "its own reason", "exit code 3"]
+        assert [info["error"] for info in infos] == (reasons if own else ["exit code 3"] * 4)
+
+
+EARLIER = [("running", "interrupted"), ("failed", "its own reason"), ("running", None)]
+
+
+@pytest.mark.slow
+def test_ctrl_c_waits_for_the_processes_and_the_same_stacks_go_on(
+    configure: Configure, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stacks = [stack_of(configure, "slow"), stack_of(configure, "slow", 4, "algo.n_steps=64")]
+    first, last = stacks[0][0], stacks[1][-1]
+    threading.Thread(target=_interrupt_when, args=([run_folder(first), run_folder(last)],), daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        train_stacks(stacks, 2)
+    for stack in stacks:
+        for config in stack:
+            info = read_info(run_folder(config))
+            assert (info["status"], info["error"]) == ("running", "interrupted")
+            assert not is_alive(run_folder(config))
+    err = capfd.readouterr().err
+    assert "stack 1 of 2 (2 runs of ppo on slow, slow-ppo-none" in err
+    assert "was interrupted with 4 runs unfinished" in err
+    assert "Traceback" not in err
+    train_stacks(stacks, 2)
+    assert statuses(stacks[0]) + statuses(stacks[1]) == ["completed"] * 6
+
+
+def _interrupt_when(folders: list[Path]) -> None:
+    _wait_for(lambda: all(map(_evaluated, folders)))
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _evaluated(folder: Path) -> bool:
+    return (folder / "run.json").exists() and read_info(folder)["latest_return"] is not None
+
+
+def _script(path: Path, body: str) -> list[str]:
+    """A script that trains `configs`, as a user of the Python interface would write it."""
+    path.write_text(
+        textwrap.dedent("""
+        import sys
+        from rl_warmup.compose import configured
+        from rl_warmup.workers import train_stacks
+
+        def configs(kind, *overrides):
+            own = [f"env.id=probe_envs:probe/{kind}-v0", f"env.name={kind}", *sys.argv[1:], *overrides]
+            return tuple(configured([*own, f"seed={seed}"], "test") for seed in range(2))
+
+        """)
+        + f'if __name__ == "__main__":\n    {body}\n'
+    )
+    return [sys.executable, str(path)]
+
+
+def _environment(**values: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), **values}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_process_uses_the_threads_of_its_config_whatever_the_environment_says(
+    threads: int, tmp_path: Path
+) -> None:
+    command = _script(tmp_path / "script.py", "train_stacks([configs('threads')], 1)")
+    command += [*TINY, "tracking=disabled", f"runs_dir={tmp_path}", f"threads={threads}", "device=cpu"]
+    subprocess.run(command, env=_environment(OMP_NUM_THREADS="7", MKL_NUM_THREADS="7"), check=True, timeout=120)
+    folders = [path.parent for path in tmp_path.glob("test/*/run.json")]
+    assert len(folders) == 2
+    for folder in folders:
+        record = Record(folder, read_info(folder))
+        assert record.table("episodes")["return"].unique().to_list() == [float(threads)]
+        assert record.info["threads"] == threads
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    command = _script(tmp_path / "script.py", "train_stacks([configs('slow')], 1)")
+    command += [*TINY, "total_timesteps=60000", "tracking=disabled", f"runs_dir={tmp_path}", "device=cpu"]
+    parent = subprocess.Popen(command, env=_environment())
+    folder = _wait_for(
+        lambda: next((p.parent for p in tmp_path.glob("test/*/run.json") if _evaluated(p.parent)), None)
+    )
+    assert is_alive(folder)
+    parent.kill()
+    parent.wait()
+    _wait_for(lambda: not is_alive(folder))
+    assert read_info(folder)["error"] == "interrupted"
+
+
+def _wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def test_planning_a_sweep_needs_no_torch() -> None:
+    modules = ["rl_warmup.sweep", "rl_warmup.stacks", "rl_warmup.workers", "hydra_plugins.rl_warmup.launcher"]
+    plan = textwrap.dedent("""
+        from rl_warmup.compose import configured
+        from rl_warmup.stacks import default_width, plan_stacks
+        config = configured(["trainer=stacked", "device=cpu"], "test")
+        assert plan_stacks([config], 2, lambda run: default_width(run, 2)) == [(config,)]
+    """)
+    script = f"import sys, json, {', '.join(modules)}\n{plan}\nprint(json.dumps('torch' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout) is False
