@@ -27,6 +27,8 @@ INTERRUPTED = 130
 """Exit code of a process that was interrupted, as shells have it."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _start(stack: Stack, name: str) -> _Work:
     first = stack[0]
     name = f"{name} ({len(stack)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
     began = datetime.now(UTC)
-    with _environment(dict.fromkeys(POOLS, str(first.threads))):
+    with _environment(dict.fromkeys(POOLS, str(first.threads)) | KEEP_MEMORY):
         # The process inherits that a Ctrl-C waits until it is ready for one.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

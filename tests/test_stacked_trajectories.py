@@ -40,15 +40,16 @@ CASES = {
 }
 CASES["ppo pendulum"] = [
     *("env.id=Pendulum-v1", "env.name=pendulum", "env.return_floor=-2000", "env.return_low=-1500"),
-    *("env.return_high=-150", "env.threshold=-200", "learning_rate=1e-3", "total_timesteps=1536", "algo.n_envs=2"),
+    *("env.return_high=-150", "env.threshold=-200", "learning_rate=3e-4", "total_timesteps=1024", "algo.n_envs=2"),
     *(
-        "algo.n_steps=256",
-        "algo.batch_size=128",
+        "algo.n_steps=128",
+        "algo.batch_size=64",
         "algo.n_epochs=4",
         "algo.ent_coef=0.01",
         "algo.clip_range_schedule=constant",
     ),
 ]
+CONTINUOUS = 1e-3  # the runs with them are short and slow: a pendulum near its top magnifies the last bit
 ARMS = {
     "none": ["warmup=none", "seed=3"],
     "linear": ["warmup=linear", "warmup.length=0.3", "schedule=linear", "seed=4"],
@@ -64,15 +65,15 @@ def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> 
     training, rows = stacked(configs, draws=FollowedDraws(runs))
     for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
         mine = rows[member]
-        _same_episodes(mine, run.rows)
+        _same_episodes(mine, run.rows, tolerance=CONTINUOUS if case == "ppo pendulum" else 1e-9)
         _same_updates(config, mine, run.rows)
         policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
         expected = parameters_to_vector(policy.parameters()).detach()
         torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-4, rtol=0)
 
 
-def _same_episodes(mine: Rows, theirs: Rows) -> None:
-    """Same actions, hence the same episodes and evaluations; continuous rewards within tolerance."""
+def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
+    """Same actions, hence the same episodes and evaluations; continuous rewards within a relative tolerance."""
     for table in ("evaluations", "episodes"):
         assert len(mine[table]) == len(theirs[table])
         for row, expected in zip(mine[table], theirs[table], strict=True):
@@ -81,7 +82,7 @@ def _same_episodes(mine: Rows, theirs: Rows) -> None:
             for key in row.keys() & {"length", "lengths"}:
                 assert row[key] == expected[key]
             for key in row.keys() & {"return", "returns"}:
-                assert row[key] == pytest.approx(expected[key], rel=1e-3, abs=1e-3)
+                assert row[key] == pytest.approx(expected[key], rel=tolerance)
 
 
 def _same_updates(config: RunConfig, mine: Rows, theirs: Rows) -> None:

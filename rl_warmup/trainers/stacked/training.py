@@ -76,6 +76,7 @@ class StackTraining:
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
         self._recorder = Recorder(stack.members, sinks, self.algorithm)
         self._grid = evaluation_grid(stack.members.plan, config.evaluation.count, config.algo.n_envs)
+        self._before = torch.empty_like(self.algorithm.parameters)
         self._evaluated = 0
         self._env_step = 0
 
@@ -99,9 +100,9 @@ class StackTraining:
             self._evaluate()
 
     def _update(self, phase: int) -> None:
-        before = self.algorithm.parameters.clone()
+        self._before.copy_(self.algorithm.parameters)
         outcome = self.algorithm.update(phase)
-        self._recorder.update(phase, self._env_step, outcome, before, self.algorithm.parameters)
+        self._recorder.update(phase, self._env_step, outcome, self._before, self.algorithm.parameters)
 
     def _evaluate(self) -> None:
         config, index = self.stack.config, self._evaluated
