@@ -43,8 +43,7 @@ class Learner:
     ) -> Tensor:  # [steps, members, metrics]
         """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each."""
         chunks = []
-        for first in range(0, len(self.parameters), self._chunk):
-            part = slice(first, first + self._chunk)
+        for part in self._parts():
             state = self.parameters[part], self.moments.first[part], self.moments.second[part]
             own, shared = coefficients[part], [rows[part] for rows in data]
             chunks.append(
@@ -56,6 +55,19 @@ class Learner:
                 )
             )
         return torch.cat(chunks, dim=1)
+
+    def apply(self, function: Callable[..., Tensor], *tables: Tensor) -> Tensor:  # [members, ...] each
+        """function(named parameters, *tables), some members at a time, so that what it makes stays in the cache."""
+        named = self.named.items()
+        return torch.cat(
+            [
+                function({name: rows[part] for name, rows in named}, *(table[part] for table in tables))
+                for part in self._parts()
+            ]
+        )
+
+    def _parts(self) -> list[slice]:
+        return [slice(first, first + self._chunk) for first in range(0, len(self.parameters), self._chunk)]
 
 
 def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:

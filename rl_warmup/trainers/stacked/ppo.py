@@ -48,6 +48,10 @@ class ActorCritic:
         actions = outputs + log_std.exp() * noise
         return actions, losses.gaussian_log_prob(actions, outputs, log_std)
 
+    def log_prob(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-probabilities [members, rows] of actions."""
+        return self.evaluate(parameters, observations, actions)[0]
+
     def evaluate(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of actions and entropies, [members, rows] each."""
         outputs = self._actor(parameters, observations)
@@ -122,16 +126,16 @@ class PPO:
     def update(self, phase: int) -> Outcome:
         """Go through the rollout `n_epochs` times, a gradient step a minibatch."""
         algo, rollout = self._algo, self.rollout
-        named = self.learner.named
+        learner, network = self.learner, self.network
         observations, actions, old_log_prob = (
             rollout.flat(x) for x in (rollout.observations, rollout.actions, rollout.log_prob)
         )
-        values = self.network.values(named, observations)
+        values = learner.apply(network.values, observations)
         advantages = losses.gae(
             rollout.rewards,
             values.reshape(-1, algo.n_envs, algo.n_steps).transpose(1, 2),
             rollout.starts,
-            self.network.values(named, self._observations),
+            network.values(learner.named, self._observations),
             self._starts,
             self._gamma,
             algo.gae_lambda,
@@ -139,10 +143,10 @@ class PPO:
         advantages = rollout.flat(advantages)
         returns = advantages + values
         data = (observations, actions, old_log_prob, advantages, returns)
-        steps = self.learner.update(
+        steps = learner.update(
             self._members.rates(phase), self._clip_and_coefficients(phase), self._minibatches(phase), data
         )
-        log_prob, _ = self.network.evaluate(named, observations, actions)
+        log_prob = learner.apply(network.log_prob, observations, actions)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))
