@@ -119,7 +119,7 @@ class DoseMeter:
         """`base`: the learning rate without warmup, of Stable-Baselines3's progress_remaining."""
         self._model, self._base = model, base
         self._rates: list[float] = []
-        self._steps = 0
+        self._steps = adam_steps(model.policy.optimizer)  # not 0 where a training goes on
         self._handle = model.policy.optimizer.register_step_post_hook(self._read)
 
     def _read(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +11,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rl_warmup import provenance, tracking
+from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, identity, run_id
-from rl_warmup.records import FINISHED, RecordError, RunWriter, read_info, recording
+from rl_warmup.recording import RunWriter, recording
+from rl_warmup.records import FINISHED, RecordError, read_info
 from rl_warmup.trainers import Diverged, Sink
+
+CHECKPOINT_SECONDS = 30.0
+"""Least time between two checkpoints of a run."""
+CHECKPOINT_SHARE = 0.01
+"""Share of the time that checkpoints may take."""
 
 
 class Train(Protocol):
@@ -37,7 +45,8 @@ def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
 
     Raises:
         ConfigError: if the records cannot be written, or another process is training one of the runs.
-        KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`.
+        KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and go on from
+            their checkpoints next time.
     """
     todo = [config for config in configs if finished_status(run_folder(config)) is None]
     trained: dict[str, str] = {}
@@ -45,7 +54,7 @@ def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
         try:
             with ExitStack() as open_records:
                 members = [open_records.enter_context(_recorded(config, len(todo))) for config in todo]
-                _train(todo, members)
+                _train_all(todo, members)
                 trained = {run_id(config): member.status for config, member in zip(todo, members, strict=True)}
         except (RecordError, OSError) as error:
             raise ConfigError(f"the run cannot be recorded: {error}") from error
@@ -93,17 +102,51 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
     }
 
 
+class RunKeeper:
+    """The checkpoints of a run: after an evaluation, and rarely enough to cost next to nothing."""
+
+    def __init__(self, writer: RunWriter, members: int) -> None:
+        """`members`: how many share a process, each with checkpoints of its own."""
+        self.evaluated = False
+        self._writer, self._members = writer, members
+        self._saved, self._pause = time.monotonic(), CHECKPOINT_SECONDS
+
+    @property
+    def restored(self) -> Checkpoint | None:
+        """What the run goes on from."""
+        return self._writer.restored
+
+    @property
+    def due(self) -> bool:
+        """Whether it was evaluated since the last checkpoint, and enough time has passed."""
+        return self.evaluated and time.monotonic() - self._saved >= self._pause
+
+    def resumed(self, environments: str) -> None:
+        """Record that the run goes on, its environments `replayed` or `reset`."""
+        self._writer.resumed(environments)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in the run's folder."""
+        began = time.monotonic()
+        self._writer.save(checkpoint)
+        self._saved, self.evaluated = time.monotonic(), False
+        lasted = (self._saved - began) * self._members
+        self._pause = max(CHECKPOINT_SECONDS, lasted / CHECKPOINT_SHARE) if CHECKPOINT_SECONDS else 0.0
+
+
 class Member:
     """The sink of one agent: its record files and its tracker, and the outcome, which is written once."""
 
-    def __init__(self, writer: RunWriter, tracker: tracking.Tracker) -> None:
+    def __init__(self, writer: RunWriter, tracker: tracking.Tracker, members: int) -> None:
         self.status = "running"
+        self.keeper = RunKeeper(writer, members)
         self._writer, self._tracker, self._ended = writer, tracker, False
 
     def emit(self, table: str, row: Mapping[str, Any]) -> None:
         """Record and track one row."""
         self._writer.append(table, row)
         self._tracker.log(table, row)
+        self.keeper.evaluated |= table == "evaluations"
 
     def diverge(self, reason: str) -> None:
         """The agent has diverged."""
@@ -114,6 +157,8 @@ class Member:
         if self._ended:
             return
         self.status, self._ended = status, True
+        if status == "failed":
+            self._writer.forget()
         self._writer.finish(status, error)
         info = self._writer.info
         summary = {key: info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
@@ -135,7 +180,23 @@ def _recorded(config: RunConfig, members: int) -> Iterator[Member]:
             study=str(config.study.name),
             folder=study_folder(config),
         )
-        yield Member(writer, tracker)
+        yield Member(writer, tracker, members)
+
+
+def _train_all(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
+    """Train the members of a stack, those together that go on from the same step."""
+    groups: dict[tuple[int, int], list[tuple[RunConfig, Member]]] = {}
+    for config, member in zip(configs, members, strict=True):
+        found = member.keeper.restored
+        start = (0, 0) if found is None else (found.env_step, found.origin)
+        groups.setdefault(start, []).append((config, member))
+    try:
+        for group in groups.values():
+            _train([config for config, _ in group], [member for _, member in group])
+    except KeyboardInterrupt:
+        for member in members:
+            member.end("running", "interrupted")
+        raise
 
 
 def _train(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
@@ -187,6 +248,6 @@ def _one_by_one(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
 
     for config, sink in zip(configs, sinks, strict=True):
         try:
-            train(config, sink.emit)
+            train(config, sink.emit, sink.keeper)
         except Diverged as reason:
             sink.diverge(str(reason))

@@ -2,19 +2,14 @@
 
 import fcntl
 import json
-import math
 import os
-import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
-import yaml
 
 STATUSES = ("running", "completed", "diverged", "failed")
 FINISHED = ("completed", "diverged")
@@ -49,121 +44,6 @@ def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
         "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},
         "updates": {**_DOSE, **diagnostics},
     }
-
-
-class RunWriter:
-    """Writes the files of one run; whatever is on disk is complete at every moment."""
-
-    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Open `folder` for a new attempt at the run; use `recording`, which also holds its lock.
-
-        Raises:
-            RecordError: if the run is already completed or diverged.
-        """
-        earlier = read_info(folder) if (folder / "run.json").exists() else {}
-        if earlier.get("status") in FINISHED:
-            raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
-        self.folder = folder
-        self._schemas = table_schemas(config["algo"]["name"])
-        self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
-        self._started = datetime.now(UTC)
-        self.info: dict[str, Any] = {
-            **info,
-            "status": "running",
-            "attempt_id": uuid.uuid4().hex[:8],
-            "error": None,
-            "started": self._started.isoformat(),
-            "finished": None,
-            "wall_seconds": None,
-            "env_steps": 0,
-            "gradient_steps": 0,
-            "latest_return": None,
-            "earlier_attempts": _attempts(earlier),
-        }
-        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
-        self.flush()
-
-    def append(self, table: str, row: Mapping[str, Any]) -> None:
-        """Add one row; an evaluation also brings everything on disk up to date.
-
-        Raises:
-            RecordError: if the row has not exactly the columns of its table.
-        """
-        wrong = row.keys() ^ self._schemas[table].keys()
-        if wrong:
-            raise RecordError(f"a row of {table} lacks or has too much: {', '.join(sorted(wrong))}")
-        self._rows[table].append(dict(row))
-        if table == "updates":
-            self.info["gradient_steps"] = row["gradient_step"]
-        if table == "evaluations":
-            self.info["env_steps"] = row["env_step"]
-            self.info["latest_return"] = _finite(sum(row["returns"]) / len(row["returns"]))
-            self.flush()
-
-    def finish(self, status: str, error: str | None = None) -> None:
-        """Write what is left and the outcome."""
-        assert status in STATUSES, status
-        self.info |= _outcome(status, error, self._started)
-        self.flush()
-
-    def flush(self) -> None:
-        """Bring the files up to date, run.json last: it never speaks of rows that are not there."""
-        for name, rows in self._rows.items():
-            path = self.folder / f"{name}.parquet"
-            if rows or not path.exists() or self._frames[name].is_empty():
-                new = pl.DataFrame(rows, schema=self._schemas[name], orient="row")
-                frame = pl.concat([self._frames[name], new])
-                with _replacing(path) as temporary:
-                    frame.write_parquet(temporary)
-                self._frames[name] = frame
-                rows.clear()
-        write_text(self.folder / "run.json", json.dumps(self.info, indent=2, allow_nan=False) + "\n")
-
-
-@contextmanager
-def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[RunWriter]:
-    """A `RunWriter` on `folder` that no other process can open at the same time.
-
-    Raises:
-        RecordError: if the run is finished, or another process is training it.
-    """
-    with _locked(folder):
-        yield RunWriter(folder, info, config)
-
-
-def mark_failed(folder: Path, reason: str) -> None:
-    """Say in run.json that the process which trained the run has died; the rows stay as it left them.
-
-    Raises:
-        RecordError: if there is no run.json, or another process is training the run.
-    """
-    with _locked(folder):
-        info = read_info(folder)
-        if info["status"] not in FINISHED:
-            info |= _outcome("failed", reason, datetime.fromisoformat(info["started"]))
-            write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        _take(lock, folder)
-        yield
-
-
-def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> None:
-    """Lock a run's folder for this process; `is_alive` may hold the lock for a moment, a trainer holds it long."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise RecordError(f"{folder} is being trained by another process") from error
-            time.sleep(0.05)
 
 
 def is_alive(folder: Path) -> bool:
@@ -278,12 +158,13 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text`, whole or not at all."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text)
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path; what is written there takes the place of `path`, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -292,28 +173,6 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _outcome(status: str, error: str | None, started: datetime) -> dict[str, Any]:
-    finished = datetime.now(UTC)
-    return {
-        "status": status,
-        "error": error,
-        "finished": finished.isoformat(),
-        "wall_seconds": round((finished - started).total_seconds(), 3),
-    }
-
-
-def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Earlier attempts at the run that did not come to an end, oldest first."""
-    if not earlier:
-        return []
-    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
-    return [*earlier.get("earlier_attempts", []), kept]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def first_line(error: Exception) -> str:

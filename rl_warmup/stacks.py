@@ -42,16 +42,21 @@ def stack_key(config: RunConfig) -> str:
     return json.dumps(canonical, sort_keys=True)
 
 
-def plan_stacks(configs: Sequence[RunConfig], workers: int, width: Callable[[RunConfig], int]) -> list[Stack]:
+def plan_stacks(
+    configs: Sequence[RunConfig],
+    workers: int,
+    width: Callable[[RunConfig], int],
+    start: Callable[[RunConfig], tuple[int, int]] = lambda run: (0, 0),
+) -> list[Stack]:
     """The stacks of a sweep, in its order; a pure function of its arguments.
 
-    Each group of runs with one `stack_key` is cut into as many stacks as keep all workers busy alike, none of them
-    with more members than `width` says for the group, and all but the last of a group whole multiples of `CHUNK`
-    where the width allows it.
+    Each group of runs with one `stack_key` and one `start` (`checkpoints.start_of`) is cut into as many stacks as
+    keep all workers busy alike, none of them with more members than `width` says for the group, and all but the
+    last of a group whole multiples of `CHUNK` where the width allows it.
     """
-    groups: dict[str, list[RunConfig]] = {}
+    groups: dict[tuple[str, tuple[int, int]], list[RunConfig]] = {}
     for config in configs:
-        groups.setdefault(stack_key(config), []).append(config)
+        groups.setdefault((stack_key(config), start(config)), []).append(config)
     return [stack for group in groups.values() for stack in _cut(group, workers, width(group[0]))]
 
 

@@ -15,10 +15,12 @@ from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
+from rl_warmup.checkpoints import start_of
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.execution import execute_stack, finished_status, run_folder, run_info
 from rl_warmup.identity import run_id
-from rl_warmup.records import RecordError, mark_failed, read_info, recording
+from rl_warmup.recording import mark_failed, recording, sitting_started
+from rl_warmup.records import RecordError, read_info
 from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks
 
 PATIENCE = 30.0
@@ -48,7 +50,13 @@ class _Work:
 def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
     """Train runs (resolved, with trainer=stacked) in stacks; None chooses from cores, device and memory."""
     processes = workers or default_workers(configs[0])
-    train_stacks(plan_stacks(configs, processes, lambda first: width or default_width(first, processes)), processes)
+    stacks = plan_stacks(
+        configs,
+        processes,
+        lambda first: width or default_width(first, processes),
+        lambda run: start_of(run_folder(run)),
+    )
+    train_stacks(stacks, processes)
 
 
 def train_stacks(stacks: Sequence[Stack], workers: int) -> None:
@@ -143,13 +151,13 @@ def _record_death(config: RunConfig, work: _Work, reason: str) -> None:
     folder = run_folder(config)
     try:
         info = read_info(folder)
-        own = datetime.fromisoformat(info["started"]) >= work.began
+        own = sitting_started(info) >= work.began
     except RecordError:
-        own = False
-    if not own:  # it died before it came to this run
+        info, own = {}, False
+    if not own and info.get("status") != "running":  # it died before it came to this run
         with recording(folder, run_info(config, len(work.stack)), asdict(config)) as writer:
             writer.finish("failed", reason)
-    elif info["status"] == "running":
+    elif info["status"] == "running":  # if it has a checkpoint, another attempt goes on from there
         mark_failed(folder, reason)
 
 

@@ -7,8 +7,9 @@ import torch
 
 from rl_warmup.config import RunConfig
 from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.resuming import env_seeds, envs_of
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.training import StackTraining, env_seeds, envs_of
+from rl_warmup.trainers.stacked.training import StackTraining
 from rl_warmup.trainers.stacked.vector_envs import make_envs
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -20,6 +21,7 @@ class ListSink:
     def __init__(self) -> None:
         self.rows: Rows = {"evaluations": [], "episodes": [], "updates": []}
         self.diverged: str | None = None
+        self.keeper = None
 
     def emit(self, table: str, row: Any) -> None:
         assert self.diverged is None
@@ -48,6 +50,7 @@ def train_into(
     try:
         stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)
         training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], device), sinks)
+        training.begin(envs.reset())
         training.run()
     finally:
         envs.close()

@@ -9,7 +9,8 @@ from unittest.mock import patch
 import numpy as np
 
 from rl_warmup.analysis import Analysis, Comparison
-from rl_warmup.records import recording, table_schemas
+from rl_warmup.recording import recording
+from rl_warmup.records import table_schemas
 from rl_warmup.reporting.summary import as_json
 from rl_warmup.study_files import write_study_plan
 

@@ -19,7 +19,7 @@ from synthetic import (
 )
 
 from rl_warmup.analysis import analyse
-from rl_warmup.records import recording
+from rl_warmup.recording import recording
 from rl_warmup.reporting.summary import as_json
 from rl_warmup.study_files import write_study_plan
 

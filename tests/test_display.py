@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from rl_warmup.display import LiveRuns, duration
-from rl_warmup.records import recording, write_text
+from rl_warmup.recording import recording
+from rl_warmup.records import write_text
 
 CONFIG = {"algo": {"name": "ppo"}}
 INFO = {"run_id": "r", "arm": "a", "seed": 0, "warmup": {}, "config": CONFIG}

@@ -5,10 +5,13 @@ import pytest
 from conftest import Configure, probe
 from test_delivery import SHORT, TINY
 
+from rl_warmup import execution
 from rl_warmup.config import ConfigError
 from rl_warmup.execution import execute, finished_status, run_folder
+from rl_warmup.recording import mark_failed
 from rl_warmup.records import Record, read_info
 from rl_warmup.resolve import plan_of
+from rl_warmup.trainers import replay
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])
 
@@ -120,3 +123,145 @@ def test_what_cannot_be_recorded_is_refused(configure: Configure, tmp_path):
     config = configure(*TINY["ppo"], *SHORT, f"runs_dir={tmp_path / 'file' / 'runs'}")
     with pytest.raises(ConfigError, match="cannot be recorded"):
         execute(config)
+
+
+# ---- going on from a checkpoint ----
+
+RESUMED = {
+    "sb3": [*TINY["ppo"], "evaluation.count=5", "evaluation.episodes=1"],
+    "stacked": [*TINY["dqn"], "trainer=stacked", "evaluation.count=5", "evaluation.episodes=1"],
+}
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """`interrupt(n, error)`: checkpoints are always due, and the n-th row of `updates` from now on raises."""
+    monkeypatch.setattr(execution, "CHECKPOINT_SECONDS", 0.0)
+    original = execution.Member.emit
+
+    def at(number, error=KeyboardInterrupt):
+        left = [number]
+
+        def emit(self, table, row):
+            original(self, table, row)
+            left[0] -= table == "updates"
+            if left[0] == 0:
+                raise error
+
+        monkeypatch.setattr(execution.Member, "emit", emit)
+
+    return at
+
+
+def tables(folder):
+    record = Record(folder, read_info(folder))
+    return [record.table(name).rows() for name in ("evaluations", "episodes", "updates")]
+
+
+def undisturbed(configure, kind, tmp_path, *more):
+    config = configure(*RESUMED[kind], *more, f"runs_dir={tmp_path / 'undisturbed'}")
+    execute(config)
+    return tables(run_folder(config))
+
+
+@pytest.mark.parametrize("kind", RESUMED)
+def test_an_interrupted_run_goes_on_in_the_same_attempt(kind, configure: Configure, tmp_path, interrupt):
+    config = configure(*RESUMED[kind])
+    folder = run_folder(config)
+    infos = []
+    for _ in range(2):
+        interrupt(4)
+        with pytest.raises(KeyboardInterrupt):
+            execute(config)
+        infos.append(read_info(folder))
+        assert len(list((folder / "checkpoint").iterdir())) == 1
+    interrupt(10**6)
+    assert execute(config) == "completed"
+    info = read_info(folder)
+    assert {one["attempt_id"] for one in (*infos, info)} == {info["attempt_id"]}
+    assert {one["started"] for one in (*infos, info)} == {info["started"]}
+    assert (info["earlier_attempts"], info["begun_again"]) == ([], None)
+    assert [entry["environments"] for entry in info["resumed"]] == ["replayed", "replayed"]
+    assert 0 < info["resumed"][0]["env_step"] <= info["resumed"][1]["env_step"] < 250
+    assert 0 < infos[0]["wall_seconds"] < infos[1]["wall_seconds"] < info["wall_seconds"]
+    assert not (folder / "checkpoint").exists()
+    assert tables(folder) == undisturbed(configure, kind, tmp_path)
+
+
+@pytest.mark.parametrize("kind", RESUMED)
+def test_environments_that_cannot_be_brought_back_begin_an_episode(kind, configure, monkeypatch, interrupt):
+    config = configure(*RESUMED[kind])
+    number = {"sb3": 3, "stacked": 5}[kind]
+    for limit in (10**6, 0, 10**6):
+        interrupt(number)
+        monkeypatch.setattr(replay, "REPLAYED", {"envpool": limit, "gymnasium": limit})
+        with pytest.raises(KeyboardInterrupt):
+            execute(config)
+    interrupt(10**6)
+    assert execute(config) == "completed"
+    info = read_info(run_folder(config))
+    assert [entry["environments"] for entry in info["resumed"]] == ["reset", "reset", "replayed"]
+    evaluations, _, updates = tables(run_folder(config))
+    assert (len(evaluations), len(updates)) == (5, len(plan_of(config).n_steps))
+
+
+@pytest.mark.parametrize("name", ["state.json", "arrays.npz", "tensors.pt", "sha256.json"])
+def test_a_damaged_checkpoint_is_not_used_and_the_record_says_so(name, configure, tmp_path, interrupt):
+    config = configure(*RESUMED["sb3"])
+    interrupt(5)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config)
+    (damaged,) = run_folder(config).glob(f"checkpoint/*/{name}")
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    interrupt(10**6)
+    assert execute(config) == "completed"
+    info = read_info(run_folder(config))
+    assert info["begun_again"].startswith("its checkpoint")
+    assert (info["resumed"], len(info["earlier_attempts"])) == ([], 1)
+    assert tables(run_folder(config)) == undisturbed(configure, "sb3", tmp_path)
+
+
+def test_another_version_does_not_go_on_from_a_checkpoint(configure: Configure, monkeypatch, interrupt):
+    config = configure(*RESUMED["sb3"])
+    interrupt(5)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config)
+    monkeypatch.setattr(execution.provenance, "versions", lambda: {"torch": "0.0"})
+    interrupt(10**6)
+    assert execute(config) == "completed"
+    assert ", now 0.0" in read_info(run_folder(config))["begun_again"]
+
+
+def test_a_run_that_failed_begins_anew_and_one_that_was_killed_goes_on(configure, tmp_path, interrupt):
+    config = configure(*RESUMED["sb3"])
+    folder = run_folder(config)
+    interrupt(5, OverflowError("broke"))
+    assert execute(config) == "failed"
+    assert not (folder / "checkpoint").exists()
+    interrupt(5)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config)
+    assert read_info(folder)["resumed"] == []
+    mark_failed(folder, "killed by signal 9 (SIGKILL)")
+    interrupt(10**6)
+    assert execute(config) == "completed"
+    info = read_info(folder)
+    assert [attempt["status"] for attempt in info["earlier_attempts"]] == ["failed", "failed"]
+    assert len(info["resumed"]) == 1
+    assert tables(folder) == undisturbed(configure, "sb3", tmp_path)
+
+
+def test_members_at_different_steps_go_on_and_neighbours_of_a_diverged_one_too(configure, tmp_path, interrupt):
+    arms = [["seed=0"], ["seed=1", "learning_rate=1e30", "warmup=none"], ["seed=2"], ["seed=3"]]
+    configs = [configure(*RESUMED["stacked"], *arm) for arm in arms]
+    for number, stack in ((14, configs[:3]), (8, configs[3:])):
+        interrupt(number)
+        with pytest.raises(KeyboardInterrupt):
+            execution.execute_stack(stack)
+    assert [finished_status(run_folder(config)) for config in configs] == [None, "diverged", None, None]
+    interrupt(10**6)
+    assert execution.execute_stack(configs) == ["completed", "diverged", "completed", "completed"]
+    steps = [read_info(run_folder(config))["resumed"][0]["env_step"] for config in (configs[0], configs[3])]
+    assert steps[0] != steps[1]
+    for config, arm in zip(configs, arms, strict=True):
+        assert tables(run_folder(config)) == undisturbed(configure, "stacked", tmp_path, *arm)

@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rl_warmup.recording import RunWriter, recording
 from rl_warmup.records import (
     Record,
     RecordError,
-    RunWriter,
     is_alive,
     read_info,
     read_study,
-    recording,
     table_schemas,
     write_text,
 )
@@ -244,7 +243,8 @@ def _contents(folder: Path) -> dict[str, bytes]:
 TRY = f"""
 import sys
 from pathlib import Path
-from rl_warmup.records import RecordError, recording
+from rl_warmup.recording import recording
+from rl_warmup.records import RecordError
 try:
     with recording(Path(sys.argv[1]), {INFO}, {CONFIG}):
         print("recording", flush=True)

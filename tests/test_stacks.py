@@ -101,6 +101,11 @@ def test_every_run_is_in_one_stack_with_its_like(chosen: list[int], workers: int
     assert all(1 <= len(stack) <= width for stack in plan)
 
 
+def test_runs_that_go_on_from_different_steps_are_not_in_one_stack() -> None:
+    plan = plan_stacks(RUNS[:9], 1, lambda _: 8, lambda run: (64 * (run.seed % 3), 0))
+    assert [[run.seed for run in stack] for stack in plan] == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+
+
 @given(chosen=SIZES, **COUNTS)
 def test_a_plan_depends_on_its_arguments_only_and_keeps_their_order(
     chosen: list[int], workers: int, width: int

@@ -21,7 +21,8 @@ from polars.testing import assert_frame_equal
 
 from rl_warmup.config import RunConfig
 from rl_warmup.execution import execute, execute_stack, finished_status, run_folder, run_info
-from rl_warmup.records import Record, is_alive, read_info, recording
+from rl_warmup.recording import recording
+from rl_warmup.records import Record, is_alive, read_info
 from rl_warmup.workers import _record_death, _Work, train_stacks
 
 TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]

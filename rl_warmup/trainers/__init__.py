@@ -1,12 +1,14 @@
 """Trainers: each turns resolved configs into the rows of the runs' record files.
 
 Rows of evaluations, episodes and updates are told to `emit(table, row)` in the order in which they happen.
-`sb3.train(config, emit)` trains one agent and raises `Diverged` when it has diverged;
+`sb3.train(config, emit, keeper)` trains one agent and raises `Diverged` when it has diverged;
 `stacked.training.train(configs, sinks)` trains many, and tells the sink of the one that has.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+from rl_warmup.checkpoints import Checkpoint
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
@@ -15,8 +17,30 @@ class Diverged(Exception):
     """A parameter, a loss or a return is not finite: an outcome of the run, not a failure."""
 
 
+class Keeper(Protocol):
+    """Keeps the checkpoints of one agent, wherever that is."""
+
+    @property
+    def restored(self) -> Checkpoint | None:
+        """What the agent goes on from; None if it begins."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another checkpoint."""
+
+    def resumed(self, environments: str) -> None:
+        """The agent goes on from `restored`; its environments were `replayed` or `reset`."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in the place of the last."""
+
+
 class Sink(Protocol):
     """Takes what one member of a stack does."""
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Keeps its checkpoints; None where none are wanted."""
 
     def emit(self, table: str, row: Mapping[str, Any]) -> None:
         """Take a row of evaluations, episodes or updates."""

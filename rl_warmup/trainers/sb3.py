@@ -18,13 +18,17 @@ from rl_warmup.config import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.delivery import attach_factor, for_sb3
 from rl_warmup.envs import Evaluator, stream_seed
 from rl_warmup.plan import evaluation_grid
-from rl_warmup.trainers import Diverged, Emit
+from rl_warmup.trainers import Diverged, Emit, Keeper
 from rl_warmup.trainers.diagnostics import check_finite, observed_training
 from rl_warmup.trainers.policies import policy_arguments
+from rl_warmup.trainers.replay import ActionLog
+from rl_warmup.trainers.resuming import checkpoint_of, restore
 
 
-def train(config: RunConfig, emit: Emit) -> None:
+def train(config: RunConfig, emit: Emit, keeper: Keeper | None = None) -> None:
     """Train one agent as `config` (resolved) says, telling `emit` every row of the record files.
+
+    It goes on from what `keeper` has restored, and gives it checkpoints when they are due.
 
     Raises:
         Diverged: when a parameter, a loss or a return is not finite; what came before has been emitted.
@@ -32,15 +36,21 @@ def train(config: RunConfig, emit: Emit) -> None:
     torch.set_num_threads(config.threads)
     env = training_env(config)
     model = build_model(config, env)
+    found = None if keeper is None else keeper.restored
+    as_before = found is None or restore(model, config, found)
     factor = resolve.step_factor(config)
     if factor is not None:
         attach_factor(model, factor)
     evaluator = Evaluator(config.env.id, config.seed, config.evaluation.episodes)
     recorder = _Recorder(config, evaluator, emit)
+    callbacks: list[BaseCallback] = [recorder]
+    if keeper is not None:
+        callbacks.append(_Checkpoints(config, recorder, keeper, as_before))
     assert config.total_timesteps is not None
+    remaining = config.total_timesteps - model.num_timesteps
     try:
         with observed_training(model, for_sb3(resolve.base_schedule(config)), emit):
-            model.learn(config.total_timesteps, callback=recorder)
+            model.learn(remaining, callback=callbacks, reset_num_timesteps=found is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # sampling an action refuses what non-finite parameters put out
         raise
@@ -109,11 +119,12 @@ class _Recorder(BaseCallback):
         super().__init__()
         plan = resolve.plan_of(config)
         self._grid = evaluation_grid(plan, config.evaluation.count, config.algo.n_envs)
-        self._next = 0
+        self.evaluated = 0
         self._evaluator, self._emit = evaluator, emit
 
     def _on_training_start(self) -> None:
-        self._evaluate()
+        if self.evaluated == 0:
+            self._evaluate()
 
     def _on_step(self) -> bool:
         for done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
@@ -122,7 +133,7 @@ class _Recorder(BaseCallback):
                 row = {"env_step": self.num_timesteps, "return": episode["r"], "length": episode["l"]}
                 self._emit("episodes", row)
         # The last point of the grid is the end of the training, after the last update.
-        while self._next < len(self._grid) - 1 and self.num_timesteps >= self._grid[self._next]:
+        while self.evaluated < len(self._grid) - 1 and self.num_timesteps >= self._grid[self.evaluated]:
             self._evaluate()
         return True
 
@@ -130,8 +141,8 @@ class _Recorder(BaseCallback):
         self._evaluate()
 
     def _evaluate(self) -> None:
-        returns, lengths = self._evaluator(self._next, self._act)
-        self._next += 1
+        returns, lengths = self._evaluator(self.evaluated, self._act)
+        self.evaluated += 1
         if not all(map(math.isfinite, returns)):
             raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
         self._emit("evaluations", {"env_step": self.num_timesteps, "returns": returns, "lengths": lengths})
@@ -142,3 +153,37 @@ class _Recorder(BaseCallback):
         seen = observations if env is None else env.normalize_obs(observations)
         actions, _ = self.model.predict(np.asarray(seen), deterministic=True)
         return actions
+
+
+class _Checkpoints(BaseCallback):
+    """Logs the actions, and gives checkpoints away before a rollout, where buffers and optimizer are at rest."""
+
+    def __init__(self, config: RunConfig, recorder: _Recorder, keeper: Keeper, as_before: bool) -> None:
+        """`as_before`: whether the environments are where the checkpoint that is gone on from was."""
+        super().__init__()
+        self._config, self._recorder, self._keeper, self._as_before = config, recorder, keeper, as_before
+        self._origin = self._resets = 0
+
+    def _init_callback(self) -> None:
+        n_envs, found = self._config.algo.n_envs, self._keeper.restored
+        steps = resolve.plan_of(self._config).env_steps // n_envs
+        self._log = ActionLog(self.model.action_space, steps, n_envs, "gymnasium")
+        if found is None:
+            return
+        self._recorder.evaluated = found.values["evaluated"]
+        self._origin, self._resets = found.origin, found.values["resets"]
+        if self._as_before:
+            self._log.extend(found.arrays["actions"])
+        else:
+            self._origin, self._resets = found.env_step, self._resets + 1
+        self._keeper.resumed("replayed" if self._as_before else "reset")
+
+    def _on_step(self) -> bool:
+        self._log.add(self.locals.get("clipped_actions", self.locals["actions"]))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._keeper.due and self.num_timesteps:
+            assert isinstance(self.model, PPO | DQN)
+            counts = {"evaluated": self._recorder.evaluated, "resets": self._resets}
+            self._keeper.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))

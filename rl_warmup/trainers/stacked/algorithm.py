@@ -1,5 +1,6 @@
 """What the training loop knows of PPO and DQN."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +78,15 @@ class Algorithm(Protocol):
 
     def update(self, phase: int) -> Outcome:
         """Update phase `phase` (from 0) of the plan."""
+
+    def tables(self) -> dict[str, Tensor]:
+        """What it needs to go on after an update, [members, ...] each; views, which change with it."""
+
+    def counts(self) -> dict[str, float]:
+        """What else it needs, alike for all members."""
+
+    def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
+        """Go on from what `tables` and `counts` said."""
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""

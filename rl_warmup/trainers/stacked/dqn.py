@@ -1,6 +1,6 @@
 """DQN of a stack of members: Stable-Baselines3's, with a members axis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from gymnasium.spaces import Discrete
@@ -46,6 +46,7 @@ class DQN:
     def begin(self, observations: Tensor) -> None:
         """Take the first observations."""
         if self._normalizer is not None:
+            self._normalizer.end_episodes(torch.ones(observations.shape[:2], device=observations.device))
             self._normalizer.observe(observations)
         self._observations = observations
 
@@ -100,6 +101,32 @@ class DQN:
         rate = torch.full((len(self._members), 1), self.exploration_rate(self._step), device=steps.device)
         return Outcome(steps, rate)
 
+    def tables(self) -> dict[str, Tensor]:
+        """What it needs to go on after an update."""
+        return {
+            **self.learner.tables(),
+            **({} if self._normalizer is None else self._normalizer.tables()),
+            "target": self.target,
+            "replay": self.replay.filled,
+            "observations": self._observations,
+        }
+
+    def counts(self) -> dict[str, float]:
+        """What else it needs."""
+        normalizer = {} if self._normalizer is None else self._normalizer.counts()
+        return {"step": self._step, "added": self.replay.added, "target_due": self._target_due, **normalizer}
+
+    def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
+        """Go on from there."""
+        self.learner.restore(tables)
+        if self._normalizer is not None:
+            self._normalizer.restore(tables, counts)
+        self.target.copy_(tables["target"])
+        self._observations = tables["observations"]
+        self._step, self.replay.added = int(counts["step"]), int(counts["added"])
+        self._target_due = bool(counts["target_due"])
+        self.replay.filled.copy_(tables["replay"])
+
     def greedy(self, observations: Tensor) -> Tensor:
         """argmax Q."""
         seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
@@ -144,19 +171,24 @@ class _Replay:
         size = 2 * torch.Size(stack.observation_shape).numel() + 3
         self._table = torch.zeros(len(stack.members), self._slots, envs, size, device=stack.device)
         self.rows = self._table.flatten(1, 2)
-        self._added = 0
+        self.added = 0  # vector steps ever stored
 
     @property
     def stored(self) -> int:
         """Vector steps in the buffer."""
-        return min(self._added, self._slots)
+        return min(self.added, self._slots)
+
+    @property
+    def filled(self) -> Tensor:
+        """The table up to where it is filled, [members, vector steps, envs, row]."""
+        return self._table[:, : self.stored]
 
     def add(self, observations: Tensor, following: Tensor, actions: Tensor, rewards: Tensor, ends: Tensor) -> None:
         """Store one vector step, [members, envs, ...] each, in place of the oldest where the buffer is full."""
         columns = (actions.float().unsqueeze(2), rewards.unsqueeze(2), ends.unsqueeze(2))
         row = torch.cat([observations.flatten(2), following.flatten(2), *columns], dim=2)
-        self._table[:, self._added % self._slots] = row
-        self._added += 1
+        self._table[:, self.added % self._slots] = row
+        self.added += 1
 
 
 def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [members, batch, row]

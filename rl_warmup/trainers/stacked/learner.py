@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,15 @@ class Learner:
         self._chunk = chunk
         step = update_program(layout, loss)
         self._step = _compiled(step) if compiled else step
+
+    def tables(self) -> dict[str, Tensor]:
+        """Parameters and moments, [members, parameters] each."""
+        return {"parameters": self.parameters, "first": self.moments.first, "second": self.moments.second}
+
+    def restore(self, tables: Mapping[str, Tensor]) -> None:
+        """Take what `tables` said."""
+        for name, table in self.tables().items():
+            table.copy_(tables[name])
 
     def update(
         self,

@@ -1,6 +1,6 @@
 """Stable-Baselines3's VecNormalize for every member of a stack; statistics are float64."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -68,6 +68,28 @@ class Normalizer:
     def end_episodes(self, dones: Tensor) -> None:  # [members, envs] 1 where an episode ended
         """The discounted return begins anew there."""
         self._returns = self._returns * (1 - dones)
+
+    def tables(self) -> dict[str, Tensor]:
+        """Statistics and discounted returns, [members, ...] each."""
+        seen, discounted = self._observations, self._discounted
+        return {
+            "observation_mean": seen.mean,
+            "observation_var": seen.var,
+            "discounted_mean": discounted.mean,
+            "discounted_var": discounted.var,
+            "discounted": self._returns,
+        }
+
+    def counts(self) -> dict[str, float]:
+        """What the statistics have seen, of every member alike."""
+        return {"observation_count": self._observations.count, "discounted_count": self._discounted.count}
+
+    def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
+        """Take what `tables` and `counts` said."""
+        for moments, name in ((self._observations, "observation"), (self._discounted, "discounted")):
+            moments.mean, moments.var = tables[f"{name}_mean"], tables[f"{name}_var"]
+            moments.count = counts[f"{name}_count"]
+        self._returns = tables["discounted"]
 
     def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and std of observations [members, ...], std of discounted returns [members]."""

@@ -1,6 +1,6 @@
 """PPO of a stack of members: Stable-Baselines3's, with a members axis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from gymnasium.spaces import Discrete
@@ -90,6 +90,7 @@ class PPO:
         """Take the first observations."""
         self._starts = torch.ones(observations.shape[:2], device=observations.device)
         if self._normalizer is not None:
+            self._normalizer.end_episodes(self._starts)
             self._normalizer.observe(observations)
         self._observations = self._seen(observations)
 
@@ -150,6 +151,28 @@ class PPO:
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))
+
+    def tables(self) -> dict[str, Tensor]:
+        """What it needs to go on after an update."""
+        normalizer = {} if self._normalizer is None else self._normalizer.tables()
+        return {
+            **self.learner.tables(),
+            **normalizer,
+            "observations": self._observations,
+            "starts": self._starts,
+        }
+
+    def counts(self) -> dict[str, float]:
+        """What else it needs."""
+        return {"phase": self._phase, **({} if self._normalizer is None else self._normalizer.counts())}
+
+    def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
+        """Go on from there; the rollout is empty."""
+        self.learner.restore(tables)
+        if self._normalizer is not None:
+            self._normalizer.restore(tables, counts)
+        self._observations, self._starts = tables["observations"], tables["starts"]
+        self._phase = int(counts["phase"])
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy."""

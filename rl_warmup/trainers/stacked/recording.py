@@ -1,6 +1,6 @@
 """From what a stack did to the rows of its members' records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -42,6 +42,20 @@ class Recorder:
                 self._sinks[member].emit("episodes", {"env_step": env_step, **row})
         self._returns[ended] = 0
         self._lengths[ended] = 0
+
+    def running(self, member: int) -> dict[str, NDArray[np.generic]]:
+        """Return and length up to now of the member's episodes, [envs] each."""
+        return {"returns": self._returns[member].copy(), "lengths": self._lengths[member].copy()}
+
+    def restore(self, running: Sequence[Mapping[str, NDArray[np.generic]]]) -> None:
+        """Go on with every member's episodes as `running` said."""
+        self._returns[:] = np.stack([row["returns"] for row in running])
+        self._lengths[:] = np.stack([row["lengths"] for row in running])
+
+    @property
+    def recorded(self) -> dict[int, Sink]:
+        """The sinks of the members that have not diverged."""
+        return self._sinks
 
     def evaluation(self, env_step: int, returns: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
         """A row a member; one with a return that is not finite has diverged."""

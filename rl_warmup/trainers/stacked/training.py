@@ -7,19 +7,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config import RunConfig
 from rl_warmup.envs import stream_seed
 from rl_warmup.plan import evaluation_grid
 from rl_warmup.resolve import plan_of
 from rl_warmup.trainers import Sink
+from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.learner import CPU_CHUNK, prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.recording import Recorder
+from rl_warmup.trainers.stacked.resuming import begin_envs, envs_of, joined_tables, member_of, restored
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.vector_envs import VectorEnvs, evaluate, make_envs
+from rl_warmup.trainers.stacked.vector_envs import Array, VectorEnvs, evaluate
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""
@@ -34,12 +37,18 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
     members = [*configs, *[configs[-1]] * (-len(configs) % CPU_CHUNK)]
-    envs = make_envs(envs_of(config), config.env.id, [seed for c in members for seed in env_seeds(c)])
+    found = restored(sinks, len(members))
+    envs, observations, as_before = begin_envs(members, found)
     try:
         compiled = prepare_compiler(will_compile(members), device)
         stack = Stack(members, envs.observation_space, envs.action_space, device, compiled)
         draws = Draws([c.seed for c in members], device)
-        StackTraining(stack, envs, draws, sinks).run()
+        training = StackTraining(stack, envs, draws, sinks)
+        if found:
+            training.go_on(found, observations, as_before)
+        else:
+            training.begin(observations)
+        training.run()
     finally:
         envs.close()
 
@@ -54,18 +63,6 @@ def will_compile(configs: Sequence[RunConfig]) -> bool:
     return plan_of(configs[0]).gradient_steps >= COMPILED_FROM if wanted is None else wanted
 
 
-def env_seeds(config: RunConfig) -> list[int]:
-    """Seeds of a member's environments: one after the other, as Stable-Baselines3's VecEnv.seed counts them."""
-    first = stream_seed(config.seed, "environment")
-    return [(first + i) % 2**31 for i in range(config.algo.n_envs)]
-
-
-def envs_of(config: RunConfig) -> str:
-    """Who makes the environments."""
-    assert config.trainer.envs is not None
-    return config.trainer.envs
-
-
 class StackTraining:
     """One stack from its first environment step to its last evaluation."""
 
@@ -77,25 +74,53 @@ class StackTraining:
         self._recorder = Recorder(stack.members, sinks, self.algorithm)
         self._grid = evaluation_grid(stack.members.plan, config.evaluation.count, config.algo.n_envs)
         self._before = torch.empty_like(self.algorithm.parameters)
-        self._evaluated = 0
-        self._env_step = 0
+        self._evaluated = self._phase = self._env_step = 0
+        self._origin, self._resets = 0, [0] * len(stack.members)
+        plan, n_envs = stack.members.plan, config.algo.n_envs
+        self._log = ActionLog(
+            stack.action_space, plan.env_steps // n_envs, len(stack.members) * n_envs, envs_of(config)
+        )
+
+    def begin(self, observations: Array) -> None:
+        """Take the first observations [members * envs, ...]."""
+        self._shown = observations
+        self.algorithm.begin(self._on_device(observations))
+        self._evaluate()
+
+    def go_on(self, found: Sequence[Checkpoint], observations: Array, as_before: bool) -> None:
+        """Go on from a checkpoint a member, in environments that are where they were or, if not, begin anew."""
+        counts, self._env_step = found[0].values, found[0].env_step
+        self._evaluated, self._phase = counts["evaluated"], counts["update_phase"]
+        self.algorithm.restore(joined_tables(found, self.stack.device), counts)
+        self._shown = observations
+        if as_before:
+            self._origin, self._resets = found[0].origin, [c.values["resets"] for c in found]
+            self._recorder.restore([c.arrays for c in found])
+            self._log.extend(np.concatenate([c.arrays["actions"] for c in found], axis=1))
+        else:
+            self._origin, self._resets = self._env_step, [c.values["resets"] + 1 for c in found]
+            self.algorithm.begin(self._on_device(observations))
+        for sink in self._recorder.recorded.values():
+            if sink.keeper is not None:
+                sink.keeper.resumed("replayed" if as_before else "reset")
 
     def run(self) -> None:
         """Train to the end of the plan, or until every recorded member has diverged."""
         plan, n_envs = self.stack.members.plan, self.stack.config.algo.n_envs
-        self.algorithm.begin(self._on_device(self._envs.reset()))
-        self._evaluate()
-        phase = 0
         while self._env_step < plan.env_steps and self._recorder.alive:
-            transition = self._envs.step(self._on_host(self.algorithm.act()))
+            actions = self._on_host(self.algorithm.act())
+            transition = self._envs.step(actions)
+            self._shown = transition.observations
+            self._log.add(actions)
             self._env_step += n_envs
             self._recorder.step(self._env_step, transition)
             while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
                 self._evaluate()
             self.algorithm.observe(to_device(transition, len(self.stack.members), self.stack.device))
-            if phase < len(plan.env_step) and self._env_step == plan.env_step[phase]:
-                self._update(phase)
-                phase += 1
+            if self._phase < len(plan.env_step) and self._env_step == plan.env_step[self._phase]:
+                self._update(self._phase)
+                self._phase += 1
+                self._keep()
         if self._recorder.alive:
             self._evaluate()
 
@@ -103,6 +128,20 @@ class StackTraining:
         self._before.copy_(self.algorithm.parameters)
         outcome = self.algorithm.update(phase)
         self._recorder.update(phase, self._env_step, outcome, self._before, self.algorithm.parameters)
+
+    def _keep(self) -> None:
+        """Keep a checkpoint a member, if it is time."""
+        keepers = {i: sink.keeper for i, sink in self._recorder.recorded.items() if sink.keeper is not None}
+        if self._env_step == self.stack.members.plan.env_steps or not any(k.due for k in keepers.values()):
+            return
+        members, tables = len(self.stack.members), self.algorithm.tables()
+        counts = {**self.algorithm.counts(), "evaluated": self._evaluated, "update_phase": self._phase}
+        log = self._log.actions.reshape(-1, members, self.stack.config.algo.n_envs, *self._log.actions.shape[2:])
+        shown = self._shown.reshape(members, -1, *self._shown.shape[1:])
+        for i, keeper in keepers.items():
+            arrays = {**self._recorder.running(i), "shown": shown[i], "actions": log[:, i]}
+            values = {**counts, "resets": self._resets[i]}
+            keeper.save(Checkpoint(self._env_step, self._origin, values, arrays, member_of(tables, i)))
 
     def _evaluate(self) -> None:
         config, index = self.stack.config, self._evaluated

@@ -1,0 +1,140 @@
+"""What an unfinished run needs to go on: JSON, arrays and `weights_only` tensors, never unpickled.
+
+`<run>/checkpoint/<environment steps>/` holds state.json, arrays.npz, tensors.pt and sha256.json, the digests of the
+three. A new checkpoint is written beside the old one, which is removed once the new one is in its place.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDER = "checkpoint"
+_FILES = ("state.json", "arrays.npz", "tensors.pt")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of one agent between an update phase and the next rollout."""
+
+    env_step: int
+    """Environment steps done."""
+    origin: int
+    """Environment steps done when the environments were made that it acts in; their actions since are kept."""
+    values: dict[str, Any]
+    """Counts and whatever else JSON can hold."""
+    arrays: dict[str, NDArray[Any]]
+    tensors: dict[str, Any]
+    """Tensors by name, or state_dicts of them."""
+
+
+def write(run: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any]) -> None:
+    """Keep a checkpoint of the run in `run`; `belongs` is what must be the same when it is read.
+
+    A kill at any moment leaves the one before or this one whole.
+    """
+    import torch  # planning does without it
+
+    place = run / FOLDER / str(checkpoint.env_step)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    state = {"env_step": checkpoint.env_step, "origin": checkpoint.origin, "values": checkpoint.values}
+    (temporary / "state.json").write_text(json.dumps({**state, "belongs": belongs}))
+    with (temporary / "arrays.npz").open("wb") as arrays:
+        np.savez(arrays, allow_pickle=False, **checkpoint.arrays)
+    torch.save(checkpoint.tensors, temporary / "tensors.pt")
+    (temporary / "sha256.json").write_text(json.dumps({name: _digest(temporary / name) for name in _FILES}))
+    for path in (*temporary.iterdir(), temporary):
+        _sync(path)
+    shutil.rmtree(place, ignore_errors=True)
+    temporary.replace(place)
+    _sync(place.parent)
+    for other in place.parent.iterdir():
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest checkpoint of the run in `run`; None if there is none.
+
+    Raises:
+        CheckpointError: if it is damaged, or of another config or version.
+    """
+    place = _newest(run)
+    if place is None:
+        return None
+    import torch
+
+    try:
+        digests = json.loads((place / "sha256.json").read_text())
+        damaged = [name for name in _FILES if digests[name] != _digest(place / name)]
+        if damaged:
+            raise CheckpointError(f"its checkpoint is damaged: {', '.join(damaged)}")
+        state = json.loads((place / "state.json").read_text())
+        _check_belongs(state["belongs"], belongs)
+        with np.load(place / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        tensors = torch.load(place / "tensors.pt", weights_only=True, map_location="cpu")
+        return Checkpoint(state["env_step"], state["origin"], state["values"], arrays, tensors)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file makes of the readers
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise CheckpointError(f"its checkpoint cannot be read: {reason}") from error
+
+
+def start_of(run: Path) -> tuple[int, int]:
+    """(env_step, origin) of the run's checkpoint; zeros where it will begin."""
+    place = _newest(run)
+    try:
+        state = json.loads((place / "state.json").read_text()) if place is not None else {}
+        return int(state.get("env_step", 0)), int(state.get("origin", 0))
+    except (OSError, ValueError, AttributeError):
+        return 0, 0
+
+
+def remove(run: Path) -> None:
+    """Remove the run's checkpoint, if there is one."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def _newest(run: Path) -> Path | None:
+    folder = run / FOLDER
+    places = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+    return max(places, key=lambda path: int(path.name), default=None)
+
+
+def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    expected = json.loads(json.dumps(wanted))  # tuples are lists there
+    if found["config"] != expected["config"]:
+        raise CheckpointError("its checkpoint is of another config")
+    now, then = expected["versions"] or {}, found["versions"] or {}
+    changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    if changed:
+        versions = "; ".join(f"{name} {then.get(name)}, now {now.get(name)}" for name in changed)
+        raise CheckpointError(f"its checkpoint was made with {versions}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,245 @@
+"""Writing the record files of a run, under its lock."""
+
+import fcntl
+import json
+import math
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+import yaml
+
+from rl_warmup import checkpoints
+from rl_warmup.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.records import (
+    FINISHED,
+    STATUSES,
+    Record,
+    RecordError,
+    read_info,
+    replacing,
+    table_schemas,
+    write_text,
+)
+
+
+class RunWriter:
+    """Writes the files of one run; whatever is on disk is complete at every moment."""
+
+    restored: Checkpoint | None
+    """What the run goes on from; None if it begins."""
+
+    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Open `folder` for the run, to begin it or to go on; use `recording`, which also holds its lock.
+
+        A run that was interrupted goes on from its checkpoint in the same attempt, one whose process was killed and
+        accounted for in a new attempt. Without a checkpoint that belongs to it a run begins again.
+
+        Raises:
+            RecordError: if the run is already completed or diverged.
+        """
+        earlier = read_info(folder) if (folder / "run.json").exists() else {}
+        if earlier.get("status") in FINISHED:
+            raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
+        self.folder = folder
+        self._schemas = table_schemas(config["algo"]["name"])
+        self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
+        self._belongs = {"config": info["config"], "versions": info.get("versions")}
+        refused = self._restore(earlier)
+        now = datetime.now(UTC).isoformat()
+        goes_on = self.restored is not None and earlier["status"] == "running"
+        self.info: dict[str, Any] = {
+            **info,
+            "status": "running",
+            "attempt_id": earlier["attempt_id"] if goes_on else uuid.uuid4().hex[:8],
+            "error": None,
+            "started": earlier["started"] if goes_on else now,
+            "sitting_started": now,
+            "finished": None,
+            "wall_seconds": None,
+            "env_steps": 0,
+            "gradient_steps": 0,
+            "latest_return": None,
+            "resumed": earlier.get("resumed", []) if self.restored else [],
+            "begun_again": refused,
+            "earlier_attempts": earlier.get("earlier_attempts", []) if goes_on else _attempts(earlier),
+        }
+        if self.restored is not None:
+            seconds = (earlier.get("wall_seconds"), self.restored.values.get("wall_seconds"))
+            self.info["wall_seconds"] = max(value or 0.0 for value in seconds)
+        for name in ("updates", "evaluations"):
+            for row in self._frames[name].tail(1).to_dicts():
+                self._tell(name, row)
+        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        for name in self._schemas:  # rows after the checkpoint are gone, those of another attempt too
+            self._write(name)
+        self.flush()
+
+    def append(self, table: str, row: Mapping[str, Any]) -> None:
+        """Add one row; an evaluation also brings everything on disk up to date.
+
+        Raises:
+            RecordError: if the row has not exactly the columns of its table.
+        """
+        wrong = row.keys() ^ self._schemas[table].keys()
+        if wrong:
+            raise RecordError(f"a row of {table} lacks or has too much: {', '.join(sorted(wrong))}")
+        self._rows[table].append(dict(row))
+        self._tell(table, row)
+        if table == "evaluations":
+            self.flush()
+
+    def resumed(self, environments: str) -> None:
+        """Say from where the run went on and how its environments did: `replayed` or `reset`."""
+        assert self.restored is not None
+        self.info["resumed"] = [
+            *self.info["resumed"],
+            {"env_step": self.restored.env_step, "environments": environments},
+        ]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in the place of the last; the rows told before it are on disk then."""
+        self.flush()
+        checkpoint.values["rows"] = {name: frame.height for name, frame in self._frames.items()}
+        checkpoint.values["wall_seconds"] = seconds_trained(self.info)
+        checkpoints.write(self.folder, checkpoint, self._belongs)
+
+    def forget(self) -> None:
+        """Remove the checkpoint: another attempt is to begin from the start."""
+        checkpoints.remove(self.folder)
+
+    def finish(self, status: str, error: str | None = None) -> None:
+        """Write what is left and the outcome; a finished run needs no checkpoint."""
+        assert status in STATUSES, status
+        self.info |= _outcome(status, error, self.info)
+        self.flush()
+        if status in FINISHED:
+            self.forget()
+
+    def flush(self) -> None:
+        """Bring the files up to date, run.json last: it never speaks of rows that are not there."""
+        for name, rows in self._rows.items():
+            if rows:
+                self._write(name)
+        _write_info(self.folder, self.info)
+
+    def _write(self, name: str) -> None:
+        new = pl.DataFrame(self._rows[name], schema=self._schemas[name], orient="row")
+        frame = pl.concat([self._frames[name], new])
+        with replacing(self.folder / f"{name}.parquet") as temporary:
+            frame.write_parquet(temporary)
+        self._frames[name] = frame
+        self._rows[name].clear()
+
+    def _tell(self, table: str, row: Mapping[str, Any]) -> None:
+        if table == "updates":
+            self.info["gradient_steps"] = row["gradient_step"]
+        if table == "evaluations":
+            self.info["env_steps"] = row["env_step"]
+            self.info["latest_return"] = _finite(sum(row["returns"]) / len(row["returns"]))
+
+    def _restore(self, earlier: Mapping[str, Any]) -> str | None:
+        """Take up the checkpoint and the rows before it; if there is one and it cannot be used, why."""
+        self.restored = None
+        try:
+            found = checkpoints.read(self.folder, self._belongs) if earlier else None
+            if found is not None:
+                record, rows = Record(self.folder, dict(earlier)), found.values["rows"]
+                frames = {name: record.table(name) for name in self._schemas}
+                lost = [name for name, frame in frames.items() if frame.height < rows[name]]
+                if lost:
+                    raise CheckpointError(f"{', '.join(lost)} lacks rows that its checkpoint counts")
+                self._frames = {name: frame.head(rows[name]) for name, frame in frames.items()}
+                self.restored = found
+        except (CheckpointError, RecordError) as error:
+            self.forget()
+            return str(error)
+        if found is None:
+            self.forget()
+        return None
+
+
+@contextmanager
+def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[RunWriter]:
+    """A `RunWriter` on `folder` that no other process can open at the same time.
+
+    Raises:
+        RecordError: if the run is finished, or another process is training it.
+    """
+    with _locked(folder):
+        yield RunWriter(folder, info, config)
+
+
+def mark_failed(folder: Path, reason: str) -> None:
+    """Say in run.json that the process which trained the run has died; rows and checkpoint stay as it left them.
+
+    Raises:
+        RecordError: if there is no run.json, or another process is training the run.
+    """
+    with _locked(folder):
+        info = read_info(folder)
+        if info["status"] not in FINISHED:
+            _write_info(folder, info | _outcome("failed", reason, info))
+
+
+def sitting_started(info: Mapping[str, Any]) -> datetime:
+    """When the process that trained the run last opened its records."""
+    return datetime.fromisoformat(info.get("sitting_started") or info["started"])
+
+
+def seconds_trained(info: Mapping[str, Any]) -> float:
+    """Seconds that an unfinished run has been trained up to now, over all its sittings."""
+    sitting = (datetime.now(UTC) - sitting_started(info)).total_seconds()
+    return float(round((info.get("wall_seconds") or 0.0) + sitting, 3))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        _take(lock, folder)
+        yield
+
+
+def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> None:
+    """Lock a run's folder for this process; `is_alive` may hold the lock for a moment, a trainer holds it long."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise RecordError(f"{folder} is being trained by another process") from error
+            time.sleep(0.05)
+
+
+def _outcome(status: str, error: str | None, info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": status,
+        "error": error,
+        "finished": datetime.now(UTC).isoformat(),
+        "wall_seconds": seconds_trained(info),
+    }
+
+
+def _write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n")
+
+
+def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Earlier attempts at the run that did not come to an end, oldest first."""
+    if not earlier:
+        return []
+    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
+    return [*earlier.get("earlier_attempts", []), kept]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,155 @@
+"""The state of a Stable-Baselines3 model between two rollouts, as numbers, arrays and tensors; nothing pickled."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rl_warmup.checkpoints import Checkpoint
+from rl_warmup.config import RunConfig
+from rl_warmup.envs import stream_seed
+from rl_warmup.trainers import replay
+
+_COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
+_COUNTS_OF_DQN = ("_n_calls", "exploration_rate")
+_LAST = ("_last_obs", "_last_original_obs", "_last_episode_starts")
+_REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: dict[str, Any]) -> Checkpoint:
+    """The state of `model` where a rollout starts; `actions` since environment step `origin`, `more` counts."""
+    values = {name: getattr(model, name) for name in _counts(model)} | more | _generators(model)
+    arrays = {name: getattr(model, name) for name in _LAST if getattr(model, name) is not None}
+    arrays |= {"actions": actions, "shown": shown(model), "numpy_random": _numpy_random()["state"]["key"]}
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None:
+        arrays |= {
+            f"{name}_{part}": np.asarray(v) for name, m in _moments(normalizer) for part, v in vars(m).items()
+        }
+        arrays["discounted"] = normalizer.returns
+    if isinstance(model, DQN):
+        buffer = model.replay_buffer
+        assert buffer is not None
+        values |= {"pos": int(buffer.pos), "full": bool(buffer.full)}
+        arrays |= {f"replay_{name}": getattr(buffer, name)[: buffer.size()] for name in _REPLAY}
+    tensors = {
+        "policy": model.policy.state_dict(),
+        "optimizer": model.policy.optimizer.state_dict(),
+        "torch_random": torch.get_rng_state(),
+    }
+    if model.device.type == "cuda":
+        tensors["cuda_random"] = torch.cuda.get_rng_state(model.device)
+    return Checkpoint(model.num_timesteps, origin, values, arrays, tensors)
+
+
+def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
+    """Bring a fresh model and its environments to where the checkpoint was; whether the environments could be.
+
+    Those that could not are begun anew with other seeds.
+    """
+    values, arrays = found.values, found.arrays
+    model.policy.load_state_dict(found.tensors["policy"])
+    model.policy.optimizer.load_state_dict(found.tensors["optimizer"])
+    as_before = _replay(model, config, found)
+    for name in _counts(model):
+        setattr(model, name, values[name])
+    for name in _LAST:
+        setattr(model, name, arrays.get(name))
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None:
+        for name, moments in _moments(normalizer):
+            for part in vars(moments):
+                stored = arrays[f"{name}_{part}"]
+                setattr(moments, part, stored if stored.ndim else stored[()])
+        normalizer.returns = arrays["discounted"]
+        normalizer.old_obs = arrays["shown"]
+    if isinstance(model, DQN):
+        buffer = model.replay_buffer
+        assert buffer is not None
+        buffer.pos, buffer.full = values["pos"], values["full"]
+        for name in _REPLAY:
+            getattr(buffer, name)[: buffer.size()] = arrays[f"replay_{name}"]
+    if not as_before:
+        _begin_anew(model, config, values["resets"] + 1)
+    _restore_generators(model, found)
+    return as_before
+
+
+def shown(model: PPO | DQN) -> NDArray[Any]:
+    """What the environments showed last, not normalised."""
+    normalizer = model.get_vec_normalize_env()
+    return np.array(model._last_obs if normalizer is None else normalizer.old_obs)
+
+
+def _counts(model: PPO | DQN) -> tuple[str, ...]:
+    return _COUNTS + _COUNTS_OF_DQN if isinstance(model, DQN) else _COUNTS
+
+
+def _moments(normalizer: VecNormalize) -> list[tuple[str, RunningMeanStd]]:
+    assert isinstance(normalizer.obs_rms, RunningMeanStd)
+    return [("observation", normalizer.obs_rms), ("return", normalizer.ret_rms)]
+
+
+def _below(model: PPO | DQN) -> VecEnv:
+    """The environments below their normalisation, whose statistics a replay must not see."""
+    env, normalizer = model.get_env(), model.get_vec_normalize_env()
+    assert env is not None
+    return env if normalizer is None else normalizer.venv
+
+
+def _replay(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
+    actions, env = found.arrays["actions"], _below(model)
+    steps = found.env_step - found.origin
+    if len(actions) * env.num_envs != steps or steps > replay.REPLAYED["gymnasium"]:
+        return False
+    env.seed(_seed(config, found.values["resets"]))
+    observations = env.reset()
+    for row in actions:
+        observations, _, _, _ = env.step(row.astype(env.action_space.dtype))
+    return np.array_equal(np.asarray(observations), found.arrays["shown"])
+
+
+def _begin_anew(model: PPO | DQN, config: RunConfig, resets: int) -> None:
+    """As Stable-Baselines3 does where a training starts."""
+    env, normalizer = model.get_env(), model.get_vec_normalize_env()
+    assert env is not None
+    env.seed(_seed(config, resets))
+    model._last_obs = env.reset()  # type: ignore[assignment]
+    model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
+    if normalizer is not None:
+        model._last_original_obs = normalizer.get_original_obs()
+
+
+def _seed(config: RunConfig, resets: int) -> int:
+    return stream_seed(config.seed, "environment", *([resets] if resets else []))
+
+
+def _numpy_random() -> dict[str, Any]:
+    return np.random.get_state(legacy=False)  # noqa: NPY002
+
+
+def _generators(model: PPO | DQN) -> dict[str, Any]:
+    """The random states that fit into JSON; Stable-Baselines3 draws from the global ones."""
+    numpy = _numpy_random()
+    return {
+        "python_random": random.getstate(),
+        "numpy_random": [numpy["state"]["pos"], numpy["has_gauss"], numpy["gauss"]],
+        "actions_random": model.action_space.np_random.bit_generator.state,
+    }
+
+
+def _restore_generators(model: PPO | DQN, found: Checkpoint) -> None:
+    version, words, gauss = found.values["python_random"]
+    random.setstate((version, tuple(words), gauss))
+    np.random.set_state(("MT19937", found.arrays["numpy_random"], *found.values["numpy_random"]))  # noqa: NPY002
+    model.action_space.np_random.bit_generator.state = found.values["actions_random"]
+    torch.set_rng_state(found.tensors["torch_random"])
+    if model.device.type == "cuda":
+        torch.cuda.set_rng_state(found.tensors["cuda_random"], model.device)
