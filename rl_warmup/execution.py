@@ -2,7 +2,6 @@
 
 import platform
 import re
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,17 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rl_warmup import provenance, tracking
-from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, identity, run_id
+from rl_warmup.keeping import RunKeeper
 from rl_warmup.recording import RunWriter, recording
 from rl_warmup.records import FINISHED, RecordError, read_info
 from rl_warmup.trainers import Diverged, Sink
-
-CHECKPOINT_SECONDS = 30.0
-"""Least time between two checkpoints of a run."""
-CHECKPOINT_SHARE = 0.01
-"""Share of the time that checkpoints may take."""
 
 
 class Train(Protocol):
@@ -100,38 +94,6 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
     }
-
-
-class RunKeeper:
-    """The checkpoints of a run: after an evaluation, and rarely enough to cost next to nothing."""
-
-    def __init__(self, writer: RunWriter, members: int) -> None:
-        """`members`: how many share a process, each with checkpoints of its own."""
-        self.evaluated = False
-        self._writer, self._members = writer, members
-        self._saved, self._pause = time.monotonic(), CHECKPOINT_SECONDS
-
-    @property
-    def restored(self) -> Checkpoint | None:
-        """What the run goes on from."""
-        return self._writer.restored
-
-    @property
-    def due(self) -> bool:
-        """Whether it was evaluated since the last checkpoint, and enough time has passed."""
-        return self.evaluated and time.monotonic() - self._saved >= self._pause
-
-    def resumed(self, environments: str) -> None:
-        """Record that the run goes on, its environments `replayed` or `reset`."""
-        self._writer.resumed(environments)
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint in the run's folder."""
-        began = time.monotonic()
-        self._writer.save(checkpoint)
-        self._saved, self.evaluated = time.monotonic(), False
-        lasted = (self._saved - began) * self._members
-        self._pause = max(CHECKPOINT_SECONDS, lasted / CHECKPOINT_SHARE) if CHECKPOINT_SECONDS else 0.0
 
 
 class Member:

@@ -5,7 +5,7 @@ import pytest
 from conftest import Configure, probe
 from test_delivery import SHORT, TINY
 
-from rl_warmup import execution
+from rl_warmup import execution, keeping
 from rl_warmup.config import ConfigError
 from rl_warmup.execution import execute, finished_status, run_folder
 from rl_warmup.recording import mark_failed
@@ -136,7 +136,7 @@ RESUMED = {
 @pytest.fixture
 def interrupt(monkeypatch):
     """`interrupt(n, error)`: checkpoints are always due, and the n-th row of `updates` from now on raises."""
-    monkeypatch.setattr(execution, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", 0.0)
     original = execution.Member.emit
 
     def at(number, error=KeyboardInterrupt):

@@ -78,9 +78,9 @@ def test_a_run_that_was_interrupted_is_the_run_that_was_not(overrides: list[str]
 
 TRAIN = """
 import sys
-from rl_warmup import execution
+from rl_warmup import execution, keeping
 from rl_warmup.compose import configured
-execution.CHECKPOINT_SECONDS = 0.0
+keeping.CHECKPOINT_SECONDS = 0.0
 execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for seed in (0, 1)])
 """
 
