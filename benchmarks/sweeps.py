@@ -106,15 +106,20 @@ def resident(pid: int) -> int:
 
     It is the sum of their proportional set sizes, so that a library which all of them have mapped counts once.
     """
+    return sum(_proportional(member) for member in family(pid))
+
+
+def family(pid: int) -> set[int]:
+    """A process and its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    family, found = {pid}, {pid}
+    members, found = {pid}, {pid}
     while found:
-        found = {child for child, parent in parents.items() if parent in found} - family
-        family |= found
-    return sum(_proportional(member) for member in family)
+        found = {child for child, parent in parents.items() if parent in found} - members
+        members |= found
+    return members
 
 
 def _proportional(pid: int) -> int:

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,31 +40,53 @@ class Checkpoint:
     """Tensors by name, or state_dicts of them."""
 
 
-def write(run: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any]) -> None:
+def write(
+    run: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any], check: Callable[[], None] | None = None
+) -> None:
     """Keep a checkpoint of the run in `run`; `belongs` is what must be the same when it is read.
 
-    A kill at any moment leaves the one before or this one whole.
-    """
-    import torch  # planning does without it
+    A kill at any moment leaves the one before or this one whole, and so does an exception: of `check`, which is
+    called when the files are written, or where they cannot be.
 
+    Raises:
+        OSError: if they cannot be written.
+    """
     place = run / FOLDER / str(checkpoint.env_step)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    state = {"env_step": checkpoint.env_step, "origin": checkpoint.origin, "values": checkpoint.values}
-    (temporary / "state.json").write_text(json.dumps({**state, "belongs": belongs}))
-    with (temporary / "arrays.npz").open("wb") as arrays:
-        np.savez(arrays, allow_pickle=False, **checkpoint.arrays)
-    torch.save(checkpoint.tensors, temporary / "tensors.pt")
-    (temporary / "sha256.json").write_text(json.dumps({name: _digest(temporary / name) for name in _FILES}))
-    for path in (*temporary.iterdir(), temporary):
-        _sync(path)
-    shutil.rmtree(place, ignore_errors=True)
-    temporary.replace(place)
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        _write_files(temporary, checkpoint, belongs)
+        if check is not None:
+            check()
+        shutil.rmtree(place, ignore_errors=True)
+        temporary.replace(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     _sync(place.parent)
     for other in place.parent.iterdir():
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True)
+    state = {"env_step": checkpoint.env_step, "origin": checkpoint.origin, "values": checkpoint.values}
+    (folder / "state.json").write_text(json.dumps({**state, "belongs": belongs}))
+    with (folder / "arrays.npz").open("wb") as arrays:
+        np.savez(arrays, allow_pickle=False, **checkpoint.arrays)
+    _save(checkpoint.tensors, folder / "tensors.pt")
+    (folder / "sha256.json").write_text(json.dumps({name: _digest(folder / name) for name in _FILES}))
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+
+
+def _save(tensors: Mapping[str, Any], path: Path) -> None:
+    import torch  # planning does without it
+
+    try:
+        with path.open("wb") as file:
+            torch.save(tensors, file)
+    except RuntimeError as error:  # torch's own complaint about a file that could not be written to its end
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:

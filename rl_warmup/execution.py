@@ -3,8 +3,8 @@
 import platform
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +13,9 @@ from rl_warmup import provenance, tracking
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, identity, run_id
 from rl_warmup.keeping import RunKeeper
-from rl_warmup.recording import RunWriter, recording
-from rl_warmup.records import FINISHED, RecordError, read_info
+from rl_warmup.leases import Lease, LeaseError, held
+from rl_warmup.recording import RunWriter
+from rl_warmup.records import FINISHED, RecordError, Unwritable, read_info
 from rl_warmup.trainers import Diverged, Sink
 
 
@@ -34,25 +35,46 @@ def execute(config: RunConfig) -> str:
 def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
     """Train agents that are of one stack and record each; those already finished are left as they are.
 
+    Those that another process is training are left to it, and the rest trained.
+
     Returns:
         The status of each run: completed, diverged or failed.
 
     Raises:
-        ConfigError: if the records cannot be written, or another process is training one of the runs.
+        ConfigError: if the records cannot be written, or another process is training some of the runs.
         KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and go on from
             their checkpoints next time.
     """
-    todo = [config for config in configs if finished_status(run_folder(config)) is None]
     trained: dict[str, str] = {}
-    if todo:
-        try:
-            with ExitStack() as open_records:
-                members = [open_records.enter_context(_recorded(config, len(todo))) for config in todo]
-                _train_all(todo, members)
-                trained = {run_id(config): member.status for config, member in zip(todo, members, strict=True)}
-        except (RecordError, OSError) as error:
-            raise ConfigError(f"the run cannot be recorded: {error}") from error
+    try:
+        with ExitStack() as leases:
+            ours, elsewhere = _lease(configs, leases)
+            members = [_opened(config, lease, len(ours)) for config, lease in ours]
+            _train_all([config for config, _ in ours], members)
+            trained = {run_id(config): member.status for (config, _), member in zip(ours, members, strict=True)}
+    except (RecordError, OSError) as error:
+        raise ConfigError(f"the run cannot be recorded: {error}") from error
+    if elsewhere:
+        more = f", and {len(elsewhere) - 1} runs more" if len(elsewhere) > 1 else ""
+        raise ConfigError(f"{elsewhere[0]}{more}: nothing is done twice")
     return [trained.get(run_id(config)) or str(finished_status(run_folder(config))) for config in configs]
+
+
+def _lease(
+    configs: Sequence[RunConfig], leases: ExitStack
+) -> tuple[list[tuple[RunConfig, Lease]], list[LeaseError]]:
+    """What is not finished, with its lease until `leases` is closed, and why the rest could not be had."""
+    ours, elsewhere = [], []
+    for config in configs:
+        folder = run_folder(config)
+        try:
+            lease = None if finished_status(folder) else leases.enter_context(held(folder))
+        except LeaseError as error:
+            elsewhere.append(error)
+            continue
+        if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
+            ours.append((config, lease))
+    return ours, elsewhere
 
 
 def study_folder(config: RunConfig) -> Path:
@@ -119,30 +141,31 @@ class Member:
         if self._ended:
             return
         self.status, self._ended = status, True
-        if status == "failed":
-            self._writer.forget()
-        self._writer.finish(status, error)
-        info = self._writer.info
-        summary = {key: info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
-        self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
+        try:
+            if status == "failed":
+                self._writer.forget()
+            self._writer.finish(status, error)
+        finally:
+            info = self._writer.info
+            summary = {key: info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
+            self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
 
 
-@contextmanager
-def _recorded(config: RunConfig, members: int) -> Iterator[Member]:
+def _opened(config: RunConfig, lease: Lease, members: int) -> Member:
     """The open records of a run. W&B can have one run open in a process, so that only a single one is tracked."""
     settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
-    with recording(run_folder(config), run_info(config, members), asdict(config)) as writer:
-        tracker = tracking.tracker(
-            settings,
-            config=asdict(config),
-            run_id=writer.info["run_id"],
-            attempt_id=writer.info["attempt_id"],
-            group=writer.info["cell"],
-            job_type=writer.info["arm"],
-            study=str(config.study.name),
-            folder=study_folder(config),
-        )
-        yield Member(writer, tracker, members)
+    writer = RunWriter(run_folder(config), run_info(config, members), asdict(config), lease)
+    tracker = tracking.tracker(
+        settings,
+        config=asdict(config),
+        run_id=writer.info["run_id"],
+        attempt_id=writer.info["attempt_id"],
+        group=writer.info["cell"],
+        job_type=writer.info["arm"],
+        study=str(config.study.name),
+        folder=study_folder(config),
+    )
+    return Member(writer, tracker, members)
 
 
 def _train_all(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
@@ -155,28 +178,25 @@ def _train_all(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
     try:
         for group in groups.values():
             _train([config for config, _ in group], [member for _, member in group])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Unwritable) as stop:
         for member in members:
-            member.end("running", "interrupted")
+            with suppress(Unwritable):
+                member.end("running", str(stop) or "interrupted")
         raise
 
 
 def _train(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
-    status, error = "failed", None
+    status, error = "completed", None
     try:
         _trainer(configs[0].trainer.name)(configs, members)
-        status = "completed"
-    except KeyboardInterrupt:
-        status, error = "running", "interrupted"
+    except Unwritable:
         raise
     except (Exception, SystemExit) as reason:
         if was_interrupted(reason):
-            status, error = "running", "interrupted"
             raise KeyboardInterrupt from reason
-        error = traceback.format_exc() + _advice(reason, len(configs))
-    finally:
-        for member in members:
-            member.end(status, error)
+        status, error = "failed", traceback.format_exc() + _advice(reason, len(configs))
+    for member in members:
+        member.end(status, error)
 
 
 def was_interrupted(error: BaseException | None) -> bool:

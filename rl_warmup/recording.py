@@ -1,26 +1,28 @@
 """Writing the record files of a run, under its lock."""
 
-import fcntl
+import io
 import json
 import math
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 import yaml
 
 from rl_warmup import checkpoints
 from rl_warmup.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.leases import Lease, LeaseError, held
 from rl_warmup.records import (
     FINISHED,
     STATUSES,
     Record,
     RecordError,
+    Unwritable,
+    first_line,
     read_info,
     replacing,
     table_schemas,
@@ -34,8 +36,8 @@ class RunWriter:
     restored: Checkpoint | None
     """What the run goes on from; None if it begins."""
 
-    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Open `folder` for the run, to begin it or to go on; use `recording`, which also holds its lock.
+    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], lease: Lease) -> None:
+        """Open `folder`, whose `lease` is held, for the run, to begin it or to go on.
 
         A run that was interrupted goes on from its checkpoint in the same attempt, one whose process was killed and
         accounted for in a new attempt. Without a checkpoint that belongs to it a run begins again.
@@ -46,7 +48,7 @@ class RunWriter:
         earlier = read_info(folder) if (folder / "run.json").exists() else {}
         if earlier.get("status") in FINISHED:
             raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
-        self.folder = folder
+        self.folder, self._lease = folder, lease
         self._schemas = table_schemas(config["algo"]["name"])
         self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
@@ -76,6 +78,8 @@ class RunWriter:
         for name in ("updates", "evaluations"):
             for row in self._frames[name].tail(1).to_dicts():
                 self._tell(name, row)
+        for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+            left_over.unlink()
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
         for name in self._schemas:  # rows after the checkpoint are gone, those of another attempt too
             self._write(name)
@@ -86,6 +90,7 @@ class RunWriter:
 
         Raises:
             RecordError: if the row has not exactly the columns of its table.
+            Unwritable: as `flush`.
         """
         wrong = row.keys() ^ self._schemas[table].keys()
         if wrong:
@@ -104,36 +109,57 @@ class RunWriter:
         ]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint in the place of the last; the rows told before it are on disk then."""
+        """Keep a checkpoint in the place of the last, which stays if it cannot be; rows told before are on disk."""
         self.flush()
         checkpoint.values["rows"] = {name: frame.height for name, frame in self._frames.items()}
         checkpoint.values["wall_seconds"] = seconds_trained(self.info)
-        checkpoints.write(self.folder, checkpoint, self._belongs)
+        with self._writing():
+            checkpoints.write(self.folder, checkpoint, self._belongs, self._lease.check)
 
     def forget(self) -> None:
         """Remove the checkpoint: another attempt is to begin from the start."""
-        checkpoints.remove(self.folder)
+        with self._writing():
+            checkpoints.remove(self.folder)
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Write what is left and the outcome; a finished run needs no checkpoint."""
-        assert status in STATUSES, status
+        assert status in STATUSES
         self.info |= _outcome(status, error, self.info)
         self.flush()
         if status in FINISHED:
             self.forget()
 
     def flush(self) -> None:
-        """Bring the files up to date, run.json last: it never speaks of rows that are not there."""
-        for name, rows in self._rows.items():
-            if rows:
-                self._write(name)
-        _write_info(self.folder, self.info)
+        """Bring the files up to date, run.json last: it never speaks of rows that are not there.
+
+        Raises:
+            Unwritable: if they cannot be; what is on disk is complete.
+        """
+        with self._writing():
+            for name, rows in self._rows.items():
+                if rows:
+                    self._write(name)
+            _write_info(self.folder, self.info, self._lease)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While the folder is ours, and with the folder and the cause where something cannot be written."""
+        try:
+            self._lease.check()
+            yield
+        except LeaseError as error:
+            raise Unwritable(str(error)) from error
+        except OSError as error:
+            cause = error.strerror or first_line(error)
+            raise Unwritable(f"{self.folder} cannot be written: {cause}") from error
 
     def _write(self, name: str) -> None:
         new = pl.DataFrame(self._rows[name], schema=self._schemas[name], orient="row")
         frame = pl.concat([self._frames[name], new])
-        with replacing(self.folder / f"{name}.parquet") as temporary:
-            frame.write_parquet(temporary)
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        with replacing(self.folder / f"{name}.parquet", self._lease.check) as temporary:
+            temporary.write_bytes(buffer.getvalue())
         self._frames[name] = frame
         self._rows[name].clear()
 
@@ -170,22 +196,23 @@ def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) 
     """A `RunWriter` on `folder` that no other process can open at the same time.
 
     Raises:
-        RecordError: if the run is finished, or another process is training it.
+        RecordError: if the run is finished.
+        LeaseError: if another process is training it.
     """
-    with _locked(folder):
-        yield RunWriter(folder, info, config)
+    with held(folder) as lease:
+        yield RunWriter(folder, info, config, lease)
 
 
 def mark_failed(folder: Path, reason: str) -> None:
     """Say in run.json that the process which trained the run has died; rows and checkpoint stay as it left them.
 
     Raises:
-        RecordError: if there is no run.json, or another process is training the run.
+        LeaseError: if another process is training the run.
     """
-    with _locked(folder):
+    with held(folder) as lease:
         info = read_info(folder)
         if info["status"] not in FINISHED:
-            _write_info(folder, info | _outcome("failed", reason, info))
+            _write_info(folder, info | _outcome("failed", reason, info), lease)
 
 
 def sitting_started(info: Mapping[str, Any]) -> datetime:
@@ -199,27 +226,6 @@ def seconds_trained(info: Mapping[str, Any]) -> float:
     return float(round((info.get("wall_seconds") or 0.0) + sitting, 3))
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        _take(lock, folder)
-        yield
-
-
-def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> None:
-    """Lock a run's folder for this process; `is_alive` may hold the lock for a moment, a trainer holds it long."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise RecordError(f"{folder} is being trained by another process") from error
-            time.sleep(0.05)
-
-
 def _outcome(status: str, error: str | None, info: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": status,
@@ -229,16 +235,14 @@ def _outcome(status: str, error: str | None, info: Mapping[str, Any]) -> dict[st
     }
 
 
-def _write_info(folder: Path, info: Mapping[str, Any]) -> None:
-    write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n")
+def _write_info(folder: Path, info: Mapping[str, Any], lease: Lease) -> None:
+    write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n", lease.check)
 
 
 def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Earlier attempts at the run that did not come to an end, oldest first."""
-    if not earlier:
-        return []
     kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
-    return [*earlier.get("earlier_attempts", []), kept]
+    return [*earlier.get("earlier_attempts", []), kept] if earlier else []
 
 
 def _finite(value: float) -> float | None:

@@ -1,15 +1,17 @@
 """The record files of a run: the only door between training and analysis. runs/README.md describes them."""
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from rl_warmup.leases import is_held
 
 STATUSES = ("running", "completed", "diverged", "failed")
 FINISHED = ("completed", "diverged")
@@ -36,6 +38,10 @@ class RecordError(ValueError):
     """A record that cannot be read, trusted or written; the message names the file and what is wrong with it."""
 
 
+class Unwritable(RecordError):
+    """A run's files cannot be written any more: a full disk, a read-only folder, a run that was taken over."""
+
+
 def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
     """Columns and types of the three tables of a run of `algorithm`."""
     diagnostics = dict.fromkeys((*_DIAGNOSTICS, *_OF_ALGORITHM[algorithm]), pl.Float64)
@@ -47,15 +53,8 @@ def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether some process is training the run right now."""
-    try:
-        with (folder / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Whether some process, on this machine or another, is training the run right now."""
+    return is_held(folder)
 
 
 @dataclass(frozen=True)
@@ -156,20 +155,25 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text`, whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
+    """Replace `path` by `text`, whole or not at all, unless `check` raises when it is written."""
+    with replacing(path, check) as temporary:
         temporary.write_text(text)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path; what is written there takes the place of `path`, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
+    """A temporary path; what is written there takes the place of `path`, whole or not at all.
+
+    `check` may refuse that by an exception, when the file is whole.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
+        if check is not None:
+            check()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

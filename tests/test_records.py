@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_warmup.recording import RunWriter, recording
+from rl_warmup.recording import recording
 from rl_warmup.records import (
     Record,
     RecordError,
+    Unwritable,
     is_alive,
     read_info,
     read_study,
@@ -96,7 +97,7 @@ def test_rows_come_back_in_order_whatever_is_flushed_between_them(algorithm: str
 
 def test_files_of_a_run_are_those_of_the_contract(tmp_path: Path) -> None:
     record_of(tmp_path / "run", evaluation(0, 1.0))
-    names = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
+    names = {path.name for path in (tmp_path / "run").iterdir()} - {".lock", ".lease-1"}
     assert names == {"config.yaml", "run.json", "evaluations.parquet", "episodes.parquet", "updates.parquet"}
 
 
@@ -189,23 +190,21 @@ def test_a_failure_while_writing_a_table_leaves_the_old_files(
     with recording(folder, INFO, CONFIG) as writer:
         writer.append("evaluations", evaluation(0, 1.0))
         before = _contents(folder)
-        monkeypatch.setattr(pl.DataFrame, "write_parquet", _disk_full)
-        with pytest.raises(OSError, match="no space"):
-            writer.append("evaluations", evaluation(8, 2.0))
-    assert _contents(folder) == before
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_bytes", _disk_full)
+            with pytest.raises(Unwritable, match="run cannot be written: no space"):
+                writer.append("evaluations", evaluation(8, 2.0))
+        assert _contents(folder) == before
     assert read_info(folder)["env_steps"] == 0
 
 
 def test_rows_that_could_not_be_written_are_written_once_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: pl.DataFrame, *args: Any, **kwargs: Any) -> None:
-        raise OSError(28, "No space left on device")
-
     with recording(tmp_path / "run", INFO, CONFIG) as writer:
         with monkeypatch.context() as patched:
-            patched.setattr(pl.DataFrame, "write_parquet", full)
-            with pytest.raises(OSError, match="No space"):
+            patched.setattr(Path, "write_bytes", _disk_full)
+            with pytest.raises(Unwritable, match="no space"):
                 writer.append("evaluations", {"env_step": 0, "returns": [1.0], "lengths": [1]})
         writer.finish("failed", "disk")
     assert Record(tmp_path / "run", read_info(tmp_path / "run")).evaluations()["env_step"].to_list() == [0]
@@ -229,13 +228,14 @@ def test_a_failure_while_writing_text_leaves_the_old_file(tmp_path: Path, monkey
 
 
 def _disk_full(self: Any, target: Any) -> None:
-    if isinstance(self, pl.DataFrame):
-        Path(target).write_bytes(b"half a fi")
+    if isinstance(target, bytes):
+        self.write_text("half a fi")
     raise OSError(28, "no space")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """All files but the lease, which has another number each time."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".lease-")}
 
 
 # ---- one process a run ----
@@ -244,12 +244,12 @@ TRY = f"""
 import sys
 from pathlib import Path
 from rl_warmup.recording import recording
-from rl_warmup.records import RecordError
+from rl_warmup.leases import LeaseError
 try:
     with recording(Path(sys.argv[1]), {INFO}, {CONFIG}):
         print("recording", flush=True)
         sys.stdin.read()
-except RecordError as error:
+except LeaseError as error:
     print(error)
 """
 
@@ -382,8 +382,8 @@ def test_run_json_that_is_not_text_or_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_run_json_never_holds_what_json_cannot(tmp_path: Path, bad: float) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        RunWriter(_made(tmp_path / "run"), {**INFO, "bad": bad}, CONFIG)
+    with pytest.raises(ValueError, match="JSON"), recording(tmp_path / "run", {**INFO, "bad": bad}, CONFIG):
+        pass
     assert not (tmp_path / "run" / "run.json").exists()
 
 
