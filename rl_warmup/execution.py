@@ -33,48 +33,38 @@ def execute(config: RunConfig) -> str:
 
 
 def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
-    """Train agents that are of one stack and record each; those already finished are left as they are.
-
-    Those that another process is training are left to it, and the rest trained.
+    """Train agents that are of one stack and record each; those finished or another process's are left as they are.
 
     Returns:
-        The status of each run: completed, diverged or failed.
+        The status of each run: completed, diverged, failed, or running in another process.
 
     Raises:
-        ConfigError: if the records cannot be written, or another process is training some of the runs.
+        ConfigError: if the records cannot be written any more; the runs go on from their checkpoints next time.
         KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and go on from
             their checkpoints next time.
     """
     trained: dict[str, str] = {}
     try:
         with ExitStack() as leases:
-            ours, elsewhere = _lease(configs, leases)
+            ours = _lease(configs, leases)
             members = [_opened(config, lease, len(ours)) for config, lease in ours]
             _train_all([config for config, _ in ours], members)
             trained = {run_id(config): member.status for (config, _), member in zip(ours, members, strict=True)}
     except (RecordError, OSError) as error:
         raise ConfigError(f"the run cannot be recorded: {error}") from error
-    if elsewhere:
-        more = f", and {len(elsewhere) - 1} runs more" if len(elsewhere) > 1 else ""
-        raise ConfigError(f"{elsewhere[0]}{more}: nothing is done twice")
-    return [trained.get(run_id(config)) or str(finished_status(run_folder(config))) for config in configs]
+    return [trained.get(run_id(config)) or finished_status(run_folder(config)) or "running" for config in configs]
 
 
-def _lease(
-    configs: Sequence[RunConfig], leases: ExitStack
-) -> tuple[list[tuple[RunConfig, Lease]], list[LeaseError]]:
-    """What is not finished, with its lease until `leases` is closed, and why the rest could not be had."""
-    ours, elsewhere = [], []
+def _lease(configs: Sequence[RunConfig], leases: ExitStack) -> list[tuple[RunConfig, Lease]]:
+    """What is neither finished nor another process's, each run with its lease until `leases` is closed."""
+    ours = []
     for config in configs:
         folder = run_folder(config)
-        try:
+        with suppress(LeaseError):
             lease = None if finished_status(folder) else leases.enter_context(held(folder))
-        except LeaseError as error:
-            elsewhere.append(error)
-            continue
-        if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
-            ours.append((config, lease))
-    return ours, elsewhere
+            if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
+                ours.append((config, lease))
+    return ours
 
 
 def study_folder(config: RunConfig) -> Path:

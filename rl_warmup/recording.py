@@ -78,11 +78,12 @@ class RunWriter:
         for name in ("updates", "evaluations"):
             for row in self._frames[name].tail(1).to_dicts():
                 self._tell(name, row)
-        for left_over in folder.glob(".*.tmp"):  # of a process that was killed
-            left_over.unlink()
-        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
-        for name in self._schemas:  # rows after the checkpoint are gone, those of another attempt too
-            self._write(name)
+        with self._writing():
+            for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+                left_over.unlink()
+            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+            for name in self._schemas:  # rows after the checkpoint are gone, those of another attempt too
+                self._write(name)
         self.flush()
 
     def append(self, table: str, row: Mapping[str, Any]) -> None:

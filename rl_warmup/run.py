@@ -15,6 +15,7 @@ from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.display import LiveRuns, duration
 from rl_warmup.dose import dose_of
 from rl_warmup.execution import execute, finished_status, run_folder, study_folder
+from rl_warmup.orphans import end_with_parent
 from rl_warmup.records import Record, read_info
 from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import note_command
@@ -23,7 +24,12 @@ from rl_warmup.study_files import note_command
 def job(config: DictConfig) -> str | None:
     """What Hydra calls: once for a single run, once a job in a sweep (there, perhaps in another process)."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return execute(resolved(config, "sweep"))
+        end_with_parent()
+        try:
+            return execute(resolved(config, "sweep"))
+        except ConfigError as error:  # not every launcher would say it
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            raise
     try:
         overrides = HydraConfig.get().overrides
         run = resolved(config, "single")

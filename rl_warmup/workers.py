@@ -27,6 +27,8 @@ PATIENCE = 30.0
 """Seconds in which an interrupted process must have written what it has; then it is killed."""
 INTERRUPTED = 130
 """Exit code of a process that was interrupted, as shells have it."""
+UNRECORDED = 74
+"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -137,8 +139,8 @@ def _account(work: _Work) -> None:
     code, unfinished = work.process.exitcode, work.unfinished
     if not code or not unfinished:
         return
-    reason = _death(code)
-    for config in unfinished:
+    reason = _death(code) if code != UNRECORDED else "its records cannot be written"
+    for config in unfinished if code != UNRECORDED else []:
         with suppress(RecordError, OSError):  # it is another process's by now, or nothing can be written
             _record_death(config, work, reason)
     hint = ""
@@ -205,7 +207,8 @@ def _train(stack: Stack) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except ConfigError as error:
-        sys.exit(f"error: {error}")
+        _say(f"error: {error}")
+        sys.exit(UNRECORDED)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

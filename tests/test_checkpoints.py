@@ -3,7 +3,11 @@
 import json
 import os
 import pickle
+import random
+import signal
+import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ import torch
 
 from rl_warmup import checkpoints
 from rl_warmup.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.execution import was_interrupted
 
 BELONGS = {"config": {"seed": 0, "sizes": (1, 2)}, "versions": {"torch": "2"}}
 FILES = ["state.json", "arrays.npz", "tensors.pt", "sha256.json"]
@@ -116,3 +121,32 @@ def test_what_belongs_to_another_config_or_version_is_refused(
     checkpoints.write(tmp_path, state(), BELONGS)
     with pytest.raises(CheckpointError, match=message):
         checkpoints.read(tmp_path, belongs)
+
+
+def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    checkpoints.write(tmp_path, state(1), BELONGS)
+    began = time.perf_counter()
+    checkpoints.write(tmp_path, state(2), BELONGS)
+    lasts, draws, interrupted, newest = time.perf_counter() - began, random.Random(0), 0, 2
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for step in range(3, 63):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-5, 1.2 * lasts))
+                checkpoints.write(tmp_path, state(step), BELONGS)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except (KeyboardInterrupt, RuntimeError) as error:  # torch may be the one that passes it on
+                interrupted += was_interrupted(error)
+            found = checkpoints.read(tmp_path, BELONGS)
+            assert found is not None
+            assert found.env_step in (newest, step)
+            newest = found.env_step
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+    assert interrupted >= 10
+    checkpoints.write(tmp_path, state(100), BELONGS)
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["100"]
