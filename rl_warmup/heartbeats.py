@@ -66,6 +66,11 @@ def beating(folder: Path) -> Iterator[Path]:
                 heart.stop()
 
 
+def is_training() -> bool:
+    """Whether this process holds the lease of any run."""
+    return bool(_hearts)
+
+
 def _pulse(heart: Path) -> int | None:
     """When a process last lived, in ns of its file system's clock; None if its file is gone."""
     try:

@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 
+from rl_warmup.heartbeats import is_training
+
 LOOK = 1.0
 """Seconds between two looks at who the parent is."""
 PATIENCE = 30.0
@@ -18,7 +20,7 @@ _NAME = "end with parent"
 def end_with_parent() -> None:
     """From now on interrupt this process, and then end it, when it is a worker and its parent has died.
 
-    joblib's workers would train on, and then wait five minutes for more. A process that a user started is none.
+    joblib's workers would train on, and then wait for more. A process that a user started is none.
     """
     parent = getattr(multiprocessing.current_process(), "_parent_pid", None)
     if parent is not None and _NAME not in [thread.name for thread in threading.enumerate()]:
@@ -29,5 +31,7 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while is_training() and time.monotonic() < deadline:
+        time.sleep(LOOK)
     os._exit(1)

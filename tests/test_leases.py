@@ -220,9 +220,10 @@ from rl_warmup.leases import LeaseError, leased
 heartbeats.BEAT = 0.01
 study, machine = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
-sys.stdin.readline()
+began = float(sys.stdin.readline())
 with ExitStack() as stack:
-    for run in sorted(study.glob("run*")):
+    for number, run in enumerate(sorted(study.glob("run*"))):
+        time.sleep(max(0, began + number / 50 - time.time()))  # all at the same moment
         try:
             stack.enter_context(leased(run, machine)).check()
             print(run.name, flush=True)
@@ -247,8 +248,9 @@ def test_of_many_that_want_it_at_once_one_has_it(run: Path) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racers = [subprocess.Popen([sys.executable, "-c", RACE, str(study), f"machine{i}"], **pipes) for i in range(6)]
     assert [said(racer) for racer in racers] == ["ready"] * 6
+    began = time.time() + 0.2
     for racer in racers:
-        racer.stdin.write("\n")
+        racer.stdin.write(f"{began}\n")
         racer.stdin.flush()
     won = {i: list(iter(lambda racer=racer: said(racer), "done")) for i, racer in enumerate(racers)}
     assert sorted(name for names in won.values() for name in names) == [folder.name for folder in runs]

@@ -1,0 +1,49 @@
+"""Workers of joblib end with their parent; a program of the user's own does not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import multiprocessing, os, threading, time
+from joblib import Parallel, delayed
+from rl_warmup import orphans
+
+def work():
+    orphans.LOOK = 0.05
+    orphans.end_with_parent()
+    orphans.end_with_parent()
+    watchers = sum(thread.name == "end with parent" for thread in threading.enumerate())
+    os.write(1, f"{os.getpid()} {watchers}\\n".encode())
+    time.sleep(60)
+
+orphans.end_with_parent()
+assert threading.active_count() == 1
+Parallel(n_jobs=2)(delayed(work)() for _ in range(2))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_ends_when_its_parent_was_killed() -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], **pipes) as parent:
+        assert parent.stdout is not None
+        workers = [parent.stdout.readline().split() for _ in range(2)]
+        assert [watchers for _, watchers in workers] == ["1", "1"]
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(_exists(int(pid)) for pid, _ in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
