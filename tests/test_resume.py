@@ -33,6 +33,15 @@ CASES = [
 ]
 
 
+COMPILED = [
+    pytest.param(
+        ["trainer=stacked", "trainer.compile=true", *algo, *SMALL, "total_timesteps=900"],
+        id=f"compiled-{algo[0][5:]}",
+    )
+    for algo in (PPO, DQN)
+]
+
+
 def _interrupted(configs: Sequence[RunConfig], points: Sequence[int]) -> list[Memory]:
     """Train, interrupted when as many rows were told as `points` say, each time from the last checkpoint on."""
     sinks = [Memory() for _ in configs]
@@ -61,7 +70,8 @@ def _weights(sink: Memory) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", CASES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+@pytest.mark.parametrize("overrides", [*CASES, *COMPILED])
 def test_a_run_that_was_interrupted_is_the_run_that_was_not(overrides: list[str], configure: Configure) -> None:
     seeds = (0, 1) if "trainer=stacked" in overrides else (0,)
     configs = [configure(*overrides, f"seed={seed}", "warmup.length=0.5") for seed in seeds]
