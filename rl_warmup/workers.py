@@ -27,6 +27,8 @@ PATIENCE = 30.0
 """Seconds in which an interrupted process must have written what it has; then it is killed."""
 INTERRUPTED = 130
 """Exit code of a process that was interrupted, as shells have it."""
+AGAIN = 10.0
+"""Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
 UNRECORDED = 74
 """Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -211,11 +213,14 @@ def _train(stack: Stack) -> None:
         sys.exit(UNRECORDED)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
     """The terminal and the parent may both send Ctrl-C; the second must not cut the writing of records short."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _interrupt_once)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""Workers of joblib end with their parent; a program of the user's own does not."""
+"""Workers that are interrupted, or whose parent was killed, end."""
 
 import os
 import signal
@@ -47,3 +47,29 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+DROPPED = """
+import os, signal, sys, time
+from rl_warmup import workers
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
+
+workers.AGAIN = 0.1
+signal.signal(signal.SIGINT, workers._interrupt_once)
+sys.unraisablehook = lambda dropped: print("dropped", dropped.exc_type.__name__)
+Finalized()
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print("met")
+"""
+
+
+def test_an_interrupt_that_python_drops_comes_again() -> None:
+    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["dropped", "KeyboardInterrupt", "met"]
