@@ -123,6 +123,9 @@ def test_what_belongs_to_another_config_or_version_is_refused(
         checkpoints.read(tmp_path, belongs)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # one that hits a finalizer is dropped
 def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
