@@ -1,9 +1,10 @@
 """From Hydra's composed config to a resolved, checked `RunConfig`."""
 
 import copy
+import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.envs import check_env
 from rl_warmup.resolve import resolve
+from rl_warmup.validation import check_seed
+
+_PLAIN_SEED = re.compile(r"seed=\d+")
 
 
 def resolved(config: DictConfig, study_name: str) -> RunConfig:
@@ -27,7 +31,7 @@ def resolved(config: DictConfig, study_name: str) -> RunConfig:
     Raises:
         ConfigError: if it cannot be trained as asked.
     """
-    return _resolved(_without_hydra(config), study_name)
+    return _checked(_built(_without_hydra(config)), study_name)
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
@@ -37,15 +41,18 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     return plain
 
 
-def _resolved(config: DictConfig, study_name: str) -> RunConfig:
+def _built(config: DictConfig) -> RunConfig:
     try:
         run = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(run, RunConfig)
     _refuse_unknown(run)
-    run.study.name = run.study.name or study_name
-    run = resolve(run)
+    return run
+
+
+def _checked(run: RunConfig, study_name: str) -> RunConfig:
+    run = resolve(replace(run, study=replace(run.study, name=run.study.name or study_name)))
     check_env(run)
     return run
 
@@ -67,12 +74,16 @@ def configured(overrides: Sequence[str], study_name: str) -> RunConfig:
 
 
 class SweepComposer:
-    """Composes the jobs of a sweep; those that differ only in plain values, as seeds do, share one composition."""
+    """Composes the jobs of a sweep: Hydra once a combination of groups, the checks once for all seeds of an arm.
+
+    What it returns is shared between jobs, and not to be changed.
+    """
 
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
         """`config`: of the sweep itself."""
         self._loader, self._config = loader, config
-        self._composed = cache(self._compose)
+        self._base = cache(self._compose_base)
+        self._arm = cache(self._compose_arm)
         self._is_group = cache(lambda key: bool(loader.get_group_options(key)))
         self._parse = cache(OverridesParser.create().parse_override)
 
@@ -82,24 +93,47 @@ class SweepComposer:
         Raises:
             ConfigError: if it cannot be trained as asked.
         """
+        seeds = [text for text in overrides if _PLAIN_SEED.fullmatch(text)]
+        run = self._arm(*(text for text in overrides if text not in seeds))
+        if not seeds:
+            return run
+        seed = int(seeds[-1].partition("=")[2])
+        check_seed(seed)
+        return replace(run, seed=seed)
+
+    def _compose_arm(self, *overrides: str) -> RunConfig:
         values = [text for text in overrides if self._sets_a_value(text)]
-        config = copy.deepcopy(self._composed(*(text for text in overrides if text not in values)))
         try:
+            config, run = self._base(*(text for text in overrides if text not in values))
             for text in values:
                 override = self._parse(text)
-                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        except OmegaConfBaseException:
-            config = self._compose(*overrides)  # Hydra says better what is wrong with it
-        return _resolved(config, "sweep")
+                key = override.key_or_group
+                OmegaConf.update(
+                    config, key, override.value()
+                )  # converts and checks it; the next job overwrites it
+                run = _with(run, key.split("."), OmegaConf.select(config, key))
+        except (ConfigError, OmegaConfBaseException):
+            run = _built(self._compose(*overrides))  # Hydra says better what is wrong with it
+        return _checked(run, "sweep")
+
+    def _compose_base(self, *overrides: str) -> tuple[DictConfig, RunConfig]:
+        config = self._compose(*overrides)
+        return config, _built(config)
 
     def _compose(self, *overrides: str) -> DictConfig:  # takes Hydra a tenth of a second
         return _without_hydra(self._loader.load_sweep_config(self._config, list(overrides)))
 
     def _sets_a_value(self, text: str) -> bool:
         override = self._parse(text)
-        key = override.key_or_group
-        plain = override.type is OverrideType.CHANGE and override.package is None
-        return plain and not self._is_group(key) and not isinstance(override.value(), dict | list)
+        key, value = override.key_or_group, override.value()
+        plain = override.type is OverrideType.CHANGE and override.package is None and "${" not in text
+        return plain and not self._is_group(key) and not isinstance(value, dict | list)
+
+
+def _with(node: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of a config in which the value at `path` is another; what does not change is shared."""
+    name, *rest = path
+    return replace(node, **{name: _with(getattr(node, name), rest, value) if rest else value})
 
 
 def _refuse_unknown(config: Any, path: str = "") -> None:

@@ -159,6 +159,8 @@ class RunConfig:
     device: str = "auto"
     threads: int = 1
     runs_dir: str = "runs"
+    retries: int = 2  # how often a sweep tries a failed run again
+    plan_only: bool = False  # say what would be trained, and stop
 
 
 def conf_dir() -> Path:

@@ -11,7 +11,7 @@ from rl_warmup.metrics import RETURN_EFFECT, Metric
 from rl_warmup.plan import plan_run
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError
-from rl_warmup.study_files import read_study_plan
+from rl_warmup.study_files import is_declared, read_study_plan
 
 Family = Literal["confirmatory", "exploratory"]
 Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
@@ -52,8 +52,9 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         problems.leave_out(f"{error}; the study counts as not declared")
         plan = None
     else:
-        if plan is None:
-            problems.note("the study was not declared before training: there is no study.yaml")
+        if not is_declared(plan):
+            why = "there is no study.yaml" if plan is None else "study.yaml declares nothing"
+            problems.note(f"the study was not declared before training: {why}")
     plan = plan or {}
     effect, comparisons = plan.get("smallest_effect"), plan.get("comparisons")
     if not plan.get("control"):
@@ -65,7 +66,7 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
     return Declaration(
         name=str(plan.get("name") or folder.resolve().name),
         description=plan.get("description"),
-        declared=bool(plan),
+        declared=is_declared(plan),
         control=plan.get("control") or NO_WARMUP,
         comparisons=None if comparisons is None else tuple(comparisons),
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),

@@ -1,10 +1,12 @@
 """A live table of runs, read from their record files: it works the same for every launcher."""
 
+import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_warmup.records import RecordError, read_info
+from rl_warmup.wording import counted
 
 ORDER = ("running", "failed", "diverged", "waiting", "completed")
 STYLES = {
@@ -22,6 +25,21 @@ STYLES = {
     "waiting": "dim",
     "completed": "green",
 }
+ENDED = ("completed", "diverged", "failed")
+READING_SHARE = 0.02
+"""Share of the time that looking at the files of runs may take: ten thousand are looked at less often than ten."""
+
+
+class Shown(NamedTuple):
+    """What is shown of a run; of the many that a sweep may have, no more than this is kept."""
+
+    status: str
+    env_steps: int
+    latest_return: float | None
+
+
+WAITING = Shown("waiting", 0, None)
+"""A run that has no record yet, or one from before this session."""
 
 
 class LiveRuns:
@@ -34,7 +52,8 @@ class LiveRuns:
         """`totals`: environment steps that the run in each folder will take."""
         self._totals, self._console = totals, console
         self._began = time.time()
-        self._finished: dict[Path, dict[str, Any]] = {}
+        self._infos: dict[Path, Shown] = dict.fromkeys(totals, WAITING)
+        self._next_read = 0.0
         self._reported: set[Path] = set()
         self._live = Live(
             get_renderable=self._render, console=console, refresh_per_second=1, vertical_overflow="crop"
@@ -47,47 +66,50 @@ class LiveRuns:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._next_read = 0.0
         self._live.stop()
         if not self._console.is_terminal:
-            self._report_ended(self._read())
+            self._read()
+            self._report_ended()
 
-    def _read(self) -> dict[Path, dict[str, Any]]:
-        """run.json of every run of this session; one that is not there yet, or from before, is waiting."""
-        infos = {}
-        for folder in self._totals:
-            info = self._finished.get(folder) or self._read_one(folder)
-            if info["status"] in ("completed", "diverged", "failed"):
-                self._finished[folder] = info
-            infos[folder] = info
-        return infos
+    def _read(self) -> None:
+        """Look at every run of this session that has not ended, unless that was done too short a time ago."""
+        began = time.monotonic()
+        if began < self._next_read:
+            return
+        for folder, info in self._infos.items():
+            if info.status not in ENDED:
+                self._infos[folder] = self._read_one(folder)
+        self._next_read = time.monotonic() + (time.monotonic() - began) / READING_SHARE
 
-    def _read_one(self, folder: Path) -> dict[str, Any]:
+    def _read_one(self, folder: Path) -> Shown:
         try:
-            path = folder / "run.json"
-            if path.stat().st_mtime >= self._began:
-                return read_info(folder)
+            if os.stat(f"{folder}/run.json").st_mtime >= self._began:  # noqa: PTH116, many are not there yet
+                info = read_info(folder)
+                return Shown(info["status"], info["env_steps"], info["latest_return"])
         except (OSError, RecordError):
             pass
-        return {"status": "waiting", "env_steps": 0, "latest_return": None}
+        return WAITING
 
     def _render(self) -> RenderableType:
-        infos = self._read()
+        self._read()
+        infos = self._infos
         if not self._console.is_terminal:
-            self._report_ended(infos)
+            self._report_ended()
             return Text()
         room = max(3, self._console.height - 5)
-        shown = sorted(infos, key=lambda folder: ORDER.index(infos[folder]["status"]))[:room]
+        shown = sorted(infos, key=lambda folder: ORDER.index(infos[folder].status))[:room]
         table = Table(box=None, padding=(0, 1))
         for heading in ("run", "status", "progress", "", "return", "left"):
             table.add_column(heading, justify="right" if heading in ("return", "left", "") else "left")
         for folder in shown:
             table.add_row(*self._row(folder, infos[folder]))
         hidden = len(infos) - len(shown)
-        rest = [Text(f"… and {hidden} more runs", style="dim")] if hidden else []
-        return Group(table, *rest, self._summary(infos))
+        rest = [Text(f"… and {hidden:,} more run{'s' if hidden > 1 else ''}", style="dim")] if hidden else []
+        return Group(table, *rest, self._summary())
 
-    def _row(self, folder: Path, info: dict[str, Any]) -> list[RenderableType]:
-        total, done, status = self._totals[folder], info["env_steps"], info["status"]
+    def _row(self, folder: Path, info: Shown) -> list[RenderableType]:
+        total, done, status = self._totals[folder], info.env_steps, info.status
         left = ""
         if status == "running" and done:
             first = folder / "config.yaml"
@@ -99,29 +121,30 @@ class LiveRuns:
             Text(status, style=STYLES[status]),
             ProgressBar(total=total, completed=min(done, total), width=20 if wide else 10),
             f"{min(1.0, done / total):.0%}",
-            "" if info["latest_return"] is None else f"{info['latest_return']:.1f}",
+            "" if info.latest_return is None else f"{info.latest_return:.1f}",
             left,
         ]
 
-    def _summary(self, infos: Mapping[Path, dict[str, Any]]) -> Text:
+    def _summary(self) -> Text:
         total = sum(self._totals.values())
         done = sum(
-            self._totals[folder] if info["status"] in ("completed", "diverged", "failed") else info["env_steps"]
-            for folder, info in infos.items()
+            self._totals[folder] if info.status in ENDED else info.env_steps for folder, info in self._infos.items()
         )
-        counts = {status: sum(info["status"] == status for info in infos.values()) for status in ORDER}
+        counts = Counter(info.status for info in self._infos.values())
         elapsed = time.time() - self._began
         left = f"about {duration(elapsed * (total - done) / done)} left" if done else "time left not known yet"
-        words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        return Text(f"{len(infos)} runs: {words} · {done / total:.0%} · {duration(elapsed)} · {left}", style="bold")
+        words = ", ".join(f"{counts[status]:,} {status}" for status in ORDER if counts[status])
+        runs = counted(len(self._infos), "run")
+        return Text(f"{runs}: {words} · {done / total:.0%} · {duration(elapsed)} · {left}", style="bold")
 
-    def _report_ended(self, infos: Mapping[Path, dict[str, Any]]) -> None:
-        for folder in self._finished.keys() - self._reported:
+    def _report_ended(self) -> None:
+        ended = (folder for folder, info in self._infos.items() if info.status in ENDED)
+        for folder in [folder for folder in ended if folder not in self._reported]:
             self._reported.add(folder)
-            info = infos[folder]
-            value = "no return" if info["latest_return"] is None else f"return {info['latest_return']:.1f}"
+            info = self._infos[folder]
+            value = "no return" if info.latest_return is None else f"return {info.latest_return:.1f}"
             print(
-                f"[{len(self._reported)}/{len(self._totals)}] {folder.name}: {info['status']}, {value}",
+                f"[{len(self._reported)}/{len(self._totals)}] {folder.name}: {info.status}, {value}",
                 file=self._console.file,
                 flush=True,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class Plan:
     env_step: NDArray[np.int64]  # [phases] environment steps done when the phase starts
     n_steps: NDArray[np.int64]  # [phases] gradient steps of the phase
 
-    @property
+    @cached_property
     def gradient_steps(self) -> int:
         """Gradient steps of the whole run."""
         return int(self.n_steps.sum())
@@ -34,6 +35,7 @@ class Plan:
         return int(np.searchsorted(np.cumsum(self.n_steps), gradient_step, side="right"))
 
 
+@lru_cache(maxsize=64)
 def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> Plan:
     """Phases of PPO: one after every rollout of R = n_steps·n_envs, n_epochs·ceil(R / batch_size) steps each.
 
@@ -53,6 +55,7 @@ def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int
     )
 
 
+@lru_cache(maxsize=64)
 def plan_dqn(
     total_timesteps: int, *, n_envs: int, train_freq: int, gradient_steps: int, learning_starts: int
 ) -> Plan:

@@ -15,8 +15,10 @@ from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.display import LiveRuns, duration
 from rl_warmup.dose import dose_of
 from rl_warmup.execution import execute, finished_status, run_folder, study_folder
+from rl_warmup.identity import identity
+from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
-from rl_warmup.records import Record, read_info
+from rl_warmup.records import Record, RecordError, read_info
 from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import note_command
 
@@ -33,11 +35,27 @@ def job(config: DictConfig) -> str | None:
     try:
         overrides = HydraConfig.get().overrides
         run = resolved(config, "single")
+        _refuse_foreign(run)
+        if run.plan_only:
+            sys.exit(say_plan(run, Console()))
         check_writable(study_folder(run))
         note_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
         sys.exit(single(run, Console()))
-    except ConfigError as error:
+    except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
+
+
+def _refuse_foreign(config: RunConfig) -> None:
+    standing(run_folder(config), identity(config))
+
+
+def say_plan(config: RunConfig, console: Console) -> int:
+    """Say what would be done for a single run, which is tried as often as it is asked for; the exit code."""
+    from rl_warmup.sweep import Job, outlook  # imports all that a report needs
+
+    for line in outlook([Job((), config, run_folder(config))], sys.maxsize).announce():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    return 0
 
 
 def single(config: RunConfig, console: Console) -> int:
@@ -49,6 +67,8 @@ def single(config: RunConfig, console: Console) -> int:
     else:
         with LiveRuns({folder: plan_of(config).env_steps}, console):
             status = execute(config)
+        if status == "running":
+            raise ConfigError(f"{folder} is being trained by another process; it is left to it")
     summarize(Record(folder, read_info(folder)), console)
     return 0 if status in ("completed", "diverged") else 1
 

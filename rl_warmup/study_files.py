@@ -1,12 +1,46 @@
-"""What the folder of a study holds beside its runs: what was declared, and the commands that trained it."""
+"""What the folder of a study holds beside its runs: what was declared, what was planned, the commands."""
 
-from collections.abc import Mapping
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rl_warmup.records import RecordError, first_line, write_text
+
+DECLARATIONS = ("control", "comparisons", "contrasts", "smallest_effect")
+"""Keys of study.yaml that declare something; a study in which all are null was not declared."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that a command of the study is to train."""
+
+    kind: str
+    """Trainer, algorithm and environment: what runs that cost about the same share."""
+    env_steps: int
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """plan.json: all runs that the commands of a study are to train, by run id."""
+
+    runs: Mapping[str, Planned]
+    retries: int
+    """How often a failed one is tried again, as the last command said."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make the folder of a study, and keep other processes from changing its files meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_study_plan(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -16,7 +50,7 @@ def write_study_plan(folder: Path, plan: Mapping[str, Any]) -> None:
 
 
 def read_study_plan(folder: Path) -> dict[str, Any] | None:
-    """study.yaml of a study's folder, None where the study was not declared.
+    """study.yaml of a study's folder, None if there is none.
 
     Raises:
         RecordError: if it is damaged.
@@ -31,6 +65,54 @@ def read_study_plan(folder: Path) -> dict[str, Any] | None:
     if not isinstance(plan, dict):
         raise RecordError(f"{path} is not a mapping with name, control, comparisons and smallest_effect")
     return plan
+
+
+def is_declared(plan: Mapping[str, Any] | None) -> bool:
+    """Whether a study.yaml declares anything.
+
+    >>> is_declared({"name": "quick", "control": None}), is_declared({"control": {"warmup.name": "none"}})
+    (False, True)
+    """
+    return plan is not None and any(plan.get(key) is not None for key in DECLARATIONS)
+
+
+def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
+    """Add runs to plan.json, and have it say how often they are tried again.
+
+    Raises:
+        RecordError: if what is there is damaged.
+    """
+    earlier = read_runs(folder)
+    merged = {**(earlier.runs if earlier else {}), **runs}
+    if earlier is not None and (earlier.runs, earlier.retries) == (merged, retries):
+        return
+    kinds: dict[str, dict[str, int]] = {}
+    for run_id, run in merged.items():
+        kinds.setdefault(run.kind, {})[run_id] = run.env_steps
+    write_text(folder / "plan.json", json.dumps({"retries": retries, "env_steps": kinds}, indent=1) + "\n")
+
+
+def read_runs(folder: Path) -> StudyRuns | None:
+    """plan.json of a study's folder, None if there is none.
+
+    Raises:
+        RecordError: if it is damaged.
+    """
+    path = folder / "plan.json"
+    try:
+        stored = json.loads(path.read_text())
+        runs = {
+            run_id: Planned(kind, int(env_steps))
+            for kind, of_kind in stored["env_steps"].items()
+            for run_id, env_steps in of_kind.items()
+        }
+        return StudyRuns(runs, int(stored["retries"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(
+            f"{path} cannot be read: {first_line(error)}; delete it, a sweep writes it anew"
+        ) from error
 
 
 def note_command(folder: Path, command: str) -> None:

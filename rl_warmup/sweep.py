@@ -1,21 +1,33 @@
 """A whole sweep: every job composed, checked and named before the first one is trained."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.compose import check_writable
+from rl_warmup.config import ConfigError, RunConfig, StudyConfig
 from rl_warmup.display import LiveRuns
 from rl_warmup.execution import finished_status, run_folder, study_folder, was_interrupted
+from rl_warmup.identity import identity
+from rl_warmup.ledger import ForeignRecordError, Standing, kind_of, standing
+from rl_warmup.outlook import Outlook
 from rl_warmup.readings import unfinished
-from rl_warmup.records import Record, RecordError, read_info
-from rl_warmup.report import report
+from rl_warmup.records import Record, RecordError, is_alive, read_info
 from rl_warmup.resolve import plan_of
-from rl_warmup.study_files import read_study_plan, write_study_plan
+from rl_warmup.study_files import (
+    Planned,
+    add_runs,
+    alone,
+    is_declared,
+    note_command,
+    read_study_plan,
+    write_study_plan,
+)
+from rl_warmup.wording import counted
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,13 @@ class Job:
     config: RunConfig
     folder: Path
 
+    @property
+    def planned(self) -> Planned:
+        """What is known of it before it is trained."""
+        return Planned(kind_of(identity(self.config)), plan_of(self.config).env_steps)
 
-def plan_jobs(combinations: Sequence[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
+
+def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
     """The jobs of a sweep, each run once: combinations that differ only in what a shape ignores are one run.
 
     Raises:
@@ -41,49 +58,96 @@ def plan_jobs(combinations: Sequence[Sequence[str]], compose: Callable[[list[str
             raise ConfigError(f"{error} (in {' '.join(overrides)})") from error
         folder = run_folder(config)
         jobs.setdefault(folder, Job(tuple(overrides), config, folder))
-    if len({study_folder(job.config) for job in jobs.values()}) > 1:
-        raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
+    _refuse_swept([job.config for job in jobs.values()])
     return list(jobs.values())
 
 
-def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], console: Console) -> int:
-    """Train what is not finished by `launch`, showing it live, then report on the whole study.
+def _refuse_swept(configs: Sequence[RunConfig]) -> None:
+    if len({study_folder(config) for config in configs}) > 1:
+        raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
+    if len({(config.retries, config.plan_only) for config in configs}) > 1:
+        raise ConfigError("retries and plan_only are of the whole sweep and cannot be swept")
+
+
+def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
+    """What is to be done for `jobs`, which are of one study.
+
+    Raises:
+        ConfigError: if the record of another run is in a run's folder.
+    """
+    try:
+        runs = [standing(job.folder, identity(job.config)) for job in jobs]
+    except ForeignRecordError as error:
+        raise ConfigError(str(error)) from error
+    return Outlook(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
+
+
+def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: str, console: Console) -> int:
+    """Say what is to be done, train it by `launch`, showing it live, then report on the whole study.
+
+    `command` is what a person would type for this sweep. Nothing is written or trained with `plan_only`.
 
     Returns:
-        The exit code: 0, or 1 if a run failed or could not be reported on.
+        The exit code: 0, or 1 if a run failed, is another process's, or could not be reported on.
+
+    Raises:
+        ConfigError: if the study was declared otherwise, or its files cannot be written.
     """
-    study = jobs[0].config.study
-    folder = study_folder(jobs[0].config)
-    if any(part is not None for part in (study.control, study.comparisons, study.contrasts)):
-        _declare(folder, asdict(study))
-    todo = [job for job in jobs if finished_status(job.folder) is None]
-    done = len(jobs) - len(todo)
-    console.print(f"{len(jobs)} runs in {folder}: {done} done before, {len(todo)} to do", soft_wrap=True)
+    config, folder = jobs[0].config, study_folder(jobs[0].config)
+    _refuse_redeclared(folder, config.study)
+    ahead = outlook(jobs, config.retries)
+    for line in ahead.announce():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if config.plan_only:
+        return 0
+    _note(folder, config, ahead, command)
+    to_do = {run.run_id for run in ahead.to_do}
+    todo = [job for job in jobs if job.folder.name in to_do]
     if todo:
-        with LiveRuns({job.folder: plan_of(job.config).env_steps for job in todo}, console):
+        totals = {job.folder: ahead.planned[job.folder.name].env_steps for job in todo}
+        with LiveRuns(totals, console):
             _launch(launch, todo)
-    failed = [job.folder for job in todo if finished_status(job.folder) is None]
+    from rl_warmup.report import report  # a plan does without what analysis imports
+
+    unfinished_runs = [job.folder for job, run in zip(jobs, ahead.runs, strict=True) if not run.finished]
     code = report(folder, console)
-    for path in failed:
-        print(f"failed: {path}: {_reason(path)}", file=sys.stderr)
-    return 1 if failed else code
+    return _name_unfinished(unfinished_runs, ahead) or code
 
 
-def _declare(folder: Path, plan: dict[str, Any]) -> None:
-    """Write down what the study declares; what was declared before its first run is not changed afterwards."""
+def _note(folder: Path, config: RunConfig, ahead: Outlook, command: str) -> None:
+    """Write down what is declared, what is planned, and by which command."""
+    check_writable(folder)
+    try:
+        with alone(folder):
+            earlier = _refuse_redeclared(folder, config.study)
+            if earlier is None:
+                write_study_plan(folder, asdict(config.study))
+            add_runs(folder, ahead.planned, config.retries)
+            note_command(folder, command)
+    except (OSError, RecordError) as error:
+        raise ConfigError(f"the study cannot be written down: {error}") from error
+
+
+def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | None:
+    """What was declared before; a declaration is not changed after the study's first run.
+
+    Raises:
+        ConfigError: if `study` declares something else.
+    """
     try:
         earlier = read_study_plan(folder)
     except RecordError as error:
         raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
-    if earlier is None:
-        write_study_plan(folder, plan)
-    declared = plan if earlier is None else earlier
-    changed = ", ".join(key for key in plan if plan[key] != declared.get(key))
+    plan = asdict(study)
+    if earlier is None or not is_declared(plan):
+        return earlier
+    changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
     if changed:
         raise ConfigError(
             f"{folder / 'study.yaml'} was declared with another {changed}; a declaration is not changed after "
             "the fact: give this one another study.name"
         )
+    return earlier
 
 
 def _launch(launch: Callable[[list[Job]], Any], jobs: list[Job]) -> None:
@@ -93,6 +157,27 @@ def _launch(launch: Callable[[list[Job]], Any], jobs: list[Job]) -> None:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _name_unfinished(folders: Sequence[Path], ahead: Outlook) -> int:
+    """Name every run of the sweep that is not finished, and why; 1 if there is one."""
+    given_up = {run.run_id: run for run in ahead.given_up}
+    left = [folder for folder in folders if finished_status(folder) is None]
+    for folder in left:
+        if folder.name in given_up:
+            print(f"given up: {folder}: {_way_out(given_up[folder.name])}", file=sys.stderr)
+        elif is_alive(folder):
+            print(f"left to another process: {folder}", file=sys.stderr)
+        else:
+            print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _way_out(run: Standing) -> str:
+    if run.state == "unreadable":
+        return f"{run.error}; mend it, or move the folder away"
+    times = counted(run.failures, "time")
+    return f"it failed {times} ({run.error}) and is not tried again; retries={run.failures} tries it once more"
 
 
 def _reason(folder: Path) -> str:

@@ -26,6 +26,7 @@ CHOICES = {
 LEAST = {
     "total_timesteps": 1,
     "threads": 1,
+    "retries": 0,
     "evaluation.count": 2,  # step 0 and the end
     "evaluation.episodes": 1,
     "algo.n_envs": 1,
@@ -59,6 +60,8 @@ NOT_OF_AN_ARM = (  # identity.NOT_IDENTITY, and what an arm has several of
     "threads",
     "tuned_learning_rate",
     "learning_rate_scale",
+    "retries",
+    "plan_only",
     "seed",
 )
 MAX_SEED = 2**32 - 1
@@ -84,11 +87,20 @@ def check_values(config: RunConfig) -> None:
         # The learning rate's and the warmup's own checks come later and say more.
         if isinstance(value, float) and not math.isfinite(value) and key.startswith(("env.", "algo.")):
             raise ConfigError(f"{key}={value} is not usable; use a finite number")
-    if not 0 <= config.seed <= MAX_SEED:
-        raise ConfigError(f"seed={config.seed} is not a seed; use a whole number from 0 to {MAX_SEED}")
+    check_seed(config.seed)
     _check_names(config)
     _check_contrasts(config)
     _check_algo(settings)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no generator takes for a seed.
+
+    Raises:
+        ConfigError: with the range.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed={seed} is not a seed; use a whole number from 0 to {MAX_SEED}")
 
 
 def _settings(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from rl_warmup.display import LiveRuns, duration
+from rl_warmup.display import LiveRuns, Shown, duration
 from rl_warmup.recording import recording
 from rl_warmup.records import write_text
 
@@ -92,7 +92,7 @@ def test_time_left_needs_progress(tmp_path: Path) -> None:
     console = terminal()
     with LiveRuns({run(tmp_path, "going"): 1000}, console):
         make(run(tmp_path, "going"), "running", (0, 1.0))
-    assert "time left not known yet" in row_of(shown(console), "1 runs:")
+    assert "time left not known yet" in row_of(shown(console), "1 run:")
 
 
 def test_time_left_of_a_run_is_what_its_pace_says(tmp_path: Path) -> None:
@@ -168,6 +168,26 @@ def test_elsewhere_each_run_that_ends_is_a_line(tmp_path: Path) -> None:
     ends = {"dead": "diverged, no return", "done": "completed, return 412.2", "lost": "failed, no return"}
     assert lines == [f"{name}-0123456789: {end}" for name, end in ends.items()]
     assert console.file.getvalue().count("[3/4]") == 1
+
+
+def test_many_runs_are_looked_at_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def count(self: LiveRuns, folder: Path) -> Shown:
+        nonlocal looked
+        looked += 1
+        return read(self, folder)
+
+    read = LiveRuns._read_one
+    monkeypatch.setattr(LiveRuns, "_read_one", count)
+    folders = [run(tmp_path, f"run{index}") for index in range(1000)]
+    make(folders[0], "completed", (0, 1.0))
+    runs = LiveRuns(dict.fromkeys(folders, 1000), terminal())
+    began = time.monotonic()
+    while time.monotonic() - began < 0.3:
+        runs._render()
+    assert looked <= 1000 + 999 * 0.3 / 0.05  # one pass takes a millisecond or more: 50 until the next
+    assert "1,000 runs: 999 waiting, 1 completed" in runs._summary().plain
 
 
 def test_an_exception_passes_through(tmp_path: Path) -> None:

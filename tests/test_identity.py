@@ -17,6 +17,7 @@ from rl_warmup.resolve import resolve
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
 IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}
+IGNORED |= {"retries", "plan_only"}
 IGNORED_GROUPS = {"tracking", "study"}
 
 

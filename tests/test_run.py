@@ -3,15 +3,23 @@
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
+from rich.console import Console
 
+from rl_warmup.config import ConfigError
+from rl_warmup.execution import run_folder, run_info
+from rl_warmup.recording import recording
 from rl_warmup.records import Record, read_info, read_study
+from rl_warmup.run import say_plan, single
 
 pytestmark = pytest.mark.slow
 
@@ -208,6 +216,89 @@ def test_a_killed_stack_is_seen_its_runs_named_and_the_others_go_on(tmp_path):
         )
     records, _ = read_study(tmp_path / "sweep")
     assert sorted(record.status for record in records) == ["completed", "completed", "failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["seed=3"], ["-m", "seed=0,1"], ["study=quick"], ["study=quick", "seed=1,2", "retries=5"]]
+)
+def test_plan_only_says_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
+    code, out, err = call("run", *arguments, "plan_only=true", "tracking=disabled", f"runs_dir={tmp_path / 'runs'}")
+    assert (code, err) == (0, "")
+    assert re.search(r"\d+ runs? in .*: 0 done before, \d+ to do", out)
+    assert "to begin" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_status_follows_a_sweep_from_its_plan_to_its_end(tmp_path):
+    probes = {"PYTHONPATH": str(Path(__file__).parent)}
+    sweep = ["-m", "env.id=CartPole-v1,probe_envs:probe/broken-v0", "seed=0,1", "algo.n_envs=1", *TINY]
+    sweep.append(f"runs_dir={tmp_path}")
+    assert call("run", *sweep, env=probes)[0] == 1
+    code, out, err = call("status", str(tmp_path / "sweep"))
+    assert (code, err) == (1, "")
+    assert re.search(r"completed +2 +50%", out)
+    assert out.count("OverflowError: the environment broke (failed 1 time)") == 2
+    assert "trains 2 runs" in out
+    for run in (tmp_path / "sweep").glob("*-s0-*"):
+        shutil.rmtree(run)
+    code, out, _ = call("status", str(tmp_path / "sweep"))
+    assert re.search(r"missing +2 +50%", out)
+    assert "trains 3 runs" in out
+    code, out, err = call("run", *sweep, env=probes)
+    assert "1 done before, 3 to do" in out
+    assert "expected: about" in out
+    assert "(failed 1 time)" in out
+    call("run", *sweep, env=probes)
+    code, out, err = call("run", *sweep, env=probes)
+    assert code == 1
+    assert "retries=3 tries it once more" in err
+    assert "3 done before" not in out
+
+
+def test_a_single_run_of_another_process_is_left_to_it(configure, capsys):
+    config = configure(*TINY)
+    with recording(run_folder(config), run_info(config, 1), {"algo": {"name": "ppo"}}):
+        with pytest.raises(ConfigError, match="is being trained by another process; it is left to it"):
+            single(config, Console())
+        assert say_plan(config, Console()) == 0
+    out = capsys.readouterr().out
+    assert "0 done before, 0 to do" in out
+    assert "1 running in another process" in out
+
+
+@pytest.mark.parametrize("launcher", [[], [*STACKED, "hydra.launcher.width=2"]])
+def test_two_processes_that_start_a_sweep_at_once_share_it(launcher, tmp_path):
+    sweep = ["-m", "seed=range(0,6)", "total_timesteps=3000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
+    both = [start("run", *sweep) for _ in range(2)]
+    ends = [(process, *process.communicate(timeout=300)) for process in both]
+    records, problems = read_study(tmp_path / "sweep")
+    assert (len(records), problems) == (6, [])
+    assert {record.status for record in records} == {"completed"}
+    assert not any(record.info["earlier_attempts"] for record in records)
+    assert 0 in {process.returncode for process, _, _ in ends}
+    for process, _, err in ends:
+        if process.returncode:  # it ended while the other one still trained
+            assert "left to another process" in err
+        assert "Traceback" not in err
+        assert "failed" not in err
+    code, out, _ = call("run", *sweep)
+    assert code == 0
+    assert "6 done before, 0 to do" in out
+
+
+@pytest.mark.parametrize("arguments", [["seed=0"], ["-m", "seed=0,1"], ["-m", "seed=0,1", *STACKED]])
+def test_a_disk_that_takes_no_more_is_one_message_and_leaves_whole_files(arguments, tmp_path):
+    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))}
+    process = start("run", *arguments, *TINY, "evaluation.count=60", f"runs_dir={tmp_path}", **full)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "File too large" in err
+    assert "Traceback" not in err
+    for path in tmp_path.rglob("*.parquet"):
+        pl.read_parquet(path)
+    for path in tmp_path.rglob("run.json"):
+        read_info(path.parent)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_declaration_is_not_changed_after_the_fact(tmp_path):

@@ -10,11 +10,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl_warmup.compose import SweepComposer, check_writable
+from rl_warmup.compose import SweepComposer
 from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.execution import study_folder
 from rl_warmup.provenance import command
-from rl_warmup.study_files import note_command
+from rl_warmup.wording import counted
 
 
 @dataclass
@@ -43,20 +42,29 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         context = self.hydra_context
         assert self.config is not None
         assert context is not None
-        parser = OverridesParser.create(config_loader=context.config_loader)
+        combinations = self.combinations(arguments)
+        console = Console()
+        with console.status(f"checking {counted(len(combinations), 'run')}"):
+            jobs = plan_jobs(combinations, SweepComposer(context.config_loader, self.config))
+            launch = self._launch_by(console, [job.config for job in jobs])
+        return run_sweep(jobs, launch, command(self.config.hydra.overrides.hydra, arguments), console)
+
+    def combinations(self, arguments: list[str]) -> list[list[str]]:
+        """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.
+
+        Raises:
+            ConfigError: for several studies, or for an interval, which is no list of values.
+        """
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         for override in overrides:
             if override.is_sweep_override() and override.get_key_element() == "study":
                 raise ConfigError(f"{override.input_line} asks for several studies; run them one after the other")
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise ConfigError(f"{override.input_line} has no list of values; use choice(…) or range(…)")
         (combinations,) = self.split_arguments(overrides, None)
-        console = Console()
-        with console.status(f"checking {len(combinations)} runs"):
-            jobs = plan_jobs(combinations, SweepComposer(context.config_loader, self.config))
-            launch = self._launch_by(console, [job.config for job in jobs])
-        folder = study_folder(jobs[0].config)
-        check_writable(folder)
-        note_command(folder, command(self.config.hydra.overrides.hydra, arguments))
-        return run_sweep(jobs, launch, console)
+        return list(combinations)
 
     def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
         """How jobs are trained by the launcher that was chosen, which has been asked whether it can."""

@@ -1,0 +1,147 @@
+"""How long runs will take and how much disk they need, from the records of runs like them."""
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from rl_warmup.display import duration
+from rl_warmup.ledger import UNKNOWN, Standing, standing
+from rl_warmup.study_files import Planned
+from rl_warmup.wording import counted
+
+SAMPLE = 20
+"""Runs of a kind whose files are measured; runs of another study that are read."""
+STUDIES = 50
+"""Other studies that are looked at."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the runs that are left may take."""
+
+    seconds: float
+    """Wall time if `side_by_side` processes train at once."""
+    bytes: float
+    side_by_side: float
+    source: str
+    """Where the figures come from, in words."""
+
+    def words(self) -> str:
+        """In one line.
+
+        >>> Forecast(90.0, 3e6, 1.0, "2 runs of this study").words()
+        'about 1 min 30 s in one process, 3 MB of disk, by 2 runs of this study'
+        """
+        beside = f"{self.side_by_side:.1f} processes at once" if self.side_by_side > 1.05 else "one process"
+        return f"about {duration(self.seconds)} in {beside}, {megabytes(self.bytes)} of disk, by {self.source}"
+
+
+def forecast(folder: Path, known: Sequence[Standing], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
+    """What the runs in `left`, each with the environment steps it has done, may take; None if nobody can know.
+
+    From the runs of the study in `folder`, of which `known` is where they stand; where they do not say it of each
+    kind, from those of the studies beside it. Time is the sum over the runs of steps left x seconds a step and
+    process, over the number of processes that trained at once.
+    """
+    work = list(left)
+    kinds = {run.kind for run, _ in work}
+    used = [run for run in known if run.kind in kinds and run.env_steps and run.seconds]
+    used, source = [run for run in used if run.finished] or used, "of this study"
+    side_by_side = at_once(used)
+    if kinds - {run.kind for run in used}:
+        folder, side_by_side = folder.parent, 1.0
+        used, source = _beside(folder, kinds), "of other studies with this trainer, algorithm and environment"
+    costs, sizes = _costs(used), _sizes(folder, used)
+    if kinds - costs.keys() or UNKNOWN in kinds:
+        return None
+    seconds = sum(max(0, run.env_steps - done) * costs[run.kind] for run, done in work)
+    space = sum(sizes[run.kind][0] * max(1.0, run.env_steps / sizes[run.kind][1]) for run, _ in work)
+    return Forecast(seconds / side_by_side, space, side_by_side, f"{counted(len(used), 'run')} {source}")
+
+
+def at_once(runs: Iterable[Standing]) -> float:
+    """Mean number of processes that trained at the same time, while any did; at least 1.
+
+    A run of a stack of m members counts as 1/m of a process: the sum of the sittings over their union.
+    """
+    total = union = 0.0
+    last = float("-inf")
+    for (began, ended), members in sorted((run.sitting, run.members) for run in runs if run.sitting):
+        total += (ended - began) / members
+        union += max(0.0, ended - max(began, last))
+        last = max(last, ended)
+    return max(1.0, total / union) if union else 1.0
+
+
+def megabytes(size: float) -> str:
+    """A size on disk.
+
+    >>> megabytes(40_000), megabytes(123_400_000), megabytes(5.6e9)
+    ('0.04 MB', '123 MB', '5.6 GB')
+    """
+    return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.{0 if size >= 1e6 else 2}f} MB"
+
+
+def shortage(folder: Path, needed: float) -> str | None:
+    """What to say where the disk has less room than runs need."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return None
+    return f"the disk of {folder} has {megabytes(free)} left: make room, or use another runs_dir"
+
+
+def _beside(runs_dir: Path, kinds: set[str]) -> list[Standing]:
+    """Some finished runs of every study in `runs_dir` that are of these kinds, newest studies first."""
+    if not runs_dir.is_dir():
+        return []
+    studies = sorted((path for path in runs_dir.iterdir() if path.is_dir()), key=_changed_at, reverse=True)
+    found = []
+    for study in studies[:STUDIES]:
+        with os.scandir(study) as entries:
+            folders = [
+                study / entry.name for entry in islice((entry for entry in entries if entry.is_dir()), SAMPLE)
+            ]
+        runs = (standing(folder) for folder in folders)
+        alike = (run for run in runs if run.finished and run.kind in kinds and run.env_steps)
+        found += [replace(run, run_id=f"{study.name}/{run.run_id}") for run in alike]
+    return found
+
+
+def _changed_at(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _costs(runs: Iterable[Standing]) -> dict[str, float]:
+    """Seconds of one process for an environment step, by kind."""
+    seconds, steps = defaultdict[str, float](float), defaultdict[str, int](int)
+    for run in runs:
+        seconds[run.kind] += run.seconds
+        steps[run.kind] += run.env_steps
+    return {kind: seconds[kind] / steps[kind] for kind in steps}
+
+
+def _sizes(folder: Path, runs: Iterable[Standing]) -> Mapping[str, tuple[float, float]]:
+    """Mean bytes on disk and mean environment steps of some runs, by kind."""
+    some = defaultdict[str, list[Standing]](list)
+    for run in runs:
+        if len(some[run.kind]) < SAMPLE:
+            some[run.kind].append(run)
+    return {
+        kind: (
+            sum(_on_disk(folder / run.run_id) for run in chosen) / len(chosen),
+            sum(run.env_steps for run in chosen) / len(chosen),
+        )
+        for kind, chosen in some.items()
+    }
+
+
+def _on_disk(folder: Path) -> int:
+    """Bytes that the files of a run take, in whole blocks."""
+    with os.scandir(folder) as entries:
+        return sum(512 * entry.stat().st_blocks for entry in entries if entry.is_file())

@@ -1,0 +1,162 @@
+"""Where the runs of a study stand, each run.json read once; no torch, so that ten thousand take seconds."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from rl_warmup.checkpoints import start_of
+from rl_warmup.provenance import versions
+from rl_warmup.recording import seconds_trained, sitting_started
+from rl_warmup.records import FINISHED, RecordError, is_alive, read_info
+
+STATES = ("completed", "diverged", "running", "failed", "interrupted", "unreadable", "missing")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What run.json says of a run and what its lock adds, in a few hundred bytes."""
+
+    run_id: str
+    state: str
+    """One of `STATES`; `running` only while a process holds its lock."""
+    kind: str = UNKNOWN
+    """See `study_files.Planned`."""
+    env_steps: int = 0
+    """Environment steps done, up to the last evaluation; of a run that is to go on, up to its checkpoint."""
+    seconds: float = 0.0
+    """Seconds that one process has spent on it: all its sittings, shared among the members of a stack."""
+    sitting: tuple[float, float] | None = None
+    """When the last sitting began and ended, or now; seconds since 1970."""
+    members: int = 1
+    failures: int = 0
+    """Attempts that failed; interruptions are none."""
+    error: str | None = None
+    """Last line of what went wrong."""
+    versions: str = ""
+    """In what the versions that made it differ from today's, in words."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.state in FINISHED
+
+    def is_to_do(self, retries: int) -> bool:
+        """Whether a sweep trains it that tries a failed run `retries` times again."""
+        if self.state == "failed":
+            return self.failures <= retries
+        return self.state in ("missing", "interrupted")
+
+
+def standing(folder: Path, identity: Mapping[str, Any] | None = None) -> Standing:
+    """Where the run in `folder` stands; with `identity`, only if the record is of that canonical config.
+
+    Raises:
+        ForeignRecordError: if it is the record of another.
+    """
+    try:
+        info = read_info(folder)
+    except RecordError as error:
+        state = "unreadable" if os.path.exists(folder / "run.json") else "missing"  # noqa: PTH110, it is faster
+        if is_alive(folder):
+            state = "running"
+        return Standing(folder.name, state, error=str(error) if state == "unreadable" else None)
+    if identity is not None and info["config"] != identity:
+        raise ForeignRecordError(folder, info["config"], identity)
+    return _of(folder, info)
+
+
+def standings(folder: Path, expected: Iterable[str] = ()) -> Iterator[Standing]:
+    """Where every run of a study stands, in the order of run ids; `expected` are missing if they have no record.
+
+    Raises:
+        RecordError: if `folder` is no folder.
+    """
+    if not folder.is_dir():
+        raise RecordError(f"{folder} is not a folder with record files; give a study's folder, e.g. runs/quick")
+    wanted = set(expected)
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in entries if entry.is_dir()}
+    for name in sorted(names | wanted):
+        found = standing(folder / name)
+        if name in wanted or found.state != "missing" or (folder / name / "config.yaml").exists():
+            yield found
+
+
+class ForeignRecordError(RecordError):
+    """A record in the folder of a run that is not that run's."""
+
+    def __init__(self, folder: Path, found: Any, wanted: Mapping[str, Any]) -> None:
+        there, here = _flat(found), _flat(wanted)
+        keys = sorted(key for key in {**there, **here} if there.get(key) != here.get(key))
+        differ = ", ".join(f"{key} {there.get(key)} instead of {here.get(key)}" for key in keys[:3])
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        super().__init__(
+            f"{folder} holds the record of another config ({differ}{more}); it is neither used nor overwritten: "
+            "move it away, or use another study.name"
+        )
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Trainer, algorithm and environment of a canonical config, e.g. `stacked ppo CartPole-v1`."""
+    try:
+        return intern(f"{config['trainer']['name']} {config['algo']['name']} {config['env']['id']}")
+    except (KeyError, TypeError):
+        return UNKNOWN
+
+
+def _of(folder: Path, info: Mapping[str, Any]) -> Standing:
+    state = str(info["status"])
+    if state not in FINISHED:
+        state = "running" if is_alive(folder) else "failed" if state == "failed" else "interrupted"
+    resumes = state in ("failed", "interrupted")
+    members = int(info.get("members") or 1)
+    sitting = _sitting(info, state == "running")
+    seconds = info.get("wall_seconds") or 0.0
+    if state == "running" and sitting is not None:
+        seconds = seconds_trained(info)
+    attempts = [info, *info.get("earlier_attempts", ())]
+    return Standing(
+        run_id=folder.name,
+        state=intern(state),
+        kind=kind_of(info["config"]),
+        env_steps=start_of(folder)[0] if resumes else int(info.get("env_steps") or 0),
+        seconds=seconds / members,
+        sitting=sitting,
+        members=members,
+        failures=sum(attempt.get("status") == "failed" for attempt in attempts),
+        error=_last_line(info.get("error")),
+        versions=_changed(json.dumps(info.get("versions") or {})),
+    )
+
+
+def _sitting(info: Mapping[str, Any], running: bool) -> tuple[float, float] | None:
+    try:
+        began = sitting_started(info).timestamp()
+        ended = datetime.now().timestamp() if running else datetime.fromisoformat(info["finished"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return began, ended
+
+
+@cache
+def _changed(recorded: str) -> str:
+    now, then = versions(), json.loads(recorded)
+    changed = [name for name in then if now.get(name) != then[name]]
+    return ", ".join(f"{name} {then[name]} (now {now.get(name, 'not installed')})" for name in changed)
+
+
+def _last_line(error: Any) -> str | None:
+    return str(error).strip().splitlines()[-1] if error and str(error).strip() else None
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {path.removesuffix("."): node}
+    return {key: value for name, inner in node.items() for key, value in _flat(inner, f"{path}{name}.").items()}

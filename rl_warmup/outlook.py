@@ -1,0 +1,117 @@
+"""What a command will do with the runs of a study, said before it does it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rl_warmup.forecast import Forecast, forecast, shortage
+from rl_warmup.ledger import Standing
+from rl_warmup.study_files import Planned
+from rl_warmup.wording import counted
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A case that a run may be in: what is said of it, and whether each run of it is named."""
+
+    words: str
+    applies: Callable[[Standing, bool], bool]
+    named: bool = False
+
+
+_CASES = (
+    _Case("to begin", lambda run, to_do: run.state == "missing"),
+    _Case("to go on from a checkpoint", lambda run, to_do: run.state == "interrupted" and run.env_steps > 0),
+    _Case("interrupted before a checkpoint, to begin again", lambda run, to_do: run.state == "interrupted"),
+    _Case("failed before, to try again", lambda run, to_do: run.state == "failed" and to_do, named=True),
+    _Case("not tried again: failed too often", lambda run, to_do: run.state == "failed", named=True),
+    _Case("running in another process and left to it", lambda run, to_do: run.state == "running"),
+    _Case(
+        "left as it is: mend its run.json, or move its folder away", lambda run, to_do: not run.finished, named=True
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The runs that a command asks for, where each stands, and what follows."""
+
+    folder: Path
+    runs: Sequence[Standing]
+    planned: Mapping[str, Planned]
+    """What is known of them, by run id."""
+    retries: int
+    """How often a failed run is tried again."""
+
+    @cached_property
+    def to_do(self) -> list[Standing]:
+        """The runs that will be trained."""
+        return [run for run in self.runs if run.is_to_do(self.retries)]
+
+    @cached_property
+    def given_up(self) -> list[Standing]:
+        """The runs that failed too often or cannot be read: not trained without somebody's doing."""
+        return [
+            run for run in self.runs if run.state in ("failed", "unreadable") and not run.is_to_do(self.retries)
+        ]
+
+    def forecast(self, known: Sequence[Standing] = (), live: bool = False) -> Forecast | None:
+        """What is left may take, by the runs in `known` and its own; with `live`, with what is running now."""
+        left = [run for run in self.runs if run.is_to_do(self.retries) or (live and run.state == "running")]
+        work = [(self.planned[run.run_id], run.env_steps) for run in left if run.run_id in self.planned]
+        return forecast(self.folder, [*self.runs, *known], work)
+
+    def lines(self, named: int) -> list[str]:
+        """How many runs are in which case; at most `named` of those that failed or cannot be read by name."""
+        lines, cases = [], self._cases()
+        for index, case in enumerate(_CASES):
+            runs = cases.get(index, [])
+            if runs:
+                lines.append(f"{len(runs):,} {case.words}{':' if case.named else ''}")
+            if case.named:
+                lines += [f"  {run.run_id}: {self._story(run)}" for run in runs[:named]]
+                lines += [f"  … and {len(runs) - named:,} more"] if len(runs) > named else []
+        return [*lines, *_other_versions(self.runs)]
+
+    def announce(self, named: int = 5) -> list[str]:
+        """The plan of a command, in lines: what is done, what is to do, what it may take."""
+        done = sum(run.finished for run in self.runs)
+        total = f"{counted(len(self.runs), 'run')} in {self.folder}"
+        lines = [f"{total}: {done:,} done before, {len(self.to_do):,} to do"]
+        diverged = sum(run.state == "diverged" for run in self.runs)
+        if diverged:
+            lines.append(f"  {diverged:,} of those done diverged, which is an outcome")
+        lines += [f"  {line}" for line in self.lines(named)]
+        return [*lines, *self._expected()] if self.to_do else lines
+
+    def _expected(self) -> list[str]:
+        found = self.forecast()
+        if found is None:
+            return ["expected: time and disk are not known before the first runs are done"]
+        short = shortage(self.folder, found.bytes)
+        return [f"expected: {found.words()}", *([short] if short else [])]
+
+    def _cases(self) -> dict[int, list[Standing]]:
+        cases: dict[int, list[Standing]] = {}
+        for run in self.runs:
+            to_do = run.is_to_do(self.retries)
+            index = next(
+                (i for i, case in enumerate(_CASES) if not run.finished and case.applies(run, to_do)), None
+            )
+            if index is not None:
+                cases.setdefault(index, []).append(run)
+        return cases
+
+    def _story(self, run: Standing) -> str:
+        if run.state != "failed":
+            return str(run.error)
+        way_out = "" if run.is_to_do(self.retries) else f"; retries={run.failures} tries it once more"
+        return f"{run.error or 'no reason recorded'} (failed {counted(run.failures, 'time')}{way_out})"
+
+
+def _other_versions(runs: Sequence[Standing]) -> list[str]:
+    """How many records were made with which other versions."""
+    found = Counter(run.versions for run in runs if run.versions)
+    return [f"{counted(count, 'record')} made with {words}" for words, count in found.most_common()]

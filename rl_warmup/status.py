@@ -1,0 +1,198 @@
+"""`python -m rl_warmup.status DIR`: where every run of a study stands, and what its command would do next."""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rl_warmup.display import STYLES, duration
+from rl_warmup.forecast import Forecast
+from rl_warmup.ledger import STATES, Standing, standings
+from rl_warmup.outlook import Outlook
+from rl_warmup.records import RecordError
+from rl_warmup.study_files import read_commands, read_runs
+from rl_warmup.wording import counted
+
+RETRIES = 2
+"""How often failed runs are tried again where plan.json does not say it: the default of `retries`."""
+LISTED = 20
+"""Runs that are listed of every state, unless all are asked for."""
+
+_EXPLANATION = """\
+Shows how far a study is: its runs by state, how long the rest may take, the error of every
+run that failed, and what the same command would do next. Reads the record files and the
+plan of the study's commands in DIR; changes nothing, and may be asked while runs train.
+
+states:
+  completed    trained to the end
+  diverged     a parameter, loss or return became non-finite: an outcome, not tried again
+  running      a process is training it
+  failed       an exception or a signal ended it; tried again `retries` times
+  interrupted  its process is gone; goes on from its checkpoint
+  unreadable   its run.json is damaged
+  missing      planned, and not begun
+
+exit code:
+  0  every run is completed or diverged
+  1  something is left to do
+  2  DIR is not the folder of a study
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A study as it is now."""
+
+    ahead: Outlook
+    unplanned: bool
+    """Whether nothing says which runs there should be."""
+    commands: Sequence[str]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every run is completed or diverged."""
+        return all(run.finished for run in self.ahead.runs)
+
+    def of_state(self, state: str) -> list[Standing]:
+        """The runs in one of `STATES`."""
+        return [run for run in self.ahead.runs if run.state == state]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        ahead, left = self.ahead, None if self.is_done else self.ahead.forecast(live=True)
+        counts = Counter(run.state for run in ahead.runs)
+        return {
+            "folder": str(ahead.folder),
+            "states": {state: counts[state] for state in STATES},
+            "seconds_left": left and left.seconds,
+            "retries": ahead.retries,
+            "commands": list(self.commands),
+            "runs": [
+                {
+                    "run_id": run.run_id,
+                    "state": run.state,
+                    "env_steps": run.env_steps,
+                    "env_steps_planned": ahead.planned[run.run_id].env_steps
+                    if run.run_id in ahead.planned
+                    else None,
+                    "failures": run.failures,
+                    "error": run.error,
+                    "other_versions": run.versions or None,
+                    "to_do": run.is_to_do(ahead.retries),
+                }
+                for run in ahead.runs
+            ],
+        }
+
+
+def status(folder: Path) -> Status:
+    """Read where the study in `folder` stands.
+
+    Raises:
+        RecordError: if it is no folder, holds neither runs nor a plan, or its plan is damaged.
+    """
+    planned = read_runs(folder) if folder.is_dir() else None
+    expected = planned.runs if planned else {}
+    runs = list(standings(folder, expected))
+    if not runs:
+        raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
+    ahead = Outlook(folder, runs, expected, planned.retries if planned else RETRIES)
+    return Status(ahead, planned is None, read_commands(folder))
+
+
+def show(found: Status, console: Console, listed: int) -> None:
+    """Print the table of states, the runs that train or went wrong, the time left and what would come next."""
+    ahead = found.ahead
+    _say(console, f"{counted(len(ahead.runs), 'run')} in {ahead.folder}")
+    counts = Counter(run.state for run in ahead.runs)
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for state in STATES:
+        if counts[state]:
+            table.add_row(
+                state, f"{counts[state]:,}", f"{counts[state] / len(ahead.runs):.0%}", style=STYLES.get(state)
+            )
+    console.print(table)
+    if found.unplanned:
+        _say(console, "There is no plan.json, so that runs that were never begun are not known.")
+    live = found.of_state("running")
+    for run in live[:listed]:
+        _say(console, f"running: {run.run_id}: {_progress(run, ahead)}")
+    _more(console, "running", live, listed)
+    _show_next(found, console, listed)
+
+
+def _show_next(found: Status, console: Console, listed: int) -> None:
+    ahead = found.ahead
+    if found.is_done:
+        _say(console, f"Everything is done: python -m rl_warmup.report {ahead.folder}")
+    else:
+        _say(console, f"left: {_left(ahead.forecast(live=True), found.unplanned)}")
+        _say(console, f"The same command{_which(found.commands)} trains {counted(len(ahead.to_do), 'run')}:")
+    for line in ahead.lines(listed):
+        _say(console, f"  {line}")
+
+
+def _which(commands: Sequence[str]) -> str:
+    if not commands:
+        return ""
+    others = f"; {len(commands) - 1} more in commands.txt" if len(commands) > 1 else ""
+    return f" ({commands[-1]}{others})"
+
+
+def _left(left: Forecast | None, unplanned: bool) -> str:
+    if unplanned:
+        return "not known without a plan"
+    return "not known before the first runs are done" if left is None else left.words()
+
+
+def _progress(run: Standing, ahead: Outlook) -> str:
+    if run.run_id not in ahead.planned:
+        return f"{run.env_steps:,} environment steps"
+    total = ahead.planned[run.run_id].env_steps
+    if not run.env_steps:
+        return f"0% of {total:,} environment steps"
+    left = run.seconds * run.members * (total - run.env_steps) / run.env_steps
+    return f"{run.env_steps / total:.0%} of {total:,} environment steps, about {duration(left)} left"
+
+
+def _more(console: Console, what: str, runs: Sequence[Standing], listed: int) -> None:
+    if len(runs) > listed:
+        _say(console, f"{what}: … and {len(runs) - listed:,} more (--all lists them)")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rl_warmup.status",
+        description=_EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
+    parser.add_argument("--all", action="store_true", help=f"list every run, not {LISTED} of each state")
+    parser.add_argument("--json", action="store_true", help="print every run and the totals as JSON")
+    arguments = parser.parse_args(argv)
+    try:
+        found = status(arguments.folder)
+    except (RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        show(found, Console(), len(found.ahead.runs) if arguments.all else LISTED)
+    return 0 if found.is_done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
