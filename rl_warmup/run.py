@@ -21,6 +21,7 @@ from rl_warmup.orphans import end_with_parent
 from rl_warmup.records import Record, RecordError, read_info
 from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import note_command
+from rl_warmup.workers import train_apart
 
 
 def job(config: DictConfig) -> str | None:
@@ -28,7 +29,7 @@ def job(config: DictConfig) -> str | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         end_with_parent()
         try:
-            return execute(resolved(config, "sweep"))
+            return train_apart(resolved(config, "sweep"))
         except ConfigError as error:  # not every launcher would say it
             print(f"error: {error}", file=sys.stderr, flush=True)
             raise

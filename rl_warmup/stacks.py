@@ -69,8 +69,8 @@ def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
     return [tuple(group[first:last]) for first, last in pairwise(ends)]
 
 
-def check_stackable(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
-    """Refuse what the launcher of stacks cannot do.
+def check_counts(workers: int | None, width: int | None) -> None:
+    """Refuse impossible numbers of processes and members.
 
     Raises:
         ConfigError: naming the setting and the way out.
@@ -80,24 +80,31 @@ def check_stackable(configs: Sequence[RunConfig], workers: int | None, width: in
             raise ConfigError(
                 f"hydra.launcher.{name}={value} is too small; use 1 or more, or null to have it chosen"
             )
-    for config in configs:
-        if config.trainer.name != "stacked":
-            raise ConfigError(
-                f"hydra/launcher=stacked trains runs of trainer=stacked, and not of trainer={config.trainer.name}; "
-                "use trainer=stacked, or hydra/launcher=joblib_local or basic"
-            )
 
 
 def default_workers(config: RunConfig) -> int:
-    """Processes that train side by side: one for every core that `config` leaves free, and one for a GPU."""
+    """Processes that train side by side: as many as the cores have room for, or one for every GPU."""
     if config.device.startswith("cuda"):
-        return 1
+        return max(1, len(visible_gpus(config.device)))
     return max(1, len(os.sched_getaffinity(0)) // config.threads)
+
+
+def visible_gpus(device: str) -> list[str]:
+    """The GPUs that processes take in turn, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
+
+    `auto` and `cuda` were resolved to cuda:0, the first that a process sees.
+    """
+    if device != "cuda:0":
+        return []
+    import torch  # only where there is a GPU to ask
+
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (named.split(",") if named else [str(number) for number in range(count)])[:count]
 
 
 def default_width(config: RunConfig, workers: int) -> int:
     """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once."""
-    budget = _memory(config.device) / 2 / workers
+    budget = _memory(config.device) / 2 / ceil(workers / max(1, len(visible_gpus(config.device))))
     widest = min(WIDEST[config.device.partition(":")[0]], int(budget // member_bytes(config)))
     return max(1, widest // CHUNK * CHUNK or widest)
 

@@ -1,36 +1,30 @@
-"""Stacks trained side by side, each in a process of its own that can die without the others."""
+"""Runs trained side by side, each stack in a process of its own that can die without the others."""
 
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
-from types import FrameType
+from typing import Generic, TypeVar
 
 from rl_warmup.checkpoints import start_of
-from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.execution import execute_stack, finished_status, run_folder, run_info
+from rl_warmup.config import RunConfig
+from rl_warmup.execution import finished_status, run_folder, run_info
 from rl_warmup.identity import run_id
 from rl_warmup.recording import mark_failed, recording, sitting_started
 from rl_warmup.records import RecordError, read_info
-from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks
+from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks, visible_gpus
+from rl_warmup.worker import INTERRUPTED, PATIENCE, UNRECORDED, train
 
-PATIENCE = 30.0
-"""Seconds in which an interrupted process must have written what it has; then it is killed."""
-INTERRUPTED = 130
-"""Exit code of a process that was interrupted, as shells have it."""
-AGAIN = 10.0
-"""Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
-UNRECORDED = 74
-"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
+P = TypeVar("P")
+
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -38,46 +32,69 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": s
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A process and the stack that it trains."""
+class Work(Generic[P]):
+    """A process, or a job elsewhere, and the stack that it trains."""
 
-    process: SpawnProcess
+    process: P
     stack: Stack
     name: str
     began: datetime
+    slot: int = 0
 
     @property
     def unfinished(self) -> list[RunConfig]:
+        """Runs that are neither completed nor diverged."""
         return [config for config in self.stack if finished_status(run_folder(config)) is None]
 
 
 def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
-    """Train runs (resolved, with trainer=stacked) in stacks; None chooses from cores, device and memory."""
-    processes = workers or default_workers(configs[0])
-    stacks = plan_stacks(
+    """Train runs (resolved) on this machine; None chooses from cores, GPUs and memory.
+
+    No more processes than `default_workers` share the cores, whatever `workers` is.
+    """
+    room = min(default_workers(config) for config in configs)
+    processes = min(workers or room, room) if configs[0].device == "cpu" else workers or room
+    if workers is not None and processes < workers:
+        threads = max(config.threads for config in configs)
+        say(f"{processes} instead of {workers} processes of {threads} threads train at a time: the cores are taken")
+    train_stacks(stacks_of(configs, processes, width, processes), processes)
+
+
+def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[Stack]:
+    """What is trained together, runs of Stable-Baselines3 alone; of `workers` stacks `sharing` share a machine."""
+    return plan_stacks(
         configs,
-        processes,
-        lambda first: width or default_width(first, processes),
+        workers,
+        lambda first: 1 if first.trainer.name == "sb3" else width or default_width(first, sharing),
         lambda run: start_of(run_folder(run)),
     )
-    train_stacks(stacks, processes)
 
 
-def train_stacks(stacks: Sequence[Stack], workers: int) -> None:
+def train_apart(config: RunConfig) -> str:
+    """Train one run in a process of its own; its status."""
+    train_stacks([(config,)], 1)
+    return finished_status(run_folder(config)) or "failed"
+
+
+def train_stacks(stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Signals] = frozenset()) -> None:
     """Train every stack in a process of its own, at most `workers` at a time.
 
-    The runs of a process that dies are recorded as failed; the others go on.
+    The runs of a process that dies are recorded as failed; the others go on. The processes do not hear the signals
+    `deaf_to`; where there are several GPUs, each process sees the one of its turn.
 
     Raises:
         KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
     """
-    waiting, training = list(enumerate(stacks, start=1)), list[_Work]()
-    with _interrupts() as interrupted:
+    waiting, training = list(enumerate(stacks, start=1)), list[Work[SpawnProcess]]()
+    gpus = visible_gpus(stacks[0][0].device) if stacks else []
+    with interrupts() as interrupted:
         try:
             while (waiting or training) and not interrupted.is_set():
                 while waiting and len(training) < workers:
                     number, stack = waiting.pop(0)
-                    training.append(_start(stack, f"stack {number} of {len(stacks)}"))
+                    slot = min(set(range(workers)) - {work.slot for work in training})
+                    name = name_of(stack, f"stack {number} of {len(stacks)}")
+                    training.append(_start(stack, name, slot, gpus, deaf_to))
                 for work in _ended(training):
                     if work.process.exitcode == INTERRUPTED:
                         interrupted.set()
@@ -91,7 +108,7 @@ def train_stacks(stacks: Sequence[Stack], workers: int) -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
+def interrupts() -> Iterator[threading.Event]:
     """Ctrl-C as an event, so that it cannot come between the start of a process and its being accounted for."""
     interrupted = threading.Event()
     earlier = signal.signal(signal.SIGINT, lambda number, frame: interrupted.set())
@@ -101,19 +118,28 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, earlier)
 
 
-def _start(stack: Stack, name: str) -> _Work:
-    process = multiprocessing.get_context("spawn").Process(target=_train, args=(stack,), daemon=True)
+def name_of(stack: Stack, name: str) -> str:
+    """What a stack is called when something is said of it."""
     first = stack[0]
-    name = f"{name} ({len(stack)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
+    if len(stack) == 1:
+        return f"{name} ({run_id(first)})"
+    return f"{name} ({len(stack)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
+
+
+def _start(
+    stack: Stack, name: str, slot: int, gpus: Sequence[str], deaf_to: Set[signal.Signals]
+) -> Work[SpawnProcess]:
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(stack,), daemon=True)
     began = datetime.now(UTC)
-    with _environment(dict.fromkeys(POOLS, str(first.threads)) | KEEP_MEMORY):
+    gpu = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+    with _environment(dict.fromkeys(POOLS, str(stack[0].threads)) | KEEP_MEMORY | gpu):
         # The process inherits that a Ctrl-C waits until it is ready for one.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *deaf_to})
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return _Work(process, stack, name, began)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return Work(process, stack, name, began, slot)
 
 
 @contextmanager
@@ -130,28 +156,38 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ended(training: Sequence[_Work]) -> list[_Work]:
+def _ended(training: Sequence[Work[SpawnProcess]]) -> list[Work[SpawnProcess]]:
     """What has ended, after waiting for that or for a moment."""
     connection.wait([work.process.sentinel for work in training], timeout=0.2)
     return [work for work in training if not work.process.is_alive()]
 
 
-def _account(work: _Work) -> None:
+def _account(work: Work[SpawnProcess]) -> None:
     """Record as failed what a process that died has left unfinished, and say which stack it was."""
-    code, unfinished = work.process.exitcode, work.unfinished
-    if not code or not unfinished:
+    code = work.process.exitcode
+    if not code:
         return
-    reason = _death(code) if code != UNRECORDED else "its records cannot be written"
-    for config in unfinished if code != UNRECORDED else []:
+    if code == UNRECORDED:
+        if work.unfinished:
+            say(f"{work.name} was lost: its records cannot be written, with {len(work.unfinished)} runs unfinished")
+        return
+    hint = ""
+    if code == -signal.SIGKILL and len(work.stack) > 1:
+        hint = f"; if memory ran out, hydra.launcher.width={len(work.stack) // 2} needs less"
+    account_lost(work, _death(code), hint)
+
+
+def account_lost(work: Work[P], reason: str, hint: str = "") -> None:
+    """Record as failed what is unfinished of a stack whose process was lost, and say so."""
+    unfinished = work.unfinished
+    for config in unfinished:
         with suppress(RecordError, OSError):  # it is another process's by now, or nothing can be written
             _record_death(config, work, reason)
-    hint = ""
-    if code == -signal.SIGKILL:
-        hint = f"; if memory ran out, hydra.launcher.width={max(1, len(work.stack) // 2)} needs less"
-    _say(f"{work.name} was lost: {reason}, with {len(unfinished)} runs unfinished{hint}")
+    if unfinished:
+        say(f"{work.name} was lost: {reason}, with {len(unfinished)} runs unfinished{hint}")
 
 
-def _record_death(config: RunConfig, work: _Work, reason: str) -> None:
+def _record_death(config: RunConfig, work: Work[P], reason: str) -> None:
     folder = run_folder(config)
     try:
         info = read_info(folder)
@@ -176,7 +212,7 @@ def _death(code: int) -> str:
     return f"killed by signal {-code} ({signal.Signals(-code).name})"
 
 
-def _stop(training: Sequence[_Work]) -> None:
+def _stop(training: Sequence[Work[SpawnProcess]]) -> None:
     """Interrupt what is still training, wait for it, and say what was lost."""
     for work in training:
         if work.process.is_alive() and work.process.pid is not None:
@@ -188,57 +224,9 @@ def _stop(training: Sequence[_Work]) -> None:
             work.process.kill()
             work.process.join()
         if work.unfinished:
-            _say(f"{work.name} was interrupted with {len(work.unfinished)} runs unfinished")
+            say(f"{work.name} was interrupted with {len(work.unfinished)} runs unfinished")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Say something beside the live table."""
     print(text, file=sys.stderr, flush=True)
-
-
-def _train(stack: Stack) -> None:
-    """What the process of a stack does."""
-    _end_with_parent()
-    _allow_many_files()
-    signal.signal(signal.SIGINT, _interrupt_once)
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        import torch  # here, where a Ctrl-C during the seconds that it takes is met
-
-        torch.set_num_threads(stack[0].threads)
-        execute_stack(stack)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except ConfigError as error:
-        _say(f"error: {error}")
-        sys.exit(UNRECORDED)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """The terminal and the parent may both send Ctrl-C; the second must not cut the writing of records short."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _interrupt_once)
-    signal.setitimer(signal.ITIMER_REAL, AGAIN)
-    raise KeyboardInterrupt
-
-
-def _end_with_parent() -> None:
-    """Interrupt this process when its parent has died, however it died."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(PATIENCE)
-        os._exit(INTERRUPTED)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _allow_many_files() -> None:
-    """As many open files as the system grants: every member of a stack holds its lock."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -38,7 +38,7 @@ class Probe(gym.Env[Any, Any]):
     delayed: the reward of the first step's action, which the second observation shows, comes in the second step
     (discounting, bootstrapping).
     explode: rewards so large that the loss overflows to infinity.
-    threads: as many as torch may use.
+    threads: as many as torch may use; gpu: the number of the one that the process sees.
     slow: takes its time, so that it can be interrupted.
     broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
     killed: its process is killed; vanished: it ends without a word; large: it runs out of memory.
@@ -68,6 +68,7 @@ class Probe(gym.Env[Any, Any]):
         if self.kind == "slow":
             time.sleep(0.002)
         rewards = {"constant": 1.0, "action": 2.0 * int(action) - 1.0, "explode": 1e30, "threads": _threads()}
+        rewards["gpu"] = float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
         reward = float(rewards.get(self.kind, 0.0))
         return self._observe(), reward, True, False, {}
 
@@ -146,7 +147,7 @@ OTHERS: dict[str, tuple[str, int | None]] = {
 
 def register() -> None:
     """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
-    for kind in ("constant", "action", "delayed", "explode", "threads", "slow", *ENDS):
+    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *ENDS):
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point="probe_envs:Probe", kwargs={"kind": kind})
     for kind, (name, limit) in OTHERS.items():

@@ -51,15 +51,15 @@ def _exists(pid: int) -> bool:
 
 DROPPED = """
 import os, signal, sys, time
-from rl_warmup import workers
+from rl_warmup import worker
 
 class Finalized:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0)
 
-workers.AGAIN = 0.1
-signal.signal(signal.SIGINT, workers._interrupt_once)
+worker.AGAIN = 0.1
+signal.signal(signal.SIGINT, worker._interrupt_once)
 sys.unraisablehook = lambda dropped: print("dropped", dropped.exc_type.__name__)
 Finalized()
 try:

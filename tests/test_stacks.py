@@ -16,12 +16,13 @@ from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.resolve import resolve
 from rl_warmup.stacks import (
     CHUNK,
-    check_stackable,
+    check_counts,
     default_width,
     default_workers,
     member_bytes,
     plan_stacks,
     stack_key,
+    visible_gpus,
 )
 
 
@@ -64,7 +65,7 @@ def test_members_of_ppo_may_differ_in(own: str) -> None:
 
 PER_MEMBER = {"seed", "learning_rate", "algo.clip_range", "algo.clip_range_schedule", "algo.max_grad_norm"} | {
     *("algo.gamma", "algo.ent_coef", "algo.vf_coef"),
-    *("runs_dir", "tuned_learning_rate", "learning_rate_scale"),
+    *("runs_dir", "tuned_learning_rate", "learning_rate_scale", "retries", "plan_only"),
 }
 PER_MEMBER_GROUPS = ("warmup.", "schedule.", "algo.optimizer.", "tracking.", "study.")
 
@@ -194,15 +195,37 @@ def test_memory_is_what_the_experience_takes() -> None:
 @pytest.mark.parametrize(("workers", "width", "setting"), [(0, None, "workers=0"), (None, -3, "width=-3")])
 def test_impossible_counts_are_refused(workers: int | None, width: int | None, setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"hydra.launcher.{setting} is too small; use 1 or more"):
-        check_stackable([config()], workers, width)
+        check_counts(workers, width)
 
 
-def test_what_is_not_stacked_is_refused_with_the_way_out() -> None:
-    check_stackable([config()], None, None)
-    with pytest.raises(
-        ConfigError, match=r"not of trainer=sb3; use trainer=stacked, or hydra/launcher=joblib_local"
-    ):
-        check_stackable([config(), resolve(unresolved())], 2, 8)
+def test_counts_may_be_left_to_us() -> None:
+    check_counts(None, None)
+    check_counts(1, 1)
+
+
+# ---- GPUs ----
+
+
+@pytest.mark.parametrize(
+    ("device", "named", "gpus"),
+    [
+        ("cuda:0", None, ["0", "1", "2"]),
+        ("cuda:0", "5,7,2", ["5", "7", "2"]),
+        ("cuda:0", "", ["0", "1", "2"]),
+        ("cuda:2", None, []),  # a certain one was asked for
+        ("cpu", "5,7,2", []),
+    ],
+)
+def test_processes_take_the_visible_gpus_in_turn(
+    device: str, named: str | None, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus(device) == gpus
+    if gpus:
+        assert default_workers(replace(config(), device=device)) == 3
 
 
 def _leaves(node: Any, prefix: str = "") -> list[str]:

@@ -19,11 +19,12 @@ import pytest
 from conftest import Configure
 from polars.testing import assert_frame_equal
 
+from rl_warmup import workers
 from rl_warmup.config import RunConfig
 from rl_warmup.execution import execute, execute_stack, finished_status, run_folder, run_info
 from rl_warmup.recording import recording
 from rl_warmup.records import Record, is_alive, read_info
-from rl_warmup.workers import _record_death, _Work, train_stacks
+from rl_warmup.workers import Work, _record_death, train_stacks
 
 TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]
 TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
@@ -149,7 +150,7 @@ def test_what_died_before_it_began_or_while_it_trained_or_after_it_failed(config
     now = datetime.now(UTC)
     for since in (now - timedelta(hours=1), now):
         for config in stack:
-            _record_death(config, _Work(Mock(), stack, "", since), "exit code 3")
+            _record_death(config, Work(Mock(), stack, "", since), "exit code 3")
         infos = [read_info(run_folder(config)) for config in stack]
         assert {info["status"] for info in infos} == {"failed"}
         own = [info["attempt_id"] for info in infos[1:]] == attempts
@@ -228,6 +229,29 @@ def test_a_process_uses_the_threads_of_its_config_whatever_the_environment_says(
         record = Record(folder, read_info(folder))
         assert record.table("episodes")["return"].unique().to_list() == [float(threads)]
         assert record.info["threads"] == threads
+
+
+@pytest.mark.slow
+def test_processes_see_a_gpu_each_in_turn(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "visible_gpus", lambda device: ["3", "7"])
+    stacks = [stack_of(configure, "gpu", 1, f"learning_rate={rate}") for rate in (0.1, 0.2)]
+    train_stacks(stacks, 2)
+    records = [Record(run_folder(stack[0]), read_info(run_folder(stack[0]))) for stack in stacks]
+    assert [record.table("episodes")["return"].unique().to_list() for record in records] == [[3.0], [7.0]]
+
+
+def test_no_more_processes_than_the_cores_have_room_for(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    started = Mock()
+    monkeypatch.setattr(workers, "train_stacks", started)
+    monkeypatch.setattr(workers, "default_workers", lambda config: 4 // config.threads)
+    runs = [configure(*TINY, "trainer=sb3", "trainer.envs=null", f"seed={seed}", "threads=2") for seed in (0, 1)]
+    workers.train_runs(runs, 3, 8)
+    started.assert_called_once_with([(runs[0],), (runs[1],)], 2)
+    assert "2 instead of 3 processes of 2 threads" in capfd.readouterr().err
+    workers.train_runs(runs, 1, None)
+    assert started.call_args.args[1] == 1
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
-"""The adapter by which Hydra finds the launcher of stacks; what it does is in rl_warmup/workers.py."""
+"""The adapter by which Hydra finds our launcher; what it does is in rl_warmup/workers.py and clusters.py."""
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,7 +13,10 @@ from omegaconf import DictConfig
 
 from rl_warmup.compose import SweepComposer
 from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.stacks import check_stackable
+from rl_warmup.stacks import check_counts
+
+if TYPE_CHECKING:
+    from rl_warmup.clusters import Cluster
 
 
 @dataclass
@@ -20,18 +24,19 @@ class LauncherConf:
     """Settings of `hydra.launcher`; null has them chosen from cores, device and memory."""
 
     _target_: str = "hydra_plugins.rl_warmup.launcher.StackedLauncher"
-    workers: int | None = None  # processes, each training a stack
+    workers: int | None = None  # processes, each training a stack; with `via` jobs at a time
     width: int | None = None  # runs in a stack at most
+    via: Any = None  # where stacks are jobs: a launcher of hydra-submitit-launcher, or a RayCluster
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="stacked", node=LauncherConf, provider="rl_warmup")
 
 
 class StackedLauncher(Launcher):
-    """Trains the jobs of a sweep together, as stacks."""
+    """Trains the jobs of a sweep: stacked runs together, as stacks, those of Stable-Baselines3 one a process."""
 
-    def __init__(self, workers: int | None = None, width: int | None = None) -> None:
-        self._workers, self._width = workers, width
+    def __init__(self, workers: int | None = None, width: int | None = None, via: Any = None) -> None:
+        self._workers, self._width, self._via = workers, width, via
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what is needed to compose jobs."""
@@ -55,15 +60,36 @@ class StackedLauncher(Launcher):
         ]
 
     def check(self, configs: Sequence[RunConfig]) -> None:
-        """Refuse what cannot be trained in stacks.
+        """Refuse impossible settings, and a cluster that cannot be reached.
 
         Raises:
             ConfigError: naming the setting and the way out.
         """
-        check_stackable(configs, self._workers, self._width)
+        check_counts(self._workers, self._width)
+        if self._via is not None:
+            self._cluster().check()
 
     def launch_runs(self, configs: Sequence[RunConfig]) -> None:
         """Train runs that are resolved and checked."""
-        from rl_warmup.workers import train_runs  # late: Hydra imports every plugin in every process
+        if self._via is not None:
+            from rl_warmup.clusters import train_on
 
-        train_runs(configs, self._workers, self._width)
+            train_on(self._cluster(), configs, self._workers, self._width)
+        else:
+            from rl_warmup.workers import train_runs  # late: Hydra imports every plugin in every process
+
+            train_runs(configs, self._workers, self._width)
+
+    def _cluster(self) -> "Cluster":
+        from rl_warmup.batch_jobs import BatchSystem
+        from rl_warmup.ray_jobs import RayCluster
+
+        if isinstance(self._via, RayCluster):
+            return self._via
+        kind = {"SlurmLauncher": "slurm", "LocalLauncher": "local"}.get(type(self._via).__name__)
+        if kind is None:
+            raise ConfigError(
+                f"hydra.launcher.via={type(self._via).__name__} cannot be handed stacks; use hydra/launcher=slurm, "
+                "batch_local or ray_cluster"
+            )
+        return BatchSystem(kind, self._via.params)

@@ -74,7 +74,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         assert launcher is not None
         if isinstance(launcher, StackedLauncher):
             launcher.check(configs)
-            if any(config.tracking.name == "wandb" for config in configs):
+            if any((config.tracking.name, config.trainer.name) == ("wandb", "stacked") for config in configs):
                 console.print("W&B: the members of a stack are not tracked while they train")
             return lambda todo: launcher.launch_runs([job.config for job in todo])
         if any(config.trainer.name == "stacked" for config in configs):

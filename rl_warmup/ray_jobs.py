@@ -1,0 +1,91 @@
+"""Jobs of a Ray cluster: a task a stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rl_warmup.clusters import StackJob
+from rl_warmup.config import ConfigError
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """A task of Ray."""
+
+    reference: Any
+
+    def done(self) -> bool:
+        """Whether the task has ended, however."""
+        import ray
+
+        return bool(ray.wait([self.reference], timeout=0)[0])
+
+    def lost(self) -> str | None:
+        """Ray's name for what became of the worker or its node, and its first line."""
+        import ray
+
+        try:
+            ray.get(self.reference)
+        except ray.exceptions.TaskCancelledError:
+            return None
+        except ray.exceptions.RayError as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return None
+
+    def cancel(self) -> None:
+        """Interrupt the task."""
+        import ray
+
+        ray.cancel(self.reference)
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A running cluster, and what each of its jobs takes of a node."""
+
+    address: str = "auto"
+    num_cpus: float = 1
+    num_gpus: float = 0
+
+    def check(self) -> None:
+        """Connect to the cluster.
+
+        Raises:
+            ConfigError: if Ray is not installed, or there is no cluster.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "Ray is not installed: pip install -c constraints-ray.txt 'rl-warmup[ray]'"
+            ) from error
+        try:
+            if not ray.is_initialized():
+                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError) as error:
+            raise ConfigError(
+                f"no Ray cluster at hydra.launcher.via.address={self.address}; `ray start --head` begins one"
+            ) from error
+        if self.slots() < 1:
+            raise ConfigError(f"the Ray cluster has no node with {self.num_cpus} CPUs and {self.num_gpus} GPUs")
+
+    def slots(self) -> int:
+        """Jobs that fit on its nodes."""
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sum(self._on(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+
+    def _on(self, cpus: float, gpus: float) -> int:
+        each = [(cpus, self.num_cpus), (gpus, self.num_gpus)]
+        return int(min(has // takes for has, takes in each if takes))
+
+    def submit(self, job: StackJob) -> RayJob:
+        """Start a task as soon as a node has room for it; Ray itself does not try it again."""
+        import ray
+
+        task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_train)
+        return RayJob(task.remote(job))
+
+
+def _train(job: StackJob) -> None:
+    job()

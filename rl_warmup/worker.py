@@ -1,0 +1,73 @@
+"""What the process of a stack does, from its first moment to its exit code."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from multiprocessing import connection
+from types import FrameType
+
+from rl_warmup.config import ConfigError
+from rl_warmup.execution import execute_stack
+from rl_warmup.stacks import Stack
+
+PATIENCE = 30.0
+"""Seconds in which an interrupted process must have written what it has; then it is killed."""
+INTERRUPTED = 130
+"""Exit code of a process that was interrupted, as shells have it."""
+AGAIN = 10.0
+"""Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
+UNRECORDED = 74
+"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
+
+
+def train(stack: Stack) -> None:
+    """Train a stack in this process, and end it; SIGINT is blocked until now."""
+    _end_with_parent()
+    _allow_many_files()
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        import torch  # here, where a Ctrl-C during the seconds that it takes is met
+
+        torch.set_num_threads(stack[0].threads)
+        execute_stack(stack)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(UNRECORDED)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """The terminal and the parent may both send Ctrl-C; the second must not cut the writing of records short."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _interrupt_once)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when its parent has died, however it died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(PATIENCE)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system grants: every member of a stack holds its lock."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
