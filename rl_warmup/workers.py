@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing import connection, forkserver
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from rl_warmup.checkpoints import start_of
@@ -35,13 +35,17 @@ POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_M
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
+PRELOADED = ["rl_warmup.run", "rl_warmup.trainers.stacked.training", "envpool"]
+"""What every process that trains imports, seconds of it; where EnvPool is not installed it is left out."""
+
+_FORKSERVER = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
 class _Work:
     """A process and the stack that it trains."""
 
-    process: SpawnProcess
+    process: BaseProcess
     stack: Stack
     name: str
     began: datetime
@@ -102,18 +106,28 @@ def _interrupts() -> Iterator[threading.Event]:
 
 
 def _start(stack: Stack, name: str) -> _Work:
-    process = multiprocessing.get_context("spawn").Process(target=_train, args=(stack,), daemon=True)
+    start_server()
+    process = _FORKSERVER.Process(target=_train, args=(stack, dict(os.environ)), daemon=True)
     first = stack[0]
     name = f"{name} ({len(stack)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
     began = datetime.now(UTC)
-    with _environment(dict.fromkeys(POOLS, str(first.threads)) | KEEP_MEMORY):
-        # The process inherits that a Ctrl-C waits until it is ready for one.
+    process.start()
+    return _Work(process, stack, name, began)
+
+
+def start_server() -> None:
+    """Start, unless it runs, the process of which those that train are forks: it imports once what they need.
+
+    Before a sweep is planned is the best time, since the seconds that its imports take then pass meanwhile.
+    """
+    _FORKSERVER.set_forkserver_preload(PRELOADED)
+    with _environment(dict.fromkeys(POOLS, "1") | KEEP_MEMORY):
+        # It and its forks inherit that a Ctrl-C waits until they are ready for one.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return _Work(process, stack, name, began)
 
 
 @contextmanager
@@ -195,8 +209,9 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _train(stack: Stack) -> None:
-    """What the process of a stack does."""
+def _train(stack: Stack, environment: Mapping[str, str]) -> None:
+    """What the process of a stack does, in the `environment` that its parent has by now."""
+    os.environ.update({**environment, **dict.fromkeys(POOLS, str(stack[0].threads))})
     _end_with_parent()
     _allow_many_files()
     signal.signal(signal.SIGINT, _interrupt_once)
