@@ -41,7 +41,7 @@ def checkpoint_often() -> None:
 
 checkpoint_often()  # this file is also the program that trains, and its workers import it
 
-UNLIMITED: list[str] = []
+UNLIMITED = ["retries=1000000"]
 """Overrides that let a run be tried as often as it takes: a process that was killed counts as a failed attempt."""
 SHARES = {"stacked": 0.8, "sb3": 0.2}
 KINDS = {"stacked": (*STACKED, "trainer.compile=false"), "sb3": (*SB3, "hydra.launcher.n_jobs=2")}

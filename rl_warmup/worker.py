@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from multiprocessing import connection
 from types import FrameType
 
@@ -23,12 +24,17 @@ AGAIN = 10.0
 UNRECORDED = 74
 """Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
 
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+"""Environment variables by which libraries choose their numbers of threads when they are loaded."""
 
-def train(stack: Stack) -> None:
-    """Train a stack in this process, and end it; SIGINT is blocked until now."""
+
+def train(stack: Stack, environment: Mapping[str, str]) -> None:
+    """Train a stack in this process, in the `environment` that its parent has by now; SIGINT is blocked until then."""
+    os.environ.update({**environment, **dict.fromkeys(POOLS, str(stack[0].threads))})
     _end_with_parent()
     _allow_many_files()
     signal.signal(signal.SIGINT, _interrupt_once)
+    sys.unraisablehook = _say_unless_interrupt
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import torch  # here, where a Ctrl-C during the seconds that it takes is met
@@ -51,6 +57,12 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGALRM, _interrupt_once)
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise KeyboardInterrupt
+
+
+def _say_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that Python drops is raised again; a traceback of it would look like a defect."""
+    if dropped.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(dropped)
 
 
 def _end_with_parent() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing import connection, forkserver
+from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 from rl_warmup.checkpoints import start_of
@@ -21,14 +21,18 @@ from rl_warmup.identity import run_id
 from rl_warmup.recording import mark_failed, recording, sitting_started
 from rl_warmup.records import RecordError, read_info
 from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks, visible_gpus
-from rl_warmup.worker import INTERRUPTED, PATIENCE, UNRECORDED, train
+from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
 P = TypeVar("P")
 
-POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-"""Environment variables by which libraries choose their numbers of threads when they are loaded."""
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
+PRELOADED = ["hydra", "rl_warmup.compose", "rl_warmup.display", "rl_warmup.ledger"]
+PRELOADED += ["rl_warmup.trainers.stacked.training", "envpool"]
+"""What processes that train import, seconds of it, and what the main module does, which multiprocessing imports
+in each again; where EnvPool is not installed it is left out."""
+
+_FORKSERVER = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def train_stacks(stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Sign
     Raises:
         KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
     """
-    waiting, training = list(enumerate(stacks, start=1)), list[Work[SpawnProcess]]()
+    waiting, training = list(enumerate(stacks, start=1)), list[Work[BaseProcess]]()
     gpus = visible_gpus(stacks[0][0].device) if stacks else []
     with interrupts() as interrupted:
         try:
@@ -128,18 +132,28 @@ def name_of(stack: Stack, name: str) -> str:
 
 def _start(
     stack: Stack, name: str, slot: int, gpus: Sequence[str], deaf_to: Set[signal.Signals]
-) -> Work[SpawnProcess]:
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(stack,), daemon=True)
-    began = datetime.now(UTC)
+) -> Work[BaseProcess]:
+    start_server(deaf_to)
     gpu = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
-    with _environment(dict.fromkeys(POOLS, str(stack[0].threads)) | KEEP_MEMORY | gpu):
-        # The process inherits that a Ctrl-C waits until it is ready for one.
+    process = _FORKSERVER.Process(target=train, args=(stack, {**os.environ, **gpu}), daemon=True)
+    began = datetime.now(UTC)
+    process.start()
+    return Work(process, stack, name, began, slot)
+
+
+def start_server(deaf_to: Set[signal.Signals] = frozenset()) -> None:
+    """Start, unless it runs, the process of which those that train are forks: it imports once what they need.
+
+    Before a sweep is planned is the best time, since the seconds that its imports take then pass meanwhile.
+    """
+    _FORKSERVER.set_forkserver_preload(PRELOADED)
+    with _environment(dict.fromkeys(POOLS, "1") | KEEP_MEMORY):
+        # It and its forks inherit what they do not hear, a Ctrl-C until they are ready for one.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *deaf_to})
         try:
-            process.start()
+            forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Work(process, stack, name, began, slot)
 
 
 @contextmanager
@@ -156,13 +170,13 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ended(training: Sequence[Work[SpawnProcess]]) -> list[Work[SpawnProcess]]:
+def _ended(training: Sequence[Work[BaseProcess]]) -> list[Work[BaseProcess]]:
     """What has ended, after waiting for that or for a moment."""
     connection.wait([work.process.sentinel for work in training], timeout=0.2)
     return [work for work in training if not work.process.is_alive()]
 
 
-def _account(work: Work[SpawnProcess]) -> None:
+def _account(work: Work[BaseProcess]) -> None:
     """Record as failed what a process that died has left unfinished, and say which stack it was."""
     code = work.process.exitcode
     if not code:
@@ -212,7 +226,7 @@ def _death(code: int) -> str:
     return f"killed by signal {-code} ({signal.Signals(-code).name})"
 
 
-def _stop(training: Sequence[Work[SpawnProcess]]) -> None:
+def _stop(training: Sequence[Work[BaseProcess]]) -> None:
     """Interrupt what is still training, wait for it, and say what was lost."""
     for work in training:
         if work.process.is_alive() and work.process.pid is not None:

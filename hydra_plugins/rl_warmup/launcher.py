@@ -40,7 +40,10 @@ class StackedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what is needed to compose jobs."""
+        from rl_warmup.workers import start_server  # late: Hydra imports every plugin in every process
+
         self._context, self._config = hydra_context, config
+        start_server()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
