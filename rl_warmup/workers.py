@@ -35,8 +35,10 @@ POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_M
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
-PRELOADED = ["rl_warmup.run", "rl_warmup.trainers.stacked.training", "envpool"]
-"""What every process that trains imports, seconds of it; where EnvPool is not installed it is left out."""
+PRELOADED = ["hydra", "rl_warmup.compose", "rl_warmup.display", "rl_warmup.ledger"]
+PRELOADED += ["rl_warmup.trainers.stacked.training", "envpool"]
+"""What processes that train import, seconds of it, and what the main module does, which multiprocessing imports
+in each again; where EnvPool is not installed it is left out."""
 
 _FORKSERVER = multiprocessing.get_context("forkserver")
 
@@ -215,6 +217,7 @@ def _train(stack: Stack, environment: Mapping[str, str]) -> None:
     _end_with_parent()
     _allow_many_files()
     signal.signal(signal.SIGINT, _interrupt_once)
+    sys.unraisablehook = _say_unless_interrupt
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import torch  # here, where a Ctrl-C during the seconds that it takes is met
@@ -237,6 +240,12 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGALRM, _interrupt_once)
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise KeyboardInterrupt
+
+
+def _say_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that Python drops is raised again; a traceback of it would look like a defect."""
+    if dropped.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(dropped)
 
 
 def _end_with_parent() -> None:
