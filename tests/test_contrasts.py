@@ -10,11 +10,11 @@ from synthetic import DECLARED, LEARNS, said, write_run
 from rl_warmup import inference
 from rl_warmup.analysis import Analysis, Comparison, analyse
 from rl_warmup.compose import configured
-from rl_warmup.config import ConfigError
+from rl_warmup.config import ConfigError, StudyConfig
 from rl_warmup.contrasts import contrasts_of
 from rl_warmup.identity import NOT_IDENTITY
 from rl_warmup.study_files import write_study_plan
-from rl_warmup.sweep import _declare
+from rl_warmup.sweep import _refuse_redeclared
 from rl_warmup.validation import NOT_OF_AN_ARM
 
 LINEAR, COSINE, NONE = ({"warmup.name": name} for name in ("linear", "cosine", "none"))
@@ -189,8 +189,8 @@ def test_what_could_never_be_tested_is_refused_before_training() -> None:
 
 def test_a_study_declared_before_there_were_contrasts_goes_on(tmp_path: Path) -> None:
     write_study_plan(tmp_path, DECLARED)
-    _declare(tmp_path, DECLARED | {"contrasts": None})
+    _refuse_redeclared(tmp_path, StudyConfig(**DECLARED))
     with pytest.raises(ConfigError, match="was declared with another contrasts; a declaration is not changed"):
-        _declare(tmp_path, DECLARED | {"contrasts": [SHAPE]})
+        _refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"contrasts": [SHAPE]}))
     with pytest.raises(ConfigError, match="another comparisons, smallest_effect"):
-        _declare(tmp_path, DECLARED | {"comparisons": None, "smallest_effect": 0.1})
+        _refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"comparisons": None, "smallest_effect": 0.1}))
