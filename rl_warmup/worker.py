@@ -29,7 +29,7 @@ POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_M
 
 
 def train(stack: Stack, environment: Mapping[str, str]) -> None:
-    """Train a stack in this process, in the `environment` that its parent has by now; SIGINT is blocked until then."""
+    """Train a stack in this process, in the `environment` of its parent; SIGINT is blocked until then."""
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(stack[0].threads))})
     _end_with_parent()
     _allow_many_files()

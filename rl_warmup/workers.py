@@ -56,12 +56,19 @@ def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | N
 
     No more processes than `default_workers` share the cores, whatever `workers` is.
     """
-    room = min(default_workers(config) for config in configs)
-    processes = min(workers or room, room) if configs[0].device == "cpu" else workers or room
-    if workers is not None and processes < workers:
-        threads = max(config.threads for config in configs)
-        say(f"{processes} instead of {workers} processes of {threads} threads train at a time: the cores are taken")
+    processes = side_by_side(configs, workers)
     train_stacks(stacks_of(configs, processes, width, processes), processes)
+
+
+def side_by_side(configs: Sequence[RunConfig], wanted: int | None) -> int:
+    """Processes that train at a time: `wanted`, but no more than the cores have room for, and then it is said."""
+    room = min(default_workers(config) for config in configs)
+    if wanted is None or (wanted > room and configs[0].device == "cpu"):
+        if wanted is not None:
+            threads = max(config.threads for config in configs)
+            say(f"{room} instead of {wanted} processes of {threads} threads train at a time: the cores are taken")
+        return room
+    return wanted
 
 
 def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[Stack]:

@@ -81,4 +81,11 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             console.print(
                 "This launcher trains stacked runs one by one; hydra/launcher=stacked trains them together"
             )
+        if "joblib" in vars(launcher):  # the settings of joblib.Parallel
+            import joblib
+
+            from rl_warmup.workers import side_by_side
+
+            settings = vars(launcher)["joblib"]
+            settings["n_jobs"] = side_by_side(configs, joblib.effective_n_jobs(settings["n_jobs"]))
         return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)
