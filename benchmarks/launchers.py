@@ -1,6 +1,6 @@
 """The default study by several launchers: processes here, jobs of a batch system, tasks of a Ray cluster.
 
-    python benchmarks/launchers.py [--launchers stacked batch_local ray_cluster] [--folder runs/launchers] [override]
+    python benchmarks/launchers.py [--launchers stacked batch_local ray_cluster] [--folder FOLDER] [override]
 
 batch_local hands stacks over as hydra/launcher=slurm does, to submitit's local executor in Slurm's place; for
 ray_cluster a Ray cluster of two nodes with a core each is started on the loopback interface (the extra `ray`).
