@@ -83,6 +83,8 @@ def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sha
 
 def train_apart(config: RunConfig) -> str:
     """Train one run in a process of its own; its status."""
+    if multiprocessing.get_start_method() == "loky":  # of joblib's workers; a process would not know the word
+        multiprocessing.set_start_method("forkserver", force=True)
     train_stacks([(config,)], 1)
     return finished_status(run_folder(config)) or "failed"
 
