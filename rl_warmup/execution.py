@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from rl_warmup import provenance, tracking
+from rl_warmup import provenance, tracking, wandb_rows
 from rl_warmup.config import ConfigError, RunConfig
 from rl_warmup.identity import arm_label, cell_label, identity, run_id
 from rl_warmup.keeping import RunKeeper
@@ -136,9 +136,10 @@ class Member:
                 self._writer.forget()
             self._writer.finish(status, error)
         finally:
-            info = self._writer.info
-            summary = {key: info[key] for key in ("status", "error", "latest_return", "gradient_steps")}
-            self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
+            self._tracker.finish(
+                wandb_rows.summary(self._writer.info, self._writer.recorded["updates"]),
+                exit_code=0 if status in FINISHED else 1,
+            )
 
 
 def _opened(config: RunConfig, lease: Lease, members: int) -> Member:
@@ -154,6 +155,7 @@ def _opened(config: RunConfig, lease: Lease, members: int) -> Member:
         job_type=writer.info["arm"],
         study=str(config.study.name),
         folder=study_folder(config),
+        before=writer.recorded if writer.restored else None,
     )
     return Member(writer, tracker, members)
 

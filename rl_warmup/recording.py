@@ -86,6 +86,11 @@ class RunWriter:
                 self._write(name)
         self.flush()
 
+    @property
+    def recorded(self) -> Mapping[str, pl.DataFrame]:
+        """The rows that are on disk, by table."""
+        return self._frames
+
     def append(self, table: str, row: Mapping[str, Any]) -> None:
         """Add one row; an evaluation also brings everything on disk up to date.
 

@@ -5,55 +5,29 @@ What W&B shows can be rebuilt from the record files, so a failure here ends in a
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
-import os
-import re
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+import polars as pl
+
+from rl_warmup import wandb_client as client
+from rl_warmup.published import (
+    Publications,
+    destination,
+    digest,
+    forget_silence,
+    is_silent,
+    note_silence,
+)
+from rl_warmup.wandb_rows import TABLES, counter, history_row, numbered
 
 if TYPE_CHECKING:
     import wandb
 
-INIT_SECONDS = 15.0
-"""Patience with a server that does not answer when a run starts."""
-UPLOAD_SECONDS = 15.0
-"""Patience with the upload that is left over when a run ends; the rest waits for `wandb sync`."""
-FINISH_SECONDS = 20.0
-"""Patience with the client itself when a run ends."""
-
-DOSE = frozenset(
-    {"learning_rate_first", "learning_rate_last", "learning_rate_mean", "base_learning_rate"}
-    | {"n_below_99", "omega_sum", "n_steps", "gradient_step"}
-)
-"""Columns of `updates` that say what the optimizer received; the others are diagnostics."""
-
 _LOG = logging.getLogger(__name__)
-
-
-class Settings(Protocol):
-    """What this module needs to know of the config group `tracking`."""
-
-    @property
-    def name(self) -> str:
-        """`wandb` or `disabled`."""
-
-    @property
-    def mode(self) -> str:
-        """`auto` (online if an API key is configured), `online` or `offline`."""
-
-    @property
-    def project(self) -> str:
-        """The W&B project."""
-
-    @property
-    def entity(self) -> str | None:
-        """The W&B user or team; None for the user's default."""
+_UNFINISHED: list[Callable[[], object]] = []
 
 
 class Tracker(Protocol):
@@ -67,7 +41,7 @@ class Tracker(Protocol):
 
 
 def tracker(
-    settings: Settings,
+    settings: client.Settings,
     *,
     config: Mapping[str, Any],
     run_id: str,
@@ -76,186 +50,134 @@ def tracker(
     job_type: str,
     study: str,
     folder: Path,
+    before: Mapping[str, pl.DataFrame] | None = None,
 ) -> Tracker:
     """Open the W&B run of one attempt; its files go to `folder`/wandb, its id is `run_id`-`attempt_id`.
 
-    `group` is the run's cell, `job_type` its arm, `study` becomes a tag. A server that fails leaves an
-    offline run for `wandb sync`, a client that fails leaves no W&B run: either logs one warning.
+    `group` is the run's cell, `job_type` its arm, `study` becomes a tag; `before` are the rows of a run that goes
+    on, sent where W&B lacks them. A server that fails leaves an offline run for `wandb sync`, a client that fails
+    leaves no W&B run: either logs one warning, and the study's other runs do not ask that server for a while.
 
     Raises ValueError for a name or mode that does not exist.
     """
-    _check(settings)
+    client.check(settings)
     if settings.name == "disabled":
         return _Run(None)
+    while _UNFINISHED:  # of this process, as after an exception: one run at a time
+        client.within(client.FINISH_SECONDS, _UNFINISHED.pop())
     try:
-        # In place of a folder that cannot be written the client would take the system's temporary one.
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)
-        # W&B refuses longer texts, some of them only when an offline run is synced.
-        arguments = {
-            "id": _fit(f"{run_id}-{attempt_id}", 64, unusual=r"[^A-Za-z0-9_.-]"),
-            "name": _fit(run_id, 128),
-            "group": _fit(group, 128),
-            "job_type": _fit(job_type, 64),
-            "tags": [_fit(study, 64)] if study else None,
-            "project": settings.project,
-            "entity": settings.entity,
-            "config": dict(config),
-            "dir": str(folder),
-            # By default the client returns the run that is still open: two runs of a process would be one.
-            "reinit": "finish_previous",
-        }
-        return _Run(_open(settings.mode, arguments))
+        arguments = client.arguments(
+            settings,
+            wandb_id=client.wandb_id(run_id, attempt_id),
+            name=run_id,
+            group=group,
+            job_type=job_type,
+            study=study,
+            folder=folder,
+        )
+        run, online = _open(settings.mode, arguments, config, folder)
+        if run is None:
+            return _Run(None)
+        _UNFINISHED.append(run.finish)
+        to = destination(client.base_url(), settings.entity, settings.project, online=online)
+        tracked = _Run(run, folder, run_id, to)
+        tracked.go_on(before or {}, online)
+        return tracked
     except Exception as error:
-        _LOG.warning("W&B does not start (%s): this run is recorded, but not tracked.", _reason(error))
+        _LOG.warning("W&B does not start (%s): this run is recorded, but not tracked.", client.reason(error))
         return _Run(None)
 
 
-def history_row(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The W&B history row of one trainer event: `env_step`, and eval/*, train/*, dose/* or diagnostics/*.
-
-    None is dropped; NaN and infinities stay. Raises ValueError for an unknown table.
-
-    >>> history_row("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    {'env_step': 40, 'train/return': 12.0, 'train/length': 12}
-    """
-    values = {key: value for key, value in row.items() if key != "env_step"}
-    if table == "evaluations":
-        named = _evaluation(values["returns"], values["lengths"])
-    elif table == "episodes":
-        named = {f"train/{key}": value for key, value in values.items()}
-    elif table == "updates":
-        named = {f"{'dose' if key in DOSE else 'diagnostics'}/{key}": value for key, value in values.items()}
-    else:
-        raise ValueError(f"unknown table {table!r}; use 'evaluations', 'episodes' or 'updates'")
-    return {"env_step": row["env_step"]} | {key: value for key, value in named.items() if value is not None}
+def _open(
+    mode: str, arguments: dict[str, Any], config: Mapping[str, Any], folder: Path
+) -> tuple[wandb.Run | None, bool]:
+    """The open W&B run, None for users who have disabled W&B on their machine, and whether it is online."""
+    online = client.is_online(mode)
+    if online is None:
+        return None, False
+    if online and is_silent(folder):
+        _LOG.warning("W&B did not answer a run of this study a short time ago: this run is tracked offline.")
+        online = False
+    try:
+        run = client.start(online, arguments, config)
+        if online:
+            forget_silence(folder)
+        return run, online
+    except Exception as error:
+        note_silence(folder, client.reason(error))
+        client.restart()
+        run = client.start(False, arguments, config)
+        _LOG.warning("W&B fails at the start (%s): this run is tracked offline.", client.reason(error))
+        return run, False
 
 
 class _Run:
     """The tracker of an open W&B run; does nothing without one, or after a failure."""
 
-    def __init__(self, run: wandb.Run | None) -> None:
-        self._run = run
+    def __init__(
+        self, run: wandb.Run | None, folder: Path | None = None, run_id: str = "", destination: str = ""
+    ) -> None:
+        self._run, self._folder, self._run_id, self._destination = run, folder, run_id, destination
+        self._made = dict.fromkeys(TABLES, 0)
+        self._sent = dict.fromkeys(TABLES, 0)
+
+    def go_on(self, before: Mapping[str, pl.DataFrame], online: bool) -> None:
+        """Take up the count of rows, and send those `before` that W&B lacks."""
+        assert self._run is not None
+        self._made |= {table: frame.height for table, frame in before.items()}
+        self._sent |= sent_before(self._run) if online else self._written_before()
+        if before:
+            for row in numbered(before, self._sent):
+                self._run.log(row)
+
+    def _written_before(self) -> dict[str, int]:
+        """Offline nobody says what was sent; an earlier sitting with files has written the rows before this one."""
+        assert self._run is not None
+        assert self._folder is not None
+        earlier = list((self._folder / "wandb").glob(f"*run-*-{self._run.id}/*.wandb"))
+        return dict(self._made) if len(earlier) > 1 else {}
 
     def log(self, table: str, row: Mapping[str, Any]) -> None:
-        """Send one row."""
+        """Send one row, unless a sitting before this one has sent it."""
         if self._run is None:
             return
         try:
-            self._run.log(history_row(table, row))
+            named = history_row(table, row)
+            self._made[table] += 1
+            if self._made[table] > self._sent[table]:
+                self._run.log(named | {counter(table): self._made[table]})
         except Exception as error:
             self._run = None
-            _LOG.warning("W&B fails (%s): the rest of this run is recorded, not tracked.", _reason(error))
+            _LOG.warning("W&B fails (%s): the rest of this run is recorded, not tracked.", client.reason(error))
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:
-        """Close the run; a client that hangs is left behind."""
+        """Close the run, and note that it is published; a client that hangs is left behind."""
         run, self._run = self._run, None
-        if run is not None and not _within(FINISH_SECONDS, lambda: _close(run, summary, exit_code)):
-            _LOG.warning("W&B still hangs %g s after the run; `wandb sync` uploads the rest.", FINISH_SECONDS)
+        _UNFINISHED.clear()
+        if run is None:
+            return
+        in_time = client.within(client.FINISH_SECONDS, lambda: self._close(run, summary, exit_code))
+        if not in_time:
+            self._give_up(f"it still hangs {client.FINISH_SECONDS:g} s after the run")
+
+    def _close(self, run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
+        try:
+            client.close(run, summary, exit_code)
+            if self._folder is not None and (self._folder / self._run_id / "run.json").exists():
+                sent = digest(self._folder / self._run_id)
+                Publications(self._folder).note(self._destination, run.id, sent)
+        except Exception as error:
+            self._give_up(client.reason(error))
+
+    def _give_up(self, reason: str) -> None:
+        if self._folder is not None:
+            note_silence(self._folder, reason)
+        _LOG.warning(
+            "W&B did not close this run (%s); `wandb sync` or `python -m rl_warmup.publish` completes it.", reason
+        )
 
 
-def _check(settings: Settings) -> None:
-    if settings.name not in ("wandb", "disabled"):
-        raise ValueError(f"tracking.name is {settings.name!r}; use 'wandb' or 'disabled'")
-    if settings.mode not in ("auto", "online", "offline"):
-        raise ValueError(f"tracking.mode is {settings.mode!r}; use 'auto', 'online' or 'offline'")
-
-
-def _open(mode: str, arguments: dict[str, Any]) -> wandb.Run | None:
-    """The open W&B run; None for users who have disabled W&B on their machine."""
-    import wandb  # takes half a second, which a run without tracking does not pay
-
-    quiet = wandb.Settings(silent=True)
-    configured = wandb.setup(quiet).settings.mode
-    wanted = mode if mode != "auto" else os.environ.get("WANDB_MODE", configured)
-    if wanted == "disabled":
-        return None
-    arguments["settings"] = _discreet(wandb)
-    try:
-        online = wanted not in ("offline", "dryrun") and _has_credentials(wandb)
-        if mode == "online" and not online:
-            _LOG.warning("W&B has no API key (`wandb login` stores one): this run is tracked offline.")
-        run = wandb.init(mode="online" if online else "offline", **arguments)
-    except Exception as error:
-        # A fresh client: this one holds on to the run's id, or its service has died.
-        _within(FINISH_SECONDS, wandb.teardown)
-        wandb.setup(quiet)
-        run = wandb.init(mode="offline", **arguments)
-        _LOG.warning("W&B fails at the start (%s): this run is tracked offline.", _reason(error))
-    for prefix in ("eval", "train", "dose", "diagnostics"):
-        run.define_metric(f"{prefix}/*", step_metric="env_step")
-    return run
-
-
-def _has_credentials(wandb: Any) -> bool:
-    """Whether an API key is configured anywhere the client looks; asks neither the user nor a server."""
-    if wandb.run is not None:  # login refuses while a run is open, which init would close anyway
-        _within(FINISH_SECONDS, wandb.run.finish)
-    return bool(wandb.login(prompt=False, verify=False))
-
-
-def _discreet(wandb: Any) -> dict[str, Any]:
-    """Settings of a run that sends our rows and config, and nothing of the machine, the code, the console."""
-    wanted = {
-        "init_timeout": INIT_SECONDS,
-        "finish_timeout": UPLOAD_SECONDS,
-        "finish_timeout_raises": True,
-        "use_dot_wandb": False,
-        "silent": True,
-        "quiet": True,
-        "console": "off",
-        "host": "",
-        "save_code": False,
-        "disable_code": True,
-        "disable_git": True,
-        "x_disable_machine_info": True,
-        "x_disable_stats": True,
-        "x_save_requirements": False,
-    }
-    # The client refuses settings that it does not know, and promises nothing for those that start with x_.
-    return {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
-
-
-def _close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
-    try:
-        run.summary.update({key: value for key, value in summary.items() if value is not None})
-        run.finish(exit_code=exit_code)
-    except Exception as error:
-        _LOG.warning("W&B did not close this run (%s); `wandb sync` uploads the rest.", _reason(error))
-
-
-def _within(seconds: float, action: Callable[[], object]) -> bool:
-    """Whether `action` ended in time, be it by an exception; otherwise it goes on in a daemon thread."""
-
-    def quietly() -> None:
-        with contextlib.suppress(Exception):
-            action()
-
-    thread = threading.Thread(target=quietly, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
-
-
-def _evaluation(returns: list[float], lengths: list[int]) -> dict[str, float]:
-    if not returns:
-        return {}
-    with np.errstate(invalid="ignore"):  # a diverged run may return infinities of both signs
-        return {
-            "eval/return_mean": float(np.mean(returns)),
-            "eval/return_min": float(np.min(returns)),
-            "eval/return_max": float(np.max(returns)),
-            "eval/length_mean": float(np.mean(lengths)),
-        }
-
-
-def _fit(text: str, length: int, unusual: str = "") -> str:
-    """`text`, or, where it is too long or has `unusual` characters, its tame beginning and its digest."""
-    tame = re.sub(unusual, "-", text) if unusual else text
-    if tame == text and len(text) <= length:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return f"{tame[: length - len(digest) - 1]}-{digest}"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def sent_before(run: wandb.Run) -> dict[str, int]:
+    """How many rows of each table the server has of a run that is gone on with."""
+    arrived: Any = run.summary
+    return {table: int(arrived.get(counter(table)) or 0) for table in TABLES}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_delivery import TINY
 from wandb_server import Server
 
-from rl_warmup import tracking
+from rl_warmup import tracking, wandb_client, wandb_rows
 from rl_warmup.execution import execute, run_folder
 from rl_warmup.records import Record, read_info
 
@@ -101,11 +101,20 @@ def of(kind, records):
 
 def rows(records):
     """History without the columns that the client adds."""
-    return [{k: v for k, v in item["item"].items() if k[0] != "_"} for item in of("history", records)]
+    return [shown(item["item"]) for item in of("history", records)]
+
+
+def shown(row):
+    """A row without what the client adds, and without the numbers of rows."""
+    return {key: value for key, value in row.items() if key[0] != "_" and not key.startswith("rows/")}
 
 
 def warnings_in(caplog):
-    return [record.getMessage() for record in caplog.records if record.name == tracking.__name__]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name in (tracking.__name__, wandb_client.__name__)
+    ]
 
 
 # ---------------------------------------------------------------- what is written
@@ -237,28 +246,30 @@ def test_unknown_settings_are_refused(study, choice, match):
 
 
 def test_an_evaluation_with_a_nan_is_nan_and_an_empty_one_is_empty():
-    row = tracking.history_row("evaluations", {"env_step": 8, "returns": [2.0, math.nan], "lengths": [1, 3]})
+    row = wandb_rows.history_row("evaluations", {"env_step": 8, "returns": [2.0, math.nan], "lengths": [1, 3]})
     assert row.pop("eval/length_mean") == 2.0
     assert row.pop("env_step") == 8
     assert list(row) == ["eval/return_mean", "eval/return_min", "eval/return_max"]
     assert all(math.isnan(value) for value in row.values())
-    assert tracking.history_row("evaluations", {"env_step": 8, "returns": [], "lengths": []}) == {"env_step": 8}
+    assert wandb_rows.history_row("evaluations", {"env_step": 8, "returns": [], "lengths": []}) == {"env_step": 8}
 
 
 def test_infinite_returns_of_both_signs_do_not_warn():
-    row = tracking.history_row("evaluations", {"env_step": 8, "returns": [math.inf, -math.inf], "lengths": [1, 1]})
+    row = wandb_rows.history_row(
+        "evaluations", {"env_step": 8, "returns": [math.inf, -math.inf], "lengths": [1, 1]}
+    )
     assert math.isnan(row["eval/return_mean"])
     assert (row["eval/return_min"], row["eval/return_max"]) == (-math.inf, math.inf)
 
 
 def test_an_unknown_table_is_named():
     with pytest.raises(ValueError, match="unknown table 'losses'; use 'evaluations', 'episodes' or 'updates'"):
-        tracking.history_row("losses", {"env_step": 0})
+        wandb_rows.history_row("losses", {"env_step": 0})
 
 
 @given(st.dictionaries(st.sampled_from(sorted(UPDATE)), st.none() | st.integers()), st.integers(min_value=0))
 def test_every_value_of_an_update_appears_once(update, env_step):
-    row = tracking.history_row("updates", update | {"env_step": env_step})
+    row = wandb_rows.history_row("updates", update | {"env_step": env_step})
     kept = {key: value for key, value in update.items() if value is not None} | {"env_step": env_step}
     assert {key.split("/")[-1]: value for key, value in row.items()} == kept
     assert len(row) == len(kept)
@@ -269,7 +280,7 @@ def test_every_value_of_an_update_appears_once(update, env_step):
 def test_any_run_id_becomes_a_w_and_b_id_of_its_own(one, other):
     from wandb import Settings
 
-    ids = [tracking._fit(f"{text}-k9", 64, unusual=r"[^A-Za-z0-9_.-]") for text in (one, other)]
+    ids = [wandb_client.wandb_id(text, "k9") for text in (one, other)]
     assert all(Settings(run_id=text).run_id == text and len(text) <= 64 and "/" not in text for text in ids)
     assert (ids[0] == ids[1]) == (one == other)
 
@@ -290,7 +301,7 @@ def log_in(monkeypatch):
 def serve(log_in):
     servers = []
 
-    def start(hangs=False):
+    def start(hangs=""):
         servers.append(Server(hangs))
         log_in(servers[0].url)
         return servers[0]
@@ -306,7 +317,7 @@ def test_a_user_with_a_key_is_online(study, serve, caplog):
     run = open_run(study)
     run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
     run.finish({"status": "completed"}, exit_code=0)
-    sent = [{k: v for k, v in line.items() if k[0] != "_"} for line in server.history]
+    sent = [shown(line) for line in server.history]
     assert sent == [{"env_step": 40, "train/return": 12.0, "train/length": 12}]
     assert (len(files(study, "run")), len(files(study))) == (2, 0)
     assert warnings_in(caplog) == []
@@ -343,7 +354,7 @@ def test_online_without_a_key_is_offline_and_says_so(study, caplog):
 
 def test_an_absent_server_costs_a_short_wait_and_leaves_an_offline_run(study, log_in, monkeypatch, caplog):
     log_in("http://127.0.0.1:9")
-    monkeypatch.setattr(tracking, "INIT_SECONDS", 0.5)
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 0.5)
     start = time.monotonic()
     run = open_run(study, "online")
     assert time.monotonic() - start < 10
@@ -358,8 +369,8 @@ def test_an_absent_server_costs_a_short_wait_and_leaves_an_offline_run(study, lo
 
 
 def test_a_server_that_hangs_at_the_end_is_left_behind(study, serve, monkeypatch, caplog):
-    serve(hangs=True)
-    monkeypatch.setattr(tracking, "UPLOAD_SECONDS", 0.5)
+    serve(hangs="rows")
+    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 0.5)
     run = open_run(study)
     run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
     start = time.monotonic()
@@ -378,7 +389,7 @@ def test_a_client_that_hangs_at_the_end_is_left_behind(monkeypatch, caplog):
         def finish(self, exit_code):
             released.wait(60)
 
-    monkeypatch.setattr(tracking, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(wandb_client, "FINISH_SECONDS", 0.1)
     tracking._Run(Stuck()).finish({"final": 1.0}, exit_code=0)
     released.set()
     assert ["still hangs 0.1 s" in message for message in warnings_in(caplog)] == [True]

@@ -1,0 +1,261 @@
+"""`python -m rl_warmup.publish DIR`: the records of a study -> W&B, a run each, and the study's own."""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rl_warmup import wandb_client as client
+from rl_warmup.published import Publications, destination, digest, note_silence, sole_publisher
+from rl_warmup.records import Record, RecordError, is_alive, read_study
+from rl_warmup.tracking import sent_before
+from rl_warmup.wandb_rows import TABLES, numbered, summary
+from rl_warmup.wandb_study import publish_study
+from rl_warmup.wording import counted
+
+AT_ONCE = 4
+"""Runs that are sent side by side: what takes time is the server's answers."""
+FAILURES = 3
+"""Runs that may fail to arrive before the rest is left for the next time."""
+LOST_SECONDS = 10.0
+"""Seconds that may be spent on runs that fail to arrive, likewise."""
+
+_LOG = logging.getLogger(__name__)
+_EXPLANATION = """\
+Sends the records of a study to W&B: one W&B run for every run that is not being trained, with
+its config, curves, dose, diagnostics and metrics, and one for the study, with its tables and
+figures. Sends only what is new or changed; published.jsonl in DIR says what was sent. Runs that
+were tracked live are completed, not doubled. Without an API key (`wandb login` stores one), or
+with --offline, writes offline files into DIR/wandb, which `wandb sync` uploads.
+
+exit code:
+  0  everything is published
+  1  something is missing; it is named, and the same command completes it
+  2  DIR is not the folder of a study, or another process publishes it
+"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where to publish, in the words of the config group `tracking`."""
+
+    name: str = "wandb"
+    mode: str = "auto"
+    project: str = "rl_warmup"
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A record that is to be sent."""
+
+    record: Record
+    id: str
+    digest: str
+    metrics: Mapping[str, Any]
+
+
+def publish(
+    folder: Path, settings: client.Settings, console: Console, *, checkpoints: bool = False, again: bool = False
+) -> int:
+    """Send what is new of the study in `folder`; the exit code, with what is missing named on stderr.
+
+    Args:
+        folder: of the study.
+        settings: server side: project, entity and mode.
+        console: for progress.
+        checkpoints: send the checkpoint of every run that has one, as an artifact.
+        again: ask the server about everything, also what the ledger says is there; rows are not doubled.
+
+    Raises:
+        RecordError: if `folder` is not the folder of a study, or another process publishes it.
+        OSError: if the ledger cannot be written.
+    """
+    records, problems = read_study(folder)
+    with sole_publisher(folder) as alone:
+        if not alone:
+            raise RecordError(f"{folder} is being published by another process; wait for it")
+        online = client.is_online(settings.mode)
+        if online is None:
+            console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
+            return 1
+        to = destination(client.base_url(), settings.entity, settings.project, online=online)
+        report = _report(folder, records)
+        problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
+        ledger = Publications(folder)
+        items = _items(records, report)
+        todo = [item for item in items if again or checkpoints or not ledger.holds(to, item.id, item.digest)]
+        sender = Sender(settings, online, to, ledger, folder, checkpoints)
+        problems += sender.send_all(todo, console)
+        if report and not sender.gave_up:
+            problems += publish_study(folder, settings, online, to, ledger, report, again)
+    _tell(console, len(todo), len(items), online, folder, problems)
+    return 1 if problems else 0
+
+
+class Sender:
+    """Sends records side by side, and stops when the server fails."""
+
+    def __init__(
+        self,
+        settings: client.Settings,
+        online: bool,
+        to: str,
+        ledger: Publications,
+        folder: Path,
+        checkpoints: bool,
+    ) -> None:
+        self._settings, self._online, self._to, self._ledger = settings, online, to, ledger
+        self._folder, self._checkpoints = folder, checkpoints
+        self._failures, self._lost = 0, 0.0
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the server failed too often."""
+        return self._failures >= FAILURES or self._lost >= LOST_SECONDS
+
+    def send_all(self, items: Sequence[Item], console: Console) -> list[str]:
+        """Send records; what is missing then, in words."""
+        problems: list[str] = []
+        left = iter(items)
+        columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
+            task = progress.add_task("publishing", total=len(items))
+            sent = 0
+            running: dict[Future[str | None], Item] = {}
+            while True:
+                room = 0 if self.gave_up else AT_ONCE - len(running)
+                running |= {pool.submit(self._send, item): item for item in islice(left, room)}
+                if not running:
+                    break
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    del running[future]
+                    problem = future.result()
+                    problems += [problem] if problem else []
+                    sent += 1
+                    progress.advance(task)
+        if sent < len(items):
+            problems.append(f"{counted(len(items) - sent, 'run')} more, since the server fails")
+        return problems
+
+    def _send(self, item: Item) -> str | None:
+        """Send one record; why it is missing, if it is."""
+        began = time.monotonic()
+        try:
+            tables = {table: item.record.table(table) for table in TABLES}
+            config = yaml.load(
+                (item.record.folder / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            )
+        except (RecordError, OSError, yaml.YAMLError) as error:
+            return client.reason(error)
+        try:
+            self._upload(item, tables, config)
+            self._ledger.note(self._to, item.id, item.digest)
+            return None
+        except Exception as error:
+            self._failures += 1
+            self._lost += time.monotonic() - began
+            note_silence(self._folder, client.reason(error))
+            return f"{item.record.folder.name}: {client.reason(error)}"
+
+    def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        info = item.record.info
+        arguments = client.arguments(
+            self._settings,
+            wandb_id=item.id,
+            name=info["run_id"],
+            group=str(info.get("cell") or ""),
+            job_type=info["arm"],
+            study=str(info.get("study") or ""),
+            folder=self._folder,
+        )
+        run = client.start(self._online, arguments, config)
+        for row in numbered(tables, sent_before(run) if self._online else {}):
+            run.log(row)
+        if self._checkpoints and (item.record.folder / "checkpoint").is_dir():
+            run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))
+        metrics = {f"metrics/{name}": value for name, value in item.metrics.items()}
+        final = summary(info, tables["updates"]) | metrics
+        client.close(run, final, exit_code=1 if info["status"] == "failed" else 0)
+
+
+def _items(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
+    metrics = {row["run_id"]: row["metrics"] for row in report.get("runs", ())}
+    items = []
+    for record in records:
+        if is_alive(record.folder):
+            continue
+        info, of_run = record.info, metrics.get(record.info["run_id"], {})
+        wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))
+        items.append(Item(record, wandb_id, digest(record.folder, of_run), of_run))
+    return items
+
+
+def _report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
+    """The content of report.json, which is written if it is not there or older than a record; {} without runs."""
+    path = folder / "report.json"
+    newest = max((record.folder / "run.json").stat().st_mtime for record in records) if records else 0.0
+    if not path.exists() or path.stat().st_mtime < newest:
+        from rl_warmup.report import report  # imports all that analysis needs
+
+        report(folder, Console(file=StringIO()))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content
+
+
+def _tell(console: Console, sent: int, total: int, online: bool, folder: Path, problems: Sequence[str]) -> None:
+    there = f", {total - sent:,} were there" if total > sent else ""
+    where = (
+        "to W&B" if online else f"into {folder / 'wandb'} (`wandb sync {folder / 'wandb'}/offline-run-*` uploads)"
+    )
+    console.print(f"{counted(sent, 'run')} to send {where}{there}", soft_wrap=True, highlight=False, markup=False)
+    for problem in problems:
+        print(f"not published: {problem}", file=sys.stderr)
+    if problems:
+        print(f"python -m rl_warmup.publish {folder} completes it", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rl_warmup.publish",
+        description=_EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
+    parser.add_argument("--project", default="rl_warmup", help="W&B project (default: %(default)s)")
+    parser.add_argument("--entity", help="W&B user or team (default: yours)")
+    parser.add_argument("--offline", action="store_true", help="write files for `wandb sync`, and ask no server")
+    parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
+    parser.add_argument(
+        "--again", action="store_true", help="ask the server about all runs, do not trust the ledger"
+    )
+    given = parser.parse_args(argv)
+    settings = Choice(mode="offline" if given.offline else "auto", project=given.project, entity=given.entity)
+    try:
+        return publish(
+            given.folder, settings, Console(), checkpoints=given.checkpoints, again=given.again
+        )  # fmt: skip
+    except (RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

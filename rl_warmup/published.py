@@ -1,0 +1,120 @@
+"""What of a study has been sent to W&B, so that publishing again sends what is new: published.jsonl."""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SILENCE = 600.0
+"""Seconds for which a server that did not answer is not asked again by the runs of the same study."""
+
+
+class Publications:
+    """The ledger of a study: a JSON object a line, with `destination`, `key`, `digest` and `place`.
+
+    `destination` is a server, an entity and a project, `key` the W&B id of a run, or `study`, `workspace` or
+    `report`; `digest` is of what was sent, `place` the id or address of what is not a run. The last line of a key
+    holds; lines that cannot be read, as after a full disk, are passed over: what they told of is sent again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "published.jsonl"
+        self._lines: dict[tuple[str, str], dict[str, Any]] = {}
+        for text in self._path.read_text(errors="replace").splitlines() if self._path.exists() else []:
+            try:
+                line = json.loads(text)
+                self._lines[line["destination"], line["key"]] = line
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def holds(self, destination: str, key: str, digest: str) -> bool:
+        """Whether just this was sent there."""
+        return self._lines.get((destination, key), {}).get("digest") == digest
+
+    def place(self, destination: str, key: str) -> str | None:
+        """The id or address that was noted for `key`."""
+        return self._lines.get((destination, key), {}).get("place")
+
+    def note(self, destination: str, key: str, digest: str, place: str | None = None) -> None:
+        """Add a line, in one write, on disk when this returns.
+
+        Raises OSError if it cannot be written.
+        """
+        line = {"destination": destination, "key": key, "digest": digest, "place": place}
+        self._lines[destination, key] = line
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            os.write(file, (("\n" if torn else "") + json.dumps(line) + "\n").encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def destination(base_url: str, entity: str | None, project: str, *, online: bool) -> str:
+    """Where a study is sent, as the ledger names it.
+
+    >>> destination("https://api.wandb.ai", None, "rl_warmup", online=True)
+    'https://api.wandb.ai//rl_warmup'
+    """
+    return f"{base_url if online else 'offline'}/{entity or ''}/{project}"
+
+
+def digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
+    """Of what is sent of the run in the folder `run`: run.json is replaced whenever any of its files is.
+
+    Raises OSError if it cannot be read.
+    """
+    content = (run / "run.json").read_bytes() + json.dumps(metrics or {}, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@contextmanager
+def sole_publisher(folder: Path) -> Iterator[bool]:
+    """Whether no other process publishes the study meanwhile.
+
+    Raises OSError if the folder cannot be written.
+    """
+    with (folder / ".publishing").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def note_silence(folder: Path, reason: str) -> None:
+    """Have the other runs of the study, in whatever process, not wait for the server that did not answer."""
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    _silence(folder).write_text(reason + "\n")
+
+
+def is_silent(folder: Path) -> bool:
+    """Whether the server did not answer a run of the study a short time ago."""
+    try:
+        return time.time() - _silence(folder).stat().st_mtime < SILENCE
+    except OSError:
+        return False
+
+
+def prolong_silence(folder: Path) -> None:
+    """As long as a sweep lasts, the price of a server that does not answer is paid once."""
+    if is_silent(folder):
+        _silence(folder).touch()
+
+
+def forget_silence(folder: Path) -> None:
+    """Ask the server again."""
+    _silence(folder).unlink(missing_ok=True)
+
+
+def _silence(folder: Path) -> Path:
+    return folder / "wandb" / "no-answer.txt"

@@ -1,0 +1,204 @@
+"""The W&B client as we use it: discreet, with little patience, one run a call; the only code that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import wandb
+
+INIT_SECONDS = 8.0
+"""Patience with a server that does not answer when a run starts."""
+UPLOAD_SECONDS = 7.0
+"""Patience with the upload that is left over when a run ends; the rest waits for `wandb sync` or `publish`."""
+FINISH_SECONDS = 9.0
+"""Patience with the client itself when a run ends; with `INIT_SECONDS`, a run waits for W&B less than 20 s."""
+TEARDOWN_SECONDS = 2.0
+"""Patience with a client that is given up."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Settings(Protocol):
+    """What this module needs to know of the config group `tracking`."""
+
+    @property
+    def name(self) -> str:
+        """`wandb` or `disabled`."""
+
+    @property
+    def mode(self) -> str:
+        """`auto` (online if an API key is configured), `online` or `offline`."""
+
+    @property
+    def project(self) -> str:
+        """The W&B project."""
+
+    @property
+    def entity(self) -> str | None:
+        """The W&B user or team; None for the user's default."""
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueError for a name or mode that does not exist."""
+    if settings.name not in ("wandb", "disabled"):
+        raise ValueError(f"tracking.name is {settings.name!r}; use 'wandb' or 'disabled'")
+    if settings.mode not in ("auto", "online", "offline"):
+        raise ValueError(f"tracking.mode is {settings.mode!r}; use 'auto', 'online' or 'offline'")
+
+
+def is_online(mode: str) -> bool | None:
+    """Whether runs go to a server, by `mode`, WANDB_MODE and API key; None for users who have disabled W&B."""
+    import wandb  # takes half a second, which a run without tracking does not pay
+
+    configured = wandb.setup(wandb.Settings(silent=True)).settings.mode
+    wanted = mode if mode != "auto" else os.environ.get("WANDB_MODE", configured)
+    if wanted == "disabled":
+        return None
+    online = wanted not in ("offline", "dryrun") and bool(wandb.login(prompt=False, verify=False))
+    if mode == "online" and not online:
+        _LOG.warning("W&B has no API key (`wandb login` stores one): this goes into offline files.")
+    return online
+
+
+def base_url() -> str:
+    """The server that the client is configured for."""
+    import wandb
+
+    return str(wandb.setup(wandb.Settings(silent=True)).settings.base_url)
+
+
+def arguments(
+    settings: Settings, *, wandb_id: str, name: str, group: str, job_type: str, study: str, folder: Path
+) -> dict[str, Any]:
+    """What `start` is told of a run, with texts no longer than W&B takes, some of them only at `wandb sync`.
+
+    Raises OSError if `folder`/wandb cannot be made; the client would take the system's temporary folder.
+    """
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    return {
+        "id": wandb_id,
+        "name": fit(name, 128),
+        "group": fit(group, 128) if group else None,
+        "job_type": fit(job_type, 64),
+        "tags": [fit(study, 64)] if study else None,
+        "project": settings.project,
+        "entity": settings.entity,
+        "dir": str(folder),
+        "resume": "allow",
+        # By default the client returns the run that is still open: two runs of a process would be one.
+        "reinit": "create_new",
+    }
+
+
+def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> wandb.Run:
+    """Open a W&B run, or go on with the one of the same id. Raises what the client raises."""
+    import wandb
+
+    mode: Any = "online" if online else "offline"
+    run = wandb.init(mode=mode, config=dict(config), settings=wandb.Settings(**_discreet(wandb)), **arguments)
+    for prefix in ("eval", "train", "dose", "diagnostics"):
+        run.define_metric(f"{prefix}/*", step_metric="env_step")
+    return run
+
+
+def restart() -> None:
+    """A fresh client: the old one may hold on to a run's id, or its service has died."""
+    import wandb
+
+    within(TEARDOWN_SECONDS, wandb.teardown)
+    wandb.setup(wandb.Settings(silent=True))
+
+
+def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
+    """End a run with its final values. Raises what the client raises, also for an upload that takes too long."""
+    run.summary.update({key: value for key, value in summary.items() if value is not None})
+    run.finish(exit_code=exit_code)
+
+
+def within(seconds: float, action: Callable[[], object]) -> bool:
+    """Whether `action` ended in time, be it by an exception; otherwise it goes on in a daemon thread."""
+
+    def quietly() -> None:
+        with contextlib.suppress(Exception):
+            action()
+
+    thread = threading.Thread(target=quietly, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def wandb_id(run_id: str, attempt_id: str) -> str:
+    """The W&B id of one attempt: `run_id`-`attempt_id` in characters that W&B takes, 64 at most."""
+    return fit(f"{run_id}-{attempt_id}", 64, unusual=r"[^A-Za-z0-9_.-]")
+
+
+def fit(text: str, length: int, unusual: str = "") -> str:
+    """`text`, or, where it is too long or has `unusual` characters, its tame beginning and its digest."""
+    tame = re.sub(unusual, "-", text) if unusual else text
+    if tame == text and len(text) <= length:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{tame[: length - len(digest) - 1]}-{digest}"
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's message, or the error's name."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _discreet(wandb: Any) -> dict[str, Any]:
+    """Settings of a run that sends our rows and config, and nothing of the machine, the code, the console."""
+    wanted = {
+        "init_timeout": INIT_SECONDS,
+        "finish_timeout": UPLOAD_SECONDS,
+        "finish_timeout_raises": True,
+        "use_dot_wandb": False,
+        "silent": True,
+        "quiet": True,
+        "console": "off",
+        "host": "",
+        "save_code": False,
+        "disable_code": True,
+        "disable_git": True,
+        "x_disable_machine_info": True,
+        "x_disable_stats": True,
+        "x_save_requirements": False,
+    }
+    # The client refuses settings that it does not know, and promises nothing for those that start with x_.
+    return {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
+    """A table of W&B with a column for every key, numbers as numbers; a key that a row lacks is empty there."""
+    import wandb
+
+    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
+    return wandb.Table(
+        columns=columns, data=[[row.get(str(key)) for key in columns] for row in rows], allow_mixed_types=True
+    )
+
+
+def image(path: Path) -> wandb.Image:
+    """A picture of W&B."""
+    import wandb
+
+    return wandb.Image(str(path))
+
+
+def checkpoint_artifact(run: str, folder: Path) -> wandb.Artifact:
+    """A checkpoint's folder as an artifact of the W&B run with this id."""
+    import wandb
+
+    artifact = wandb.Artifact(f"checkpoint-{run}", type="checkpoint")
+    artifact.add_dir(str(folder))
+    return artifact

@@ -1,0 +1,125 @@
+"""The W&B run of a whole study: tables, intervals and figures of its report, and the progress of its sweeps."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rl_warmup import wandb_client as client
+from rl_warmup.published import Publications, note_silence
+
+JOB_TYPE = "study"
+
+
+def study_run_id(folder: Path, name: str, to: str, ledger: Publications) -> str:
+    """The W&B id of the study's run at a destination: made once, then found in the ledger.
+
+    Raises OSError if the ledger cannot be written.
+    """
+    place = ledger.place(to, "study")
+    if place is None:
+        place = client.wandb_id(f"study-{name}", uuid.uuid4().hex[:8])
+        ledger.note(to, "study", "", place)
+    return place
+
+
+def study_arguments(
+    folder: Path, settings: client.Settings, to: str, ledger: Publications, name: str
+) -> dict[str, Any]:
+    """What `wandb_client.start` is told of the study's run."""
+    return client.arguments(
+        settings,
+        wandb_id=study_run_id(folder, name, to, ledger),
+        name=f"study {name}",
+        group="",
+        job_type=JOB_TYPE,
+        study=name,
+        folder=folder,
+    )
+
+
+def publish_study(
+    folder: Path,
+    settings: client.Settings,
+    online: bool,
+    to: str,
+    ledger: Publications,
+    report: Mapping[str, Any],
+    again: bool,
+) -> list[str]:
+    """Send the report's tables and figures to the study's run, if they changed; what is missing then, in words."""
+    name = str(report["study"]["name"] or folder.name)
+    sent = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()[:16]
+    if ledger.holds(to, "study", sent) and not again:
+        return []
+    try:
+        run = client.start(online, study_arguments(folder, settings, to, ledger, name), declared(report))
+        content: dict[str, Any] = {
+            f"report/{table}": client.table(rows) for table, rows in tables(report).items() if rows
+        }
+        figures = {figure["name"]: folder / "figures" / f"{figure['name']}.png" for figure in report["figures"]}
+        content |= {f"figures/{key}": client.image(path) for key, path in figures.items() if path.exists()}
+        run.log(content)
+        client.close(run, headline(report), 0)
+        ledger.note(to, "study", sent, run.id)
+    except Exception as error:
+        note_silence(folder, client.reason(error))
+        return [f"the study's own run: {client.reason(error)}"]
+    return []
+
+
+def declared(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The declaration of a study, as the config of its run."""
+    kept = ("name", "description", "declared", "control", "comparisons", "contrasts", "smallest_effect")
+    return {key: report["study"][key] for key in kept}
+
+
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers and the numbers of verdicts, for the summary of the study's run."""
+    verdicts = [row["verdict"] for row in report["comparisons"] if row["family"] == "confirmatory"]
+    counts = {f"verdicts/{verdict}": verdicts.count(verdict) for verdict in sorted(set(verdicts))}
+    return {"answers": "\n".join(report["answers"]), "problems": len(report["problems"]), **counts}
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The flat tables of a report: comparisons (with intervals), cells, intervals (a row a cell and metric), dose,
+    edges, runs.
+    """
+    return {
+        "comparisons": [_flat(row) for row in report["comparisons"]],
+        "cells": [
+            _flat({key: row[key] for key in row if key != "metrics"} | _means(row)) for row in report["cells"]
+        ],
+        "intervals": [
+            {"cell": _cell(row), "metric": name, **values}
+            for row in report["cells"]
+            for name, values in row["metrics"].items()
+            if values["mean"] is not None
+        ],
+        "dose": [_flat(row) for row in report["dose"]],
+        "edges": [_flat(row) for row in report["robustness"]["edges"]],
+        "runs": [_flat(row) for row in report["runs"]],
+    }
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    return f"{row['env']} {row['algo']} {row['trainer']} {row['arm']}"
+
+
+def _means(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values["mean"] for name, values in row["metrics"].items()}
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A row without nesting: inner keys after a dot, lists in words."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            flat[prefix + key] = ", ".join(map(str, value))
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,252 @@
+"""Records sent to a loopback server by the real client: what arrives, what again, what a dead server costs."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from rich.console import Console
+from synthetic import two_arms, write_run
+from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
+
+from rl_warmup import publish as publishing
+from rl_warmup import tracking, wandb_client
+from rl_warmup.publish import main, publish
+from rl_warmup.published import Publications, is_silent
+from rl_warmup.records import Record, read_info
+from rl_warmup.report import report
+from rl_warmup.wandb_client import wandb_id
+from rl_warmup.wandb_rows import SENT_ROWS, numbered
+
+QUIET = {"console": Console(file=io.StringIO())}
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    folder = two_arms(tmp_path_factory.mktemp("reported") / "synthetic", [1.0, 2.0])
+    assert report(folder, QUIET["console"]) == 0
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path, reported):
+    return shutil.copytree(reported, tmp_path / "runs" / "synthetic")
+
+
+def ids(study):
+    infos = [read_info(path.parent) for path in sorted(study.glob("*/run.json"))]
+    return [wandb_id(info["run_id"], info["attempt_id"]) for info in infos]
+
+
+def send(study, mode="online", **options):
+    return publish(study, Choice(mode=mode), **QUIET, **options)
+
+
+def writes(server):
+    return [name for name in server.asked if name in ("UpsertBucket", "CreateArtifact")]
+
+
+def test_every_record_becomes_a_run_and_the_study_one_more(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study) == 0
+    of_study = [name for name in server.runs if name.startswith("study-")]
+    assert sorted(server.runs) == sorted(ids(study) + of_study)
+    for folder in sorted(study.glob("*/run.json")):
+        record = Record(folder.parent, read_info(folder.parent))
+        name = wandb_id(record.info["run_id"], record.info["attempt_id"])
+        run = server.runs[name]
+        assert (run["displayName"], run["groupName"]) == (record.info["run_id"], record.info["cell"])
+        assert run["jobType"] == record.info["arm"]
+        assert server.config(name)["env"]["id"] == "Toy-v0"
+        sent = server.rows(name)
+        for column, table in (("eval/return_mean", "evaluations"), ("dose/n_steps", "updates")):
+            shown = [row["env_step"] for row in sent if column in row]
+            assert shown == record.table(table)["env_step"].to_list()
+        rates = [row["dose/learning_rate_mean"] for row in sent if "dose/n_steps" in row]
+        assert rates == record.table("updates")["learning_rate_mean"].to_list()
+        summary = json.loads(run["summary"])
+        assert (summary["status"], summary["diverged"]) == ("completed", 0)
+        assert summary["received/gradient_steps"] == 40
+        assert run["exit_code"] == 0
+    content = json.loads((study / "report.json").read_text())
+    scored = {row["run_id"]: row["metrics"]["final"] for row in content["runs"]}
+    sent = {run["displayName"]: json.loads(run["summary"]).get("metrics/final") for run in server.runs.values()}
+    assert scored.items() <= sent.items()
+
+
+def test_the_study_s_run_has_tables_and_figures(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study) == 0
+    [name] = [name for name in server.runs if name.startswith("study-")]
+    content = json.loads((study / "report.json").read_text())
+    stored = {path.removeprefix(f"{name}/"): body for path, body in server.files.items() if path.startswith(name)}
+    [path] = [path for path in stored if path.startswith("media/table/report/comparisons")]
+    sent = json.loads(stored[path])
+    column = sent["columns"].index("estimate")
+    assert [row[column] for row in sent["data"]] == [row["estimate"] for row in content["comparisons"]]
+    kinds = {path.split("/")[3].split("_")[0] for path in stored if path.startswith("media/table/report/")}
+    assert {"comparisons", "cells", "intervals", "dose", "runs"} <= kinds
+    pictures = [path for path in stored if path.startswith("media/images/figures/")]
+    assert len(pictures) == len(content["figures"]) > 0
+    assert all(stored[path].startswith(b"\x89PNG") for path in pictures)
+    assert json.loads(server.runs[name]["summary"])["answers"] == "\n".join(content["answers"])
+
+
+def test_publishing_twice_sends_nothing_and_a_new_run_alone(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study) == 0
+    before, history = writes(server), len(server.history)
+    assert send(study) == 0
+    assert (writes(server), len(server.history)) == (before, history)
+    write_run(study, "linear", 7)
+    assert send(study) == 0
+    assert sum(name.startswith("study-") for name in server.runs) == 1
+    assert len(server.runs) == 6
+
+
+def test_again_asks_about_all_and_doubles_no_row(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study) == 0
+    counts = {name: len(server.rows(name)) for name in ids(study)}
+    assert send(study, again=True) == 0
+    assert {name: len(server.rows(name)) for name in ids(study)} == counts
+
+
+def test_a_run_that_was_tracked_in_part_is_completed(study, serve):  # noqa: F811
+    server = serve()
+    folder = next(iter(sorted(study.glob("*/run.json")))).parent
+    record = Record(folder, read_info(folder))
+    names = {key: record.info[key] for key in ("run_id", "attempt_id", "study")}
+    texts = {"group": record.info["cell"], "job_type": record.info["arm"]}
+    live = tracking.tracker(Choice(), config={}, **names, **texts, folder=study)
+    for row in record.table("evaluations").head(2).iter_rows(named=True):
+        live.log("evaluations", row)
+    live._run.finish(exit_code=0)  # as when a process dies after its last upload: nothing in the ledger
+    assert send(study) == 0
+    sent = server.rows(ids(study)[0])
+    steps = [row["env_step"] for row in sent if "eval/return_mean" in row]
+    assert steps == record.table("evaluations")["env_step"].to_list()
+
+
+def test_long_tables_are_thinned_evenly_and_the_ends_stay():
+    frame = pl.DataFrame({"env_step": range(1000), "return": [1.0] * 1000, "length": [1] * 1000})
+    empty = pl.DataFrame({"env_step": []})
+    tables = {"episodes": frame, "evaluations": empty, "updates": empty}
+    found = [row["env_step"] for row in numbered(tables, {})]
+    assert (found[0], found[-1]) == (0, 999)
+    assert len(found) <= SENT_ROWS + 1
+    assert {b - a for a, b in pairwise(found[1:])} == {5}
+    assert [row["env_step"] for row in numbered(tables, {"episodes": 995})] == [999]
+
+
+@pytest.mark.slow
+def test_offline_files_arrive_by_wandb_sync(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study, "offline") == 0
+    assert server.runs == {}
+    written = files(study)
+    assert len(written) == 5
+    first = next(path for path in written if ids(study)[0] in path.name)
+    assert len([row for row in rows(decode(first)) if "eval/return_mean" in row]) == 6
+    assert send(study, "offline") == 0
+    assert files(study) == written
+    command = [sys.executable, "-m", "wandb", "sync", *(str(path.parent) for path in written)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert set(ids(study)) < set(server.runs)
+    assert len([row for row in server.rows(ids(study)[0]) if "eval/return_mean" in row]) == 6
+
+
+def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes(study, serve, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
+    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 1.0)
+    monkeypatch.setattr(publishing, "AT_ONCE", 1)
+    server = serve()
+    records = {path: path.read_bytes() for path in study.rglob("*.parquet")}
+    upload = publishing.Sender._upload
+
+    def then_die(self, item, *rest):
+        upload(self, item, *rest)
+        if len(server.runs) == 2:
+            server.hangs = "all"
+            server.release.clear()
+
+    monkeypatch.setattr(publishing.Sender, "_upload", then_die)
+    began = time.monotonic()
+    assert send(study) == 1
+    assert time.monotonic() - began < 20
+    assert len(server.runs) == 2
+    assert is_silent(study)
+    assert {path: path.read_bytes() for path in study.rglob("*.parquet")} == records
+    monkeypatch.setattr(publishing.Sender, "_upload", upload)
+    server.hangs = ""
+    server.release.set()
+    wandb_client.restart()
+    assert send(study) == 0
+    assert len(server.runs) == 5
+    assert [len(server.rows(name)) for name in ids(study)] == [len(server.rows(ids(study)[0]))] * 4
+
+
+def test_a_server_that_refuses_is_named_and_costs_little(study, log_in, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
+    log_in("http://127.0.0.1:9")
+    began = time.monotonic()
+    assert send(study) == 1
+    assert time.monotonic() - began < 20
+    assert "rl_warmup.publish" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_an_artifact_if_asked(study, serve):  # noqa: F811
+    server = serve()
+    folder = next(iter(sorted(study.glob("*/run.json")))).parent
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "state.json").write_text("{}")
+    assert send(study, checkpoints=True) == 0
+    kinds = [artifact["artifactTypeName"] for artifact in server.artifacts]
+    assert kinds.count("checkpoint") == 1
+
+
+def test_no_secret_is_sent_or_written(study, serve, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setenv("SOME_TOKEN", "token-of-the-environment")
+    server = serve()
+    assert send(study) == 0
+    secrets = (KEY.encode(), b"token-of-the-environment")
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [body for body in server.bodies + written for secret in secrets if secret in body]
+    assert len(server.bodies) > 10
+
+
+def test_the_command_says_what_it_did_and_refuses_what_is_no_study(study, serve, capsys, tmp_path):  # noqa: F811
+    server = serve()
+    assert main([str(study), "--project", "other", "--entity", "tester"]) == 0
+    assert {run["project"] for run in server.runs.values()} == {"other"}
+    assert "4 runs to send to W&B" in capsys.readouterr().out
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "is not a folder with record files" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_named_and_the_others_are_sent(study, serve, capsys):  # noqa: F811
+    server = serve()
+    damaged = next(iter(sorted(study.glob("*/evaluations.parquet"))))
+    damaged.write_text("no table")
+    assert send(study) == 1
+    assert str(damaged) in capsys.readouterr().err
+    assert set(ids(study)[1:]) <= set(server.runs)
+
+
+def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
+    Publications(tmp_path).note("here", "a", "1")
+    with (tmp_path / "published.jsonl").open("a") as file:
+        file.write('{"destination": "he')
+    Publications(tmp_path).note("here", "b", "2", place="x")
+    found = Publications(tmp_path)
+    assert found.holds("here", "a", "1")
+    assert found.holds("here", "b", "2")
+    assert found.place("here", "b") == "x"
+    assert not found.holds("there", "a", "1")
