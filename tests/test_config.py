@@ -30,7 +30,7 @@ OPTIONS = {
     "study": ("none", "quick"),
     "tuned/ppo": ENVS,
     "tuned/dqn": ENVS,
-    "hydra/launcher": ("joblib_local",),
+    "hydra/launcher": ("batch_local", "joblib_local", "ray_cluster", "slurm"),
     "hydra/help": ("rl_warmup",),
 }
 STUDIES = tuple(name for name in OPTIONS["study"] if name != "none")
@@ -188,7 +188,22 @@ def test_every_launcher_and_our_sweeper() -> None:
         "_target_": "hydra_plugins.rl_warmup.launcher.StackedLauncher",
         "workers": None,
         "width": None,
+        "via": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("launcher", "via"),
+    [
+        ("slurm", "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"),
+        ("batch_local", "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"),
+        ("ray_cluster", "rl_warmup.ray_jobs.RayCluster"),
+    ],
+)
+def test_every_launcher_that_hands_stacks_to_others(launcher: str, via: str) -> None:
+    settings = composed(f"hydra/launcher={launcher}", with_hydra=True).hydra.launcher
+    assert settings._target_ == "hydra_plugins.rl_warmup.launcher.StackedLauncher"
+    assert settings.via._target_ == via
 
 
 def test_hydra_writes_nothing_itself() -> None:
