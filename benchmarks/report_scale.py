@@ -43,7 +43,7 @@ def write_study(folder: Path, seeds: int, evaluations: int) -> int:
             config = configured([*overrides, f"runs_dir={folder.parent}", f"study.name={folder.name}"], "")
             for seed in range(seeds):
                 config.seed = seed
-                write_run(folder, run_info(config), rng, failing=min(0.9, 0.02 * scale))
+                write_run(folder, run_info(config, 1), rng, failing=min(0.9, 0.02 * scale))
     plan = {"name": "scale", "control": {"warmup.name": "none"}, "comparisons": None, "smallest_effect": 0.05}
     write_study_plan(folder, plan)
     return len(WARMUPS) * len(SCALES) * seeds
