@@ -30,7 +30,7 @@ from rl_warmup.estimators import brown_forsythe_p, constant, unpaired_p
 from rl_warmup.readings import Problems
 from rl_warmup.sign_flips import FloatArray
 
-STEPS = {"ppo-cartpole": 50_000, "dqn-cartpole": 50_000, "ppo-acrobot": 100_000, "dqn-acrobot": 20_000}
+STEPS = {"ppo-cartpole": 50_000, "dqn-cartpole": 50_000, "ppo-acrobot": 100_000, "dqn-acrobot": 10_000}
 WARMUPS = ("none", "linear")
 METRICS = ("final", "area")
 TRAINERS = {"sb3": (*SB3, "hydra.launcher.n_jobs=2"), "stacked": STACKED}

@@ -59,6 +59,17 @@ class LiveRuns:
             get_renderable=self._render, console=console, refresh_per_second=1, vertical_overflow="crop"
         )
 
+    def look(self) -> dict[Path, Shown]:
+        """What is to be seen now of the run in each folder."""
+        self._next_read = 0.0
+        self._read()
+        return dict(self._infos)
+
+    @property
+    def seconds(self) -> float:
+        """Since the table was made."""
+        return time.time() - self._began
+
     def __enter__(self) -> Self:
         self._live.start()
         return self
@@ -131,7 +142,7 @@ class LiveRuns:
             self._totals[folder] if info.status in ENDED else info.env_steps for folder, info in self._infos.items()
         )
         counts = Counter(info.status for info in self._infos.values())
-        elapsed = time.time() - self._began
+        elapsed = self.seconds
         left = f"about {duration(elapsed * (total - done) / done)} left" if done else "time left not known yet"
         words = ", ".join(f"{counts[status]:,} {status}" for status in ORDER if counts[status])
         runs = counted(len(self._infos), "run")

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rl_warmup import wandb_client as client
-from rl_warmup.published import Publications, destination, digest, note_silence, sole_publisher
+from rl_warmup.published import Publications, destination, digest, note_silence, sole
 from rl_warmup.records import Record, RecordError, is_alive, read_study
 from rl_warmup.tracking import sent_before
 from rl_warmup.wandb_rows import TABLES, numbered, summary
-from rl_warmup.wandb_study import publish_study
+from rl_warmup.wandb_study import PROGRESS, publish_study
 from rl_warmup.wording import counted
 
 AT_ONCE = 4
@@ -31,6 +31,8 @@ FAILURES = 3
 """Runs that may fail to arrive before the rest is left for the next time."""
 LOST_SECONDS = 10.0
 """Seconds that may be spent on runs that fail to arrive, likewise."""
+
+IN_USE = "the study's own run, to which a sweep is sending its progress"
 
 _LOG = logging.getLogger(__name__)
 _EXPLANATION = """\
@@ -84,7 +86,7 @@ def publish(
         OSError: if the ledger cannot be written.
     """
     records, problems = read_study(folder)
-    with sole_publisher(folder) as alone:
+    with sole(folder, "publishing") as alone:
         if not alone:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         online = client.is_online(settings.mode)
@@ -96,11 +98,14 @@ def publish(
         problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
         ledger = Publications(folder)
         items = _items(records, report)
-        todo = [item for item in items if again or checkpoints or not ledger.holds(to, item.id, item.digest)]
+        # offline nobody can tell which rows a run has, so that what was tracked live is left as it is
+        there = ledger.holds if online else ledger.holds_rows
+        todo = [item for item in items if again or checkpoints or not there(to, item.id, item.digest)]
         sender = Sender(settings, online, to, ledger, folder, checkpoints)
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
-            problems += publish_study(folder, settings, online, to, ledger, report, again)
+            with sole(folder, PROGRESS) as free:
+                problems += publish_study(folder, settings, online, to, ledger, report, again) if free else [IN_USE]
     _tell(console, len(todo), len(items), online, folder, problems)
     return 1 if problems else 0
 

@@ -34,7 +34,14 @@ class Publications:
 
     def holds(self, destination: str, key: str, digest: str) -> bool:
         """Whether just this was sent there."""
-        return self._lines.get((destination, key), {}).get("digest") == digest
+        return self._digest(destination, key) == digest
+
+    def holds_rows(self, destination: str, key: str, digest: str) -> bool:
+        """Whether the rows of the run with this `digest` were sent there, be it with other metrics or none."""
+        return self._digest(destination, key).partition(".")[0] == digest.partition(".")[0]
+
+    def _digest(self, destination: str, key: str) -> str:
+        return str(self._lines.get((destination, key), {}).get("digest"))
 
     def place(self, destination: str, key: str) -> str | None:
         """The id or address that was noted for `key`."""
@@ -68,21 +75,21 @@ def destination(base_url: str, entity: str | None, project: str, *, online: bool
 
 
 def digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
-    """Of what is sent of the run in the folder `run`: run.json is replaced whenever any of its files is.
+    """Of what is sent of the run in the folder `run`, rows.metrics: run.json is replaced whenever its tables are.
 
     Raises OSError if it cannot be read.
     """
-    content = (run / "run.json").read_bytes() + json.dumps(metrics or {}, sort_keys=True).encode()
-    return hashlib.sha256(content).hexdigest()[:16]
+    parts = (run / "run.json").read_bytes(), json.dumps(metrics or {}, sort_keys=True).encode()
+    return ".".join(hashlib.sha256(part).hexdigest()[:16] for part in parts)
 
 
 @contextmanager
-def sole_publisher(folder: Path) -> Iterator[bool]:
-    """Whether no other process publishes the study meanwhile.
+def sole(folder: Path, doing: str) -> Iterator[bool]:
+    """Whether no other process is `doing` the same with the study meanwhile, e.g. publishing it.
 
     Raises OSError if the folder cannot be written.
     """
-    with (folder / ".publishing").open("w") as lock:
+    with (folder / f".{doing}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,7 @@ from rl_warmup.compose import check_writable
 from rl_warmup.config import ConfigError, RunConfig, StudyConfig
 from rl_warmup.display import LiveRuns
 from rl_warmup.execution import finished_status, run_folder, study_folder, was_interrupted
-from rl_warmup.identity import identity
+from rl_warmup.identity import cell_label, identity
 from rl_warmup.ledger import ForeignRecordError, Standing, kind_of, standing
 from rl_warmup.outlook import Outlook
 from rl_warmup.readings import unfinished
@@ -27,6 +27,7 @@ from rl_warmup.study_files import (
     read_study_plan,
     write_study_plan,
 )
+from rl_warmup.wandb_progress import SweepProgress, progress_row, publish_after
 from rl_warmup.wording import counted
 
 
@@ -83,7 +84,7 @@ def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
 
 
 def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: str, console: Console) -> int:
-    """Say what is to be done, train it by `launch`, showing it live, then report on the whole study.
+    """Say what is to be done, train it by `launch`, showing it live, then report on the whole study and publish it.
 
     `command` is what a person would type for this sweep. Nothing is written or trained with `plan_only`.
 
@@ -105,12 +106,17 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     todo = [job for job in jobs if job.folder.name in to_do]
     if todo:
         totals = {job.folder: ahead.planned[job.folder.name].env_steps for job in todo}
-        with LiveRuns(totals, console):
+        cells = {job.folder: cell_label(job.config) for job in todo}
+        with (
+            LiveRuns(totals, console) as live,
+            SweepProgress(config, folder, lambda: progress_row(live.look(), totals, cells, live.seconds)),
+        ):
             _launch(launch, todo)
     from rl_warmup.report import report  # a plan does without what analysis imports
 
     unfinished_runs = [job.folder for job, run in zip(jobs, ahead.runs, strict=True) if not run.finished]
     code = report(folder, console)
+    publish_after(config.tracking, folder, len(jobs), console)
     return _name_unfinished(unfinished_runs, ahead) or code
 
 

@@ -11,6 +11,8 @@ from rl_warmup import wandb_client as client
 from rl_warmup.published import Publications, note_silence
 
 JOB_TYPE = "study"
+PROGRESS = "progress"
+"""What the columns of a sweep's progress begin with, and what the process does that sends them."""
 
 
 def study_run_id(folder: Path, name: str, to: str, ledger: Publications) -> str:

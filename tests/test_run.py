@@ -143,16 +143,19 @@ def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, 
     assert "12 done before, 0 to do" in out
 
 
-def test_members_of_a_stack_are_not_tracked_and_it_is_said_once(tmp_path):
+def test_members_of_a_stack_are_sent_at_the_end_and_the_sweep_is_tracked_in_one_run(tmp_path):
     sweep = ["-m", "seed=0,1", *STACKED, *TINY, "tracking=wandb", "tracking.mode=offline", f"runs_dir={tmp_path}"]
     code, out, err = call("run", *sweep)
     assert code == 0, err
-    assert out.count("W&B: the members of a stack are not tracked while they train") == 1
-    assert not (tmp_path / "sweep" / "wandb").exists()
+    assert out.count("W&B: the sweep's progress is tracked in one run; the members of stacks are sent") == 1
+    written = [path.name for path in (tmp_path / "sweep" / "wandb").glob("offline-run-*")]
+    assert len([name for name in written if "study-sweep" not in name]) == 2
+    assert len({name.rpartition("study-")[2] for name in written if "study-sweep" in name}) == 1
     code, out, err = call("run", *sweep, "seed=2", "hydra/launcher=basic")
     assert code == 0, err
     assert "hydra/launcher=stacked trains them together" in " ".join(out.split())  # lines are wrapped
-    assert len(list((tmp_path / "sweep" / "wandb").glob("offline-run-*"))) == 1
+    written = [path.name for path in (tmp_path / "sweep" / "wandb").glob("offline-run-*")]
+    assert len([name for name in written if "study-sweep" not in name]) == 3
 
 
 def test_hydras_own_sweeper_finds_the_launcher_too(tmp_path):

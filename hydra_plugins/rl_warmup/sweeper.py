@@ -75,7 +75,9 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         if isinstance(launcher, StackedLauncher):
             launcher.check(configs)
             if any((config.tracking.name, config.trainer.name) == ("wandb", "stacked") for config in configs):
-                console.print("W&B: the members of a stack are not tracked while they train")
+                console.print(
+                    "W&B: the sweep's progress is tracked in one run; the members of stacks are sent at the end"
+                )
             return lambda todo: launcher.launch_runs([job.config for job in todo])
         if any(config.trainer.name == "stacked" for config in configs):
             console.print(

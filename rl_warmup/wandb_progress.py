@@ -1,0 +1,130 @@
+"""A sweep in W&B: its progress while it trains, in the study's own run; its runs when it is over."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from rl_warmup import wandb_client as client
+from rl_warmup.config import RunConfig, TrackingConfig
+from rl_warmup.display import ENDED, ORDER, Shown
+from rl_warmup.published import Publications, destination, is_silent, note_silence, sole
+from rl_warmup.records import RecordError
+from rl_warmup.wandb_study import PROGRESS, study_arguments
+
+PERIOD = 10.0
+"""Seconds between two rows of progress."""
+MOST_OFFLINE = 1000
+"""Runs of a sweep whose offline files are written unasked: half a megabyte each, three in a second."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def progress_row(
+    shown: Mapping[Path, Shown], totals: Mapping[Path, int], cells: Mapping[Path, str], seconds: float
+) -> dict[str, float]:
+    """How far a sweep is: runs by status, environment steps, the share that is done, the mean return so far.
+
+    Args:
+        shown: what is seen of the run in each folder.
+        totals: environment steps that each will take.
+        cells: the cell that each belongs to; runs without a return yet do not count in its mean.
+        seconds: since the sweep began.
+    """
+    counts = Counter(run.status for run in shown.values())
+    done = sum(totals[folder] if run.status in ENDED else run.env_steps for folder, run in shown.items())
+    returns: dict[str, list[float]] = {}
+    for folder, run in shown.items():
+        if run.latest_return is not None:
+            returns.setdefault(cells[folder], []).append(run.latest_return)
+    values: dict[str, float] = {
+        **{status: counts[status] for status in ORDER},
+        "env_steps": sum(run.env_steps for run in shown.values()),
+        "share": done / sum(totals.values()),
+        "seconds": seconds,
+        **{f"return/{cell}": sum(found) / len(found) for cell, found in returns.items()},
+    }
+    return {f"{PROGRESS}/{name}": value for name, value in values.items()}
+
+
+class SweepProgress:
+    """While it is entered, sends what `look` sees to the study's own W&B run; never raises, nor waits for long."""
+
+    def __init__(self, config: RunConfig, folder: Path, look: Callable[[], Mapping[str, float]]) -> None:
+        self._config, self._folder, self._look = config, folder, look
+        self._over, self._exit_code = threading.Event(), 0
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._config.tracking.name != "disabled":
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit_code = 0 if kind is None else 1
+        self._over.set()
+        if self._thread.ident is None:
+            return
+        self._thread.join(client.FINISH_SECONDS)
+        if self._thread.is_alive():
+            self._fail(f"it still hangs {client.FINISH_SECONDS:g} s after the sweep")
+
+    def _send(self) -> None:
+        try:
+            with sole(self._folder, PROGRESS) as free:
+                if free:  # else another process trains the rest of this sweep, and tells of its own runs
+                    self._send_rows()
+        except Exception as error:
+            self._fail(client.reason(error))
+
+    def _send_rows(self) -> None:
+        tracking = self._config.tracking
+        online = client.is_online(tracking.mode)
+        if online is None or (online and is_silent(self._folder)):
+            return
+        to = destination(client.base_url(), tracking.entity, tracking.project, online=online)
+        name, ledger = self._folder.name, Publications(self._folder)
+        run = client.start(
+            online, study_arguments(self._folder, tracking, to, ledger, name), asdict(self._config.study)
+        )
+        run.define_metric(f"{PROGRESS}/*", step_metric=f"{PROGRESS}/env_steps")
+        while not self._over.wait(PERIOD):
+            run.log(dict(self._look()))
+        run.log(dict(self._look()))
+        client.close(run, {}, self._exit_code)
+
+    def _fail(self, reason: str) -> None:
+        note_silence(self._folder, reason)
+        _LOG.warning("W&B fails (%s): it does not show the progress of this sweep.", reason)
+
+
+def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Console) -> None:
+    """Send what a sweep of `runs` has recorded and W&B lacks; what cannot be sent is said and costs nothing."""
+    if tracking.name == "disabled":
+        return
+    by_hand = f"python -m rl_warmup.publish {folder}"
+    online = client.is_online(tracking.mode)
+    if online is None:
+        return
+    if online and is_silent(folder):
+        print(f"W&B did not answer; {by_hand} sends what it lacks", file=sys.stderr)
+    elif not online and runs > MOST_OFFLINE:
+        console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)
+    else:
+        from rl_warmup.publish import publish
+
+        try:
+            publish(folder, tracking, console)
+        except (RecordError, OSError) as error:
+            print(f"W&B: {error}", file=sys.stderr)
