@@ -24,6 +24,7 @@ from rl_warmup.records import Record, read_info, read_study
 from rl_warmup.sweep import Job, run_sweep
 from rl_warmup.wandb_client import wandb_id
 from rl_warmup.wandb_progress import MOST_OFFLINE, progress_row, publish_after
+from rl_warmup.wandb_rows import TABLES
 
 QUIET = Console(file=io.StringIO())
 SETTINGS = [*TINY["ppo"], "evaluation.count=3", "tracking=wandb", "device=cpu"]
@@ -66,8 +67,8 @@ def study_run(server):
     return name
 
 
-def tables(jobs):
-    return {job.folder.name: (job.folder / "evaluations.parquet").read_bytes() for job in jobs}
+def tables(config):
+    return [(run_folder(config) / f"{table}.parquet").read_bytes() for table in TABLES]
 
 
 def test_a_sweep_shows_its_progress_and_sends_its_runs_at_the_end(jobs, serve, monkeypatch):  # noqa: F811
@@ -110,6 +111,7 @@ def records(jobs):
     return [Record(job.folder, read_info(job.folder)) for job in jobs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["refuses", "hangs", "dies"])
 def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     how, jobs, serve, log_in, monkeypatch, capsys, tmp_path  # noqa: F811
@@ -136,9 +138,7 @@ def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     assert sweep(jobs, launch) == 0
     assert time.monotonic() - began - training < 20
     for job, config in zip(jobs, in_peace, strict=True):
-        for table in ("evaluations", "episodes", "updates"):
-            name = f"{table}.parquet"
-            assert (job.folder / name).read_bytes() == (run_folder(config) / name).read_bytes()
+        assert tables(job.config) == tables(config)
     err = capsys.readouterr().err
     assert f"W&B did not answer; python -m rl_warmup.publish {study_folder(jobs[0].config)}" in err
 
@@ -154,6 +154,39 @@ def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     ]
     grid = Record(jobs[0].folder, read_info(jobs[0].folder)).table("evaluations")["env_step"].to_list()
     assert sorted(evaluated) == [[], grid, grid, grid]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["refuses", "hangs", "dies"])
+def test_a_server_that_fails_costs_a_single_run_seconds_and_publishing_completes_it(
+    how, configure, serve, log_in, monkeypatch, tmp_path  # noqa: F811
+):  # fmt: skip
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
+    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 1.0)
+    config, in_peace = (configure(*SETTINGS, f"runs_dir={tmp_path / name}") for name in ("runs", "peace"))
+    began = time.monotonic()
+    train([Job((), in_peace, run_folder(in_peace))])
+    training = time.monotonic() - began
+
+    server = serve(hangs={"refuses": "", "hangs": "all", "dies": "rows"}[how])
+    if how == "refuses":
+        log_in("http://127.0.0.1:9")
+    began = time.monotonic()
+    assert execute(config) == "completed"
+    assert time.monotonic() - began - training < 20
+    assert tables(config) == tables(in_peace)
+    assert server.history == []
+
+    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
+    server.hangs = ""
+    server.release.set()
+    log_in(server.url)
+    wandb_client.restart()
+    assert publish(study_folder(config), config.tracking, QUIET) == 0
+    [name] = [name for name in server.runs if not name.startswith("study-")]
+    evaluated = [row["env_step"] for row in server.rows(name) if "eval/return_mean" in row]
+    record = Record(run_folder(config), read_info(run_folder(config)))
+    assert evaluated == record.table("evaluations")["env_step"].to_list()
 
 
 def test_another_process_that_shows_the_progress_is_left_alone(jobs, serve):  # noqa: F811
