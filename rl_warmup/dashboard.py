@@ -36,8 +36,8 @@ key (`wandb login` stores one), or with --offline, that is all.
 exit code:
   0  they are up to date at W&B, or without an API key the specification is written
   1  W&B did not take them; the specification is written, and the same command tries again
-  2  DIR is not the folder of a study with finished runs, another process publishes it, or
-     wandb-workspaces is not installed
+  2  DIR is not the folder of a study with runs to report on, another process publishes it,
+     or wandb-workspaces is not installed
 """
 _INSTALL = "wandb-workspaces is not installed: pip install -c constraints.txt -e '.[dashboard]'"
 
@@ -52,7 +52,8 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
         again: send also what the ledger says is there.
 
     Raises:
-        RecordError: if `folder` is not the folder of a study with finished runs, or another process publishes it.
+        RecordError: if `folder` is not the folder of a study with runs to report on, or another process publishes
+            it.
         ImportError: if wandb-workspaces is not installed.
         OSError: if the specification or the ledger cannot be written.
     """
@@ -64,7 +65,7 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
             raise RecordError(f"{folder} is being published by another process; wait for it")
         report = current_report(folder, records)
         if not report:
-            raise RecordError(f"{folder} has no finished run to report on")
+            raise RecordError(f"{folder} has no run to report on")
         name = str(report["study"]["name"] or folder.name)
         found = views(name, report, settings.project, [path.stem for path in drawn(folder, report)])
         write_text(folder / "dashboard.json", specification(found, folder, settings))
