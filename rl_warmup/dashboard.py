@@ -22,7 +22,7 @@ from rl_warmup.wording import counted
 if TYPE_CHECKING:
     from rl_warmup.wandb_views import View
 
-SAVE_SECONDS = 8.0
+SAVE_SECONDS = 6.0
 """Patience with a server that does not answer when a workspace or report is saved; then the others wait too."""
 
 _EXPLANATION = """\
@@ -70,7 +70,8 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
         found = views(name, report, settings.project, [path.stem for path in drawn(folder, report)])
         write_text(folder / "dashboard.json", specification(found, folder, settings))
         if not client.is_online(settings.mode):
-            _say(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {_apply(folder)}")
+            how = _apply(folder, settings)
+            _say(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {how}")
             return 0
         to = destination(client.base_url(), settings.entity, settings.project, online=True)
         ledger = Publications(folder)
@@ -80,9 +81,9 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
 
 
 def specification(found: Sequence[View], folder: Path, settings: client.Settings) -> str:
-    """The text of dashboard.json: the specifications as they are sent, and how to send them."""
+    """The text of dashboard.json: the specifications of workspaces and report, and how to apply them."""
     content = {
-        "apply": _apply(folder),
+        "apply": _apply(folder, settings),
         "project": settings.project,
         "entity": settings.entity,
         "workspaces": [view.spec for view in found if view.key != "report"],
@@ -129,8 +130,9 @@ def _save(
     return 0
 
 
-def _apply(folder: Path) -> str:
-    return f"wandb login; python -m rl_warmup.publish {folder}; python -m rl_warmup.dashboard {folder}"
+def _apply(folder: Path, settings: client.Settings) -> str:
+    where = f"{folder} --project {settings.project}" + (f" --entity {settings.entity}" if settings.entity else "")
+    return f"wandb login; python -m rl_warmup.publish {where}; python -m rl_warmup.dashboard {where}"
 
 
 def _say(console: Console, text: str) -> None:

@@ -84,7 +84,8 @@ def save(view: View, entity: str, study_run: str, known: str | None) -> str:
 def _view(key: str, content: Any) -> View:
     model = content._to_model()
     spec = json.loads(model.spec.model_dump_json(by_alias=True, exclude_none=True))
-    return View(key, content, {"name": model.display_name, "spec": spec})
+    about = {"description": content.description} if isinstance(content, wr.Report) else {}
+    return View(key, content, {"name": model.display_name, **about, "spec": spec})
 
 
 def _workspace(project: str, title: str, runs: Any, parts: list[Any]) -> Any:

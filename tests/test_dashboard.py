@@ -270,7 +270,7 @@ def test_it_is_created_then_left_alone_then_updated_in_place(study, serve, capsy
     assert (workspace["type"], report["type"]) == ("project-view", "runs")
     assert {view["entityName"] for view in (workspace, report)} == {"tester"}
     assert (workspace["displayName"], report["displayName"]) == ("synthetic", "synthetic: findings")
-    assert json.loads(report["spec"]) == spec(study)["report"]["spec"]
+    assert (json.loads(report["spec"]), report["description"]) == (spec(study)["report"]["spec"], "known answers")
     sent, written = json.loads(workspace["spec"]), spec(study)["workspaces"][0]["spec"]
     [pinned] = sent["section"]["runSets"][0].pop("pinnedRunIds")
     assert sent == written
