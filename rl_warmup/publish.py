@@ -1,14 +1,12 @@
 """`python -m rl_warmup.publish DIR`: the records of a study -> W&B, a run each, and the study's own."""
 
 import argparse
-import json
 import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from rl_warmup.published import Publications, destination, digest, note_silence,
 from rl_warmup.records import Record, RecordError, is_alive, read_study
 from rl_warmup.tracking import sent_before
 from rl_warmup.wandb_rows import TABLES, numbered, summary
-from rl_warmup.wandb_study import PROGRESS, publish_study
+from rl_warmup.wandb_study import PROGRESS, current_report, publish_study
 from rl_warmup.wording import counted
 
 AT_ONCE = 4
@@ -94,10 +92,10 @@ def publish(
             console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
             return 1
         to = destination(client.base_url(), settings.entity, settings.project, online=online)
-        report = _report(folder, records)
+        report = current_report(folder, records)
         problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
         ledger = Publications(folder)
-        items = _items(records, report)
+        items = items_of(records, report)
         # offline nobody can tell which rows a run has, so that what was tracked live is left as it is
         there = ledger.holds if online else ledger.holds_rows
         todo = [item for item in items if again or checkpoints or not there(to, item.id, item.digest)]
@@ -197,7 +195,8 @@ class Sender:
         client.close(run, final, exit_code=1 if info["status"] == "failed" else 0)
 
 
-def _items(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
+def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
+    """What is to be sent of a study's runs: all that are not being trained."""
     metrics = {row["run_id"]: row["metrics"] for row in report.get("runs", ())}
     items = []
     for record in records:
@@ -207,21 +206,6 @@ def _items(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
         wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))
         items.append(Item(record, wandb_id, digest(record.folder, of_run), of_run))
     return items
-
-
-def _report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
-    """The content of report.json, which is written if it is not there or older than a record; {} without runs."""
-    path = folder / "report.json"
-    newest = max((record.folder / "run.json").stat().st_mtime for record in records) if records else 0.0
-    if not path.exists() or path.stat().st_mtime < newest:
-        from rl_warmup.report import report  # imports all that analysis needs
-
-        report(folder, Console(file=StringIO()))
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content
 
 
 def _tell(console: Console, sent: int, total: int, online: bool, folder: Path, problems: Sequence[str]) -> None:

@@ -17,9 +17,10 @@ SILENCE = 600.0
 class Publications:
     """The ledger of a study: a JSON object a line, with `destination`, `key`, `digest` and `place`.
 
-    `destination` is a server, an entity and a project, `key` the W&B id of a run, or `study`, `workspace` or
-    `report`; `digest` is of what was sent, `place` the id or address of what is not a run. The last line of a key
-    holds; lines that cannot be read, as after a full disk, are passed over: what they told of is sent again.
+    `destination` is a server, an entity and a project, `key` the W&B id of a run, or `study`, `report` or
+    `workspace` and a context; `digest` is of what was sent, `place` the id of the study's run, and id and address
+    of a workspace or report. The last line of a key holds; lines that cannot be read, as after a full disk, are
+    passed over: what they told of is sent again.
     """
 
     def __init__(self, folder: Path) -> None:

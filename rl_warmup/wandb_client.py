@@ -9,8 +9,9 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import wandb
@@ -25,6 +26,7 @@ TEARDOWN_SECONDS = 2.0
 """Patience with a client that is given up."""
 
 _LOG = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 class Settings(Protocol):
@@ -135,6 +137,36 @@ def within(seconds: float, action: Callable[[], object]) -> bool:
     thread.start()
     thread.join(seconds)
     return not thread.is_alive()
+
+
+def in_time(seconds: float, action: Callable[[], Result]) -> Result:
+    """What `action` returns or raises; TimeoutError once it takes longer, and it goes on in a daemon thread."""
+    future: Future[Result] = Future()
+
+    def settle() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=settle, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
+
+
+def api() -> wandb.Api:
+    """The client's interface to what is at the server; asks who we are. Raises what the client raises."""
+    import wandb
+
+    return wandb.Api()
+
+
+def default_entity() -> str:
+    """The user or team to whom runs go that are started without one. Raises what the client raises."""
+    asked = api()
+    return str(asked.settings["entity"] or asked.default_entity)
 
 
 def wandb_id(run_id: str, attempt_id: str) -> str:

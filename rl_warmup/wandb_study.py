@@ -4,11 +4,15 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from rl_warmup import wandb_client as client
 from rl_warmup.published import Publications, note_silence
+from rl_warmup.records import Record
 
 JOB_TYPE = "study"
 PROGRESS = "progress"
@@ -53,23 +57,47 @@ def publish_study(
 ) -> list[str]:
     """Send the report's tables and figures to the study's run, if they changed; what is missing then, in words."""
     name = str(report["study"]["name"] or folder.name)
-    sent = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()[:16]
-    if ledger.holds(to, "study", sent) and not again:
+    if is_sent(report, to, ledger) and not again:
         return []
     try:
         run = client.start(online, study_arguments(folder, settings, to, ledger, name), declared(report))
         content: dict[str, Any] = {
             f"report/{table}": client.table(rows) for table, rows in tables(report).items() if rows
         }
-        figures = {figure["name"]: folder / "figures" / f"{figure['name']}.png" for figure in report["figures"]}
-        content |= {f"figures/{key}": client.image(path) for key, path in figures.items() if path.exists()}
+        content |= {f"figures/{path.stem}": client.image(path) for path in drawn(folder, report)}
         run.log(content)
         client.close(run, headline(report), 0)
-        ledger.note(to, "study", sent, run.id)
+        ledger.note(to, "study", _digest(report), run.id)
     except Exception as error:
         note_silence(folder, client.reason(error))
         return [f"the study's own run: {client.reason(error)}"]
     return []
+
+
+def current_report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
+    """The content of report.json, which is written if it is not there or older than a record; {} without runs."""
+    path = folder / "report.json"
+    newest = max((record.folder / "run.json").stat().st_mtime for record in records) if records else 0.0
+    if not path.exists() or path.stat().st_mtime < newest:
+        from rl_warmup.report import report  # imports all that analysis needs
+
+        report(folder, Console(file=StringIO()))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content
+
+
+def is_sent(report: Mapping[str, Any], to: str, ledger: Publications) -> bool:
+    """Whether the study's own run has what this report says."""
+    return ledger.holds(to, "study", _digest(report))
+
+
+def drawn(folder: Path, report: Mapping[str, Any]) -> list[Path]:
+    """The figures of a report that are there to be sent."""
+    paths = [folder / "figures" / f"{figure['name']}.png" for figure in report["figures"]]
+    return [path for path in paths if path.exists()]
 
 
 def declared(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +132,10 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "edges": [_flat(row) for row in report["robustness"]["edges"]],
         "runs": [_flat(row) for row in report["runs"]],
     }
+
+
+def _digest(report: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _cell(row: Mapping[str, Any]) -> str:

@@ -1,14 +1,18 @@
 """What several test modules need: resolved configs, made the way the command line makes them."""
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import probe_envs
 import pytest
 from hypothesis import settings
+from rich.console import Console
+from synthetic import two_arms
 
 from rl_warmup.compose import configured
 from rl_warmup.config import RunConfig
+from rl_warmup.report import report
 
 Configure = Callable[..., RunConfig]
 settings.register_profile("rl_warmup", deadline=None)  # a busy machine is no defect
@@ -21,6 +25,14 @@ def configure(tmp_path: Path) -> Configure:
     probe_envs.register()
     own = ["tracking=disabled", f"runs_dir={tmp_path / 'runs'}"]
     return lambda *overrides: configured([*own, *overrides], "test")
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small study with its report and figures, to be copied."""
+    folder = two_arms(tmp_path_factory.mktemp("reported") / "synthetic", [1.0, 2.0])
+    assert report(folder, Console(file=StringIO())) == 0
+    return folder
 
 
 def probe(kind: str) -> list[str]:

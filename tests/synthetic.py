@@ -84,7 +84,8 @@ def write_run(
     """
     returns = list(returns)
     trained = zip(steps[1:], returns[1:], np.diff(steps).tolist(), strict=False)
-    config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": dict(WARMUPS[warmup]), "seed": seed}
+    ramp = {"name": warmup, **WARMUPS[warmup]}
+    config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": ramp, "seed": seed}
     for key, value in (changes or {}).items():
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
@@ -98,7 +99,7 @@ def write_run(
         "cell": f"toy ppo {label}",
         "study": study.name,
         "seed": seed,
-        "warmup": {"name": warmup, "power": None, **WARMUPS[warmup]},
+        "warmup": ramp | {"power": None},
         "config": config,
         "device": config["device"],
         "versions": VERSIONS,

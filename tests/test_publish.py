@@ -13,7 +13,7 @@ from itertools import pairwise
 import polars as pl
 import pytest
 from rich.console import Console
-from synthetic import two_arms, write_run
+from synthetic import write_run
 from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
 from rl_warmup import publish as publishing
@@ -21,18 +21,10 @@ from rl_warmup import tracking, wandb_client
 from rl_warmup.publish import main, publish
 from rl_warmup.published import Publications, is_silent
 from rl_warmup.records import Record, read_info
-from rl_warmup.report import report
 from rl_warmup.wandb_client import wandb_id
 from rl_warmup.wandb_rows import SENT_ROWS, numbered
 
 QUIET = {"console": Console(file=io.StringIO())}
-
-
-@pytest.fixture(scope="module")
-def reported(tmp_path_factory):
-    folder = two_arms(tmp_path_factory.mktemp("reported") / "synthetic", [1.0, 2.0])
-    assert report(folder, QUIET["console"]) == 0
-    return folder
 
 
 @pytest.fixture

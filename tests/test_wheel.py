@@ -1,5 +1,6 @@
 """The package as it is installed from a wheel: its configs and its plugin travel with it."""
 
+import configparser
 import os
 import subprocess
 import sys
@@ -58,3 +59,27 @@ def test_a_sweep_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_pat
         check=True,
     )
     assert shown.stdout.strip() == str(installed / "rl_warmup/conf")
+
+
+@pytest.mark.slow
+def test_every_command_explains_itself_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    (listed,) = installed.glob("*.dist-info/entry_points.txt")
+    entries = configparser.ConfigParser()
+    entries.read(listed)
+    commands = dict(entries["console_scripts"])
+    assert set(commands) == {
+        f"rl-warmup-{name}" for name in ("run", "report", "preview", "status", "publish", "dashboard")
+    }
+    for command, target in commands.items():
+        module, _, function = target.partition(":")
+        code = f"import sys; from {module} import {function}; sys.exit({function}())"
+        shown = subprocess.run(
+            [sys.executable, "-c", code, "--help"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert shown.returncode == 0, f"{command}: {shown.stderr}"
+        assert module in shown.stdout, command

@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
         self.runs = {}
         self.files = {}
         self.artifacts = []
+        self.projects = set()
         self.views = {}
         self.asked = []
         self.bodies = []
@@ -182,6 +183,20 @@ class Answer(BaseHTTPRequestHandler):
     def on_ProjectInternalId(self, variables):  # noqa: N802
         return {"project": {"internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
 
+    def on_GetDefaultEntity(self, variables):  # noqa: N802
+        return {"viewer": {"id": "t", "entity": "tester"}}
+
+    def on_GetProjects(self, variables):  # noqa: N802
+        own = {"createdAt": "2026-01-01T00:00:00", "isBenchmark": False, "user": None, "__typename": "Project"}
+        names = {run.get("project") or "rl_warmup" for run in self.server.runs.values()} | self.server.projects
+        edges = [{"node": project({"project": name}) | own, "cursor": name} for name in sorted(names)]
+        return {"models": {"pageInfo": {"endCursor": None, "hasNextPage": False}, "edges": edges}}
+
+    def on_CreateProject(self, variables):  # noqa: N802
+        self.server.projects.add(variables["input"]["name"])
+        made = project({"project": variables["input"]["name"]}) | dict.fromkeys(["description", "access", "views"])
+        return {"result": {"project": made, "model": made, "inserted": True}}
+
     def on_UpsertView2(self, variables):  # noqa: N802
         return {"upsertView": self.take_view(variables)}
 
@@ -196,10 +211,9 @@ class Answer(BaseHTTPRequestHandler):
         view |= {"type": variables.get("type"), "description": "", "spec": variables.get("spec")}
         return {"view": view | {"project": project({})}, "inserted": not known}
 
-    def on_View(self, variables):  # noqa: N802
-        found = [{"node": {"id": key} | view} for key, view in self.server.views.items()
-                 if view.get("name") == variables["viewName"]]  # fmt: skip
-        return {"project": {"allViews": {"edges": found}}}
+    def on_SpecificReport(self, variables):  # noqa: N802
+        view = self.server.views.get(variables["reportId"])
+        return {"view": view and {"id": variables["reportId"]} | view}
 
     def reply(self, content):
         body = json.dumps(content).encode()

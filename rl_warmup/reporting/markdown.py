@@ -28,19 +28,31 @@ _MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The answer, the main table, the problems and how to reproduce, in GitHub's Markdown."""
-    study, said = report["study"], sentences(report)
+    study = report["study"]
+    parts = [f"# {escape(study['name'])}", escape(study["description"] or ""), findings(report), background(report)]
+    return _joined(parts) + "\n"
+
+
+def findings(report: Mapping[str, Any]) -> str:
+    """The answer, what to know before relying on it, and the main table."""
+    said = sentences(report)
     limits = [sentence for sentence in said if sentence.kind == "limit"]
     parts = [
-        f"# {escape(study['name'])}",
-        escape(study["description"] or ""),
         f"**{escape(said[0].text)}**",
         "\n".join(_item(sentence) for sentence in said[1:] if sentence not in limits),
         _under("Before you rely on this", [escape(sentence.text) for sentence in limits]),
         _under("Comparisons", _table(main_table(report)), bullet=""),
+    ]
+    return _joined(parts)
+
+
+def background(report: Mapping[str, Any]) -> str:
+    """The problems and how to reproduce."""
+    parts = [
         _under("Problems", [escape(problem) for problem in report["problems"]]),
         _under("How to reproduce", _origin(report["reproduce"]), bullet=""),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return _joined(parts)
 
 
 def latex(report: Mapping[str, Any]) -> str:
@@ -89,6 +101,10 @@ def escape_tex(text: str) -> str:
     '10\\% of a\\_b: $-$0.1'
     """
     return "".join(_TEX.get(sign, sign) for sign in _MINUS.sub("−", text))
+
+
+def _joined(parts: list[str]) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def _item(sentence: Sentence) -> str:

@@ -1,0 +1,169 @@
+"""`python -m rl_warmup.dashboard DIR`: report.json of a study -> its W&B workspaces and its W&B report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from rl_warmup import wandb_client as client
+from rl_warmup.publish import Choice, items_of
+from rl_warmup.published import Publications, destination, sole_publisher
+from rl_warmup.records import Record, RecordError, read_study, write_text
+from rl_warmup.wandb_study import current_report, drawn, is_sent, study_run_id
+from rl_warmup.wording import counted
+
+if TYPE_CHECKING:
+    from rl_warmup.wandb_views import View
+
+SAVE_SECONDS = 6.0
+"""Patience with a server that does not answer when a workspace or report is saved; then the others wait too."""
+
+_EXPLANATION = """\
+Makes the W&B workspace of a study (one for each algorithm and environment) and a W&B report with
+its findings, from report.json, or brings them up to date: verdicts, return curves by warmup and
+learning rate, stability, dose, diagnostics, parallel coordinates, diverged runs. What they show is
+sent by `python -m rl_warmup.publish DIR`. DIR/published.jsonl says where they are; what did not
+change is not sent again. DIR/dashboard.json holds their specification in any case; without an API
+key (`wandb login` stores one), or with --offline, that is all.
+
+exit code:
+  0  they are up to date at W&B, or without an API key the specification is written
+  1  W&B did not take them; the specification is written, and the same command tries again
+  2  DIR is not the folder of a study with runs to report on, another process publishes it,
+     or wandb-workspaces is not installed
+"""
+_INSTALL = "wandb-workspaces is not installed: pip install -c constraints.txt -e '.[dashboard]'"
+
+
+def dashboard(folder: Path, settings: client.Settings, console: Console, *, again: bool = False) -> int:
+    """Write dashboard.json, and bring the workspaces and the report of a study at W&B up to date; the exit code.
+
+    Args:
+        folder: of the study.
+        settings: server side: project, entity and mode.
+        console: for what was done.
+        again: send also what the ledger says is there.
+
+    Raises:
+        RecordError: if `folder` is not the folder of a study with runs to report on, or another process publishes
+            it.
+        ImportError: if wandb-workspaces is not installed.
+        OSError: if the specification or the ledger cannot be written.
+    """
+    from rl_warmup.wandb_views import views  # needs the extra `dashboard`
+
+    records, _ = read_study(folder)
+    with sole_publisher(folder) as alone:
+        if not alone:
+            raise RecordError(f"{folder} is being published by another process; wait for it")
+        report = current_report(folder, records)
+        if not report:
+            raise RecordError(f"{folder} has no run to report on")
+        name = str(report["study"]["name"] or folder.name)
+        found = views(name, report, settings.project, [path.stem for path in drawn(folder, report)])
+        write_text(folder / "dashboard.json", specification(found, folder, settings))
+        if not client.is_online(settings.mode):
+            how = _apply(folder, settings)
+            _say(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {how}")
+            return 0
+        to = destination(client.base_url(), settings.entity, settings.project, online=True)
+        ledger = Publications(folder)
+        if missing := unpublished(records, report, to, ledger):
+            _say(console, f"not published: {missing}; python -m rl_warmup.publish {folder} sends what is shown")
+        return _save(found, study_run_id(folder, name, to, ledger), settings, to, ledger, console, again)
+
+
+def specification(found: Sequence[View], folder: Path, settings: client.Settings) -> str:
+    """The text of dashboard.json: the specifications of workspaces and report, and how to apply them."""
+    content = {
+        "apply": _apply(folder, settings),
+        "project": settings.project,
+        "entity": settings.entity,
+        "workspaces": [view.spec for view in found if view.key != "report"],
+        "report": next(view.spec for view in found if view.key == "report"),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def unpublished(records: Sequence[Record], report: Mapping[str, Any], to: str, ledger: Publications) -> str:
+    """What of the study is not at W&B as it is now, in words; "" if all is."""
+    runs = sum(not ledger.holds(to, item.id, item.digest) for item in items_of(records, report))
+    parts = [counted(runs, "run")] if runs else []
+    return " and ".join(parts + ([] if is_sent(report, to, ledger) else ["the study's tables and figures"]))
+
+
+def _save(
+    found: Sequence[View],
+    study_run: str,
+    settings: client.Settings,
+    to: str,
+    ledger: Publications,
+    console: Console,
+    again: bool,
+) -> int:
+    """Send the views that changed, and say where all are; stops where the server fails."""
+    from rl_warmup.wandb_views import save
+
+    entity = settings.entity
+    for view in found:
+        known = ledger.place(to, view.key)
+        done = "unchanged"
+        if again or known is None or not ledger.holds(to, view.key, view.digest):
+            done = "updated" if known else "created"
+            try:
+                entity = entity or client.in_time(SAVE_SECONDS, client.default_entity)
+                known = client.in_time(SAVE_SECONDS, partial(save, view, entity, study_run, known))
+            except Exception as error:
+                client.restart()  # a client that waits for an answer would keep the process
+                print(f"error: W&B did not take the {view.key}: {client.reason(error)}", file=sys.stderr)
+                print("dashboard.json holds it, and the same command tries again", file=sys.stderr)
+                return 1
+            ledger.note(to, view.key, view.digest, known)
+        _say(console, f"{view.key} {done}: {known.split()[-1]}")
+    return 0
+
+
+def _apply(folder: Path, settings: client.Settings) -> str:
+    where = f"{folder} --project {settings.project}" + (f" --entity {settings.entity}" if settings.entity else "")
+    return f"wandb login; python -m rl_warmup.publish {where}; python -m rl_warmup.dashboard {where}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rl_warmup.dashboard",
+        description=_EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
+    parser.add_argument("--project", default="rl_warmup", help="W&B project (default: %(default)s)")
+    parser.add_argument("--entity", help="W&B user or team (default: yours)")
+    parser.add_argument("--offline", action="store_true", help="write dashboard.json, and ask no server")
+    parser.add_argument("--again", action="store_true", help="send all, do not trust the ledger")
+    given = parser.parse_args(argv)
+    settings = Choice(mode="offline" if given.offline else "auto", project=given.project, entity=given.entity)
+    try:
+        return dashboard(given.folder, settings, Console(), again=given.again)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "wandb_workspaces":
+            raise
+        print(f"error: {_INSTALL}", file=sys.stderr)
+        return 2
+    except (RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
