@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rl_warmup import wandb_client as client
 from rl_warmup.publish import Choice, items_of
-from rl_warmup.published import Publications, destination, sole_publisher
+from rl_warmup.published import Publications, destination, sole
 from rl_warmup.records import Record, RecordError, read_study, write_text
 from rl_warmup.wandb_study import current_report, drawn, is_sent, study_run_id
 from rl_warmup.wording import counted
@@ -60,7 +60,7 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
     from rl_warmup.wandb_views import views  # needs the extra `dashboard`
 
     records, _ = read_study(folder)
-    with sole_publisher(folder) as alone:
+    with sole(folder, "publishing") as alone:
         if not alone:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         report = current_report(folder, records)
