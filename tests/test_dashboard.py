@@ -19,7 +19,7 @@ from test_tracking import KEY, _fresh_client, log_in, serve  # noqa: F401
 from rl_warmup import dashboard as dashboards
 from rl_warmup import wandb_client
 from rl_warmup.dashboard import main
-from rl_warmup.published import Publications, sole_publisher
+from rl_warmup.published import Publications, sole
 from rl_warmup.wandb_panels import contexts
 from rl_warmup.wandb_views import views
 
@@ -408,7 +408,7 @@ def test_a_server_that_refuses_is_named(study, log_in, capsys, monkeypatch):  # 
 def test_a_folder_without_a_study_is_refused_and_one_that_is_being_published(study, tmp_path, capsys):
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "is not a folder with record files" in capsys.readouterr().err
-    with sole_publisher(study):
+    with sole(study, "publishing"):
         assert main([str(study), "--offline"]) == 2
     assert "is being published by another process" in capsys.readouterr().err
 
