@@ -374,6 +374,7 @@ def test_a_server_that_hangs_is_left_and_the_next_time_completes(study, serve, c
     assert len(Publications(study)._lines) == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_does_not_keep_the_process(study, serve):  # noqa: F811
     serve(hangs="all")
     command = (
@@ -383,7 +384,7 @@ def test_a_server_that_hangs_does_not_keep_the_process(study, serve):  # noqa: F
     done = subprocess.run(
         [sys.executable, "-c", command, str(study)], capture_output=True, text=True, env=os.environ
     )
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50  # the server would keep it for 60
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: W&B did not take the workspace")

@@ -142,6 +142,7 @@ def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     err = capsys.readouterr().err
     assert f"W&B did not answer; python -m rl_warmup.publish {study_folder(jobs[0].config)}" in err
 
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
     server.hangs = ""
     server.release.set()
@@ -177,6 +178,7 @@ def test_a_server_that_fails_costs_a_single_run_seconds_and_publishing_completes
     assert tables(config) == tables(in_peace)
     assert server.history == []
 
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
     server.hangs = ""
     server.release.set()
