@@ -80,7 +80,8 @@ def _ppo_arguments() -> tuple[Tensor, ...]:
 
 def _sb3_ppo(log_prob, old, advantages, values, returns, entropy, clip, ent_coef, vf_coef) -> tuple[Tensor, ...]:
     """The lines of Stable-Baselines3's PPO.train, for one member."""
-    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    if len(advantages) > 1:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     ratio = torch.exp(log_prob - old)
     clip = float(clip)
     policy = -torch.min(advantages * ratio, advantages * torch.clamp(ratio, 1 - clip, 1 + clip)).mean()
@@ -90,8 +91,9 @@ def _sb3_ppo(log_prob, old, advantages, values, returns, entropy, clip, ent_coef
     return policy + ent_coef * entropy_loss + vf_coef * value, policy, value, -entropy_loss, fraction
 
 
-def test_ppos_loss_and_its_gradient_are_stable_baselines3s() -> None:
-    arguments = _ppo_arguments()
+@pytest.mark.parametrize("size", [B, 1], ids=["whole", "what is left of a rollout"])
+def test_ppos_loss_and_its_gradient_are_stable_baselines3s(size: int) -> None:
+    arguments = tuple(x[:, :size] if x.dim() == 2 else x for x in _ppo_arguments())
     found = losses.ppo_loss(*arguments)
     gradients = torch.func.grad(lambda *x: losses.ppo_loss(*x).loss.sum(), argnums=(0, 3, 5))(*arguments)
     for m in range(M):

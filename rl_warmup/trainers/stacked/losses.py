@@ -44,7 +44,9 @@ def gae(
 
 
 def normalize_advantages(advantages: Tensor) -> Tensor:  # [members, batch]
-    """(A - mean) / (std + 1e-8) of each member's minibatch, std with n - 1."""
+    """(A - mean) / (std + 1e-8) of each member's minibatch, std with n - 1; one transition alone stays as it is."""
+    if advantages.shape[1] == 1:
+        return advantages
     centred = advantages - advantages.mean(1, keepdim=True)
     return centred / (advantages.std(1, keepdim=True) + 1e-8)
 
