@@ -3,6 +3,7 @@
 import fcntl
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -115,6 +116,12 @@ def test_an_interval_is_refused_as_hydra_does(params: dict[str, str], arguments:
         hydras(params, tmp_path).sweep(arguments)
     with pytest.raises(ConfigError, match=r"learning_rate=interval\(0,1\) has no list of values; use choice"):
         ours(params).combinations(arguments)
+
+
+@pytest.mark.parametrize("empty", ["seed=range(0,0)", "warmup=glob(nothing*)"])
+def test_a_list_without_a_value_is_refused(empty: str) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(empty)} has no value at all"):
+        ours({}).combinations(["learning_rate=1e-3,1e-2", empty])
 
 
 JOBS = [

@@ -53,7 +53,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.
 
         Raises:
-            ConfigError: for several studies, or for an interval, which is no list of values.
+            ConfigError: for several studies, for an interval, which is no list of values, or for an empty list.
         """
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -63,6 +63,8 @@ class StudySweeper(basic_sweeper.BasicSweeper):
                 raise ConfigError(f"{override.input_line} asks for several studies; run them one after the other")
             if override.is_sweep_override() and not override.is_discrete_sweep():
                 raise ConfigError(f"{override.input_line} has no list of values; use choice(…) or range(…)")
+            if override.is_sweep_override() and next(override.sweep_string_iterator(), None) is None:
+                raise ConfigError(f"{override.input_line} has no value at all, so that there is nothing to train")
         (combinations,) = self.split_arguments(overrides, None)
         return list(combinations)
 
