@@ -120,9 +120,10 @@ def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def prepare_compiler(wanted: bool, device: torch.device) -> bool:
     """Whether update programs will be compiled; where they are, compiled programs are kept for later runs."""
-    if wanted and device.type == "cpu" and _cpp_compiler() is None:
+    if wanted and device.type == "cpu" and shutil.which(_cpp_name()) is None:
         print(
-            "no C++ compiler was found: the update programs run uncompiled, some three times slower; install g++",
+            f"no C++ compiler {_cpp_name()} was found: the update programs run uncompiled, some three times "
+            "slower; install g++, or name another by CXX",
             file=sys.stderr,
         )
         return False
@@ -132,6 +133,6 @@ def prepare_compiler(wanted: bool, device: torch.device) -> bool:
     return wanted
 
 
-def _cpp_compiler() -> str | None:
-    names = (os.environ.get("CXX"), "g++", "clang++")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+def _cpp_name() -> str:
+    """The one compiler that torch looks for."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
