@@ -227,12 +227,13 @@ def _record_death(config: RunConfig, work: Work[P], reason: str) -> None:
 def _death(code: int) -> str:
     """What an exit code says, in words.
 
-    >>> _death(-9), _death(3)
-    ('killed by signal 9 (SIGKILL)', 'exit code 3')
+    >>> _death(-9), _death(-40), _death(3)
+    ('killed by signal 9 (SIGKILL)', 'killed by signal 40', 'exit code 3')
     """
     if code > 0:
         return f"exit code {code}"
-    return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    named = {number.value: f" ({number.name})" for number in signal.Signals}  # most real-time ones have no name
+    return f"killed by signal {-code}{named.get(-code, '')}"
 
 
 def _stop(training: Sequence[Work[BaseProcess]]) -> None:
