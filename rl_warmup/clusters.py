@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rl_warmup.config import RunConfig
 from rl_warmup.stacks import Stack
 from rl_warmup.worker import PATIENCE
-from rl_warmup.workers import Work, account_lost, interrupts, name_of, stacks_of, train_stacks
+from rl_warmup.workers import Work, account_lost, interrupts, name_of, say_interrupted, stacks_of, train_stacks
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
 """Signals by which batch systems give notice: the job answers them, the process that trains does not hear them."""
@@ -109,3 +109,5 @@ def _cancel(training: Sequence[Work[ClusterJob]]) -> None:
     deadline = time.monotonic() + PATIENCE
     while any(not work.process.done() for work in training) and time.monotonic() < deadline:
         threading.Event().wait(POLL)
+    for work in training:
+        say_interrupted(work)

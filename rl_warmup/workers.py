@@ -247,8 +247,13 @@ def _stop(training: Sequence[Work[BaseProcess]]) -> None:
         if work.process.is_alive():
             work.process.kill()
             work.process.join()
-        if work.unfinished:
-            say(f"{work.name} was interrupted with {len(work.unfinished)} runs unfinished")
+        say_interrupted(work)
+
+
+def say_interrupted(work: Work[P]) -> None:
+    """Say what an interrupt has left unfinished of a stack."""
+    if work.unfinished:
+        say(f"{work.name} was interrupted with {len(work.unfinished)} runs unfinished")
 
 
 def say(text: str) -> None:

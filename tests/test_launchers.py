@@ -92,13 +92,16 @@ def test_a_job_that_gets_notice_is_queued_again_and_goes_on(
         assert execute_stack(stack) == ["completed"]
 
 
-def test_ctrl_c_stops_the_jobs_and_the_same_sweep_goes_on(batch: BatchSystem, configure: Configure) -> None:
+def test_ctrl_c_stops_the_jobs_and_the_same_sweep_goes_on(
+    batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str]
+) -> None:
     stack = stack_of(configure, "slow", 2)
     _when(
         lambda: all(_evaluated(run_folder(config)) for config in stack), lambda: os.kill(os.getpid(), signal.SIGINT)
     )
     with pytest.raises(KeyboardInterrupt):
         train_on(batch, stack, 1, None)
+    assert "was interrupted with 2 runs unfinished" in capfd.readouterr().err
     deadline = time.time() + 30
     while time.time() < deadline and {read_info(run_folder(c))["error"] for c in stack} != {"interrupted"}:
         time.sleep(0.1)
