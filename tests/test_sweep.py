@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
+from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup import report
 from rl_warmup.compose import SweepComposer, configured
 from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
@@ -122,6 +123,24 @@ def test_an_interval_is_refused_as_hydra_does(params: dict[str, str], arguments:
 def test_a_list_without_a_value_is_refused(empty: str) -> None:
     with pytest.raises(ConfigError, match=f"{re.escape(empty)} has no value at all"):
         ours({}).combinations(["learning_rate=1e-3,1e-2", empty])
+
+
+def test_hydras_own_sweeper_is_told_of_a_run_that_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [[f"seed={seed}", *TINY, "study.name=x", f"runs_dir={tmp_path}"] for seed in (0, 1)]
+
+    def train(configs: Sequence[RunConfig], *_: Any) -> None:
+        with recording(run_folder(configs[0]), run_info(configs[0], 1), asdict(configs[0])) as writer:
+            writer.finish("completed")
+
+    monkeypatch.setattr("rl_warmup.workers.train_runs", train)
+    launcher = StackedLauncher()
+    with hydra() as (launcher._context, launcher._config):
+        done, left = launcher.launch(jobs, 0)
+    assert done.return_value == "completed"
+    with pytest.raises(RuntimeError, match=r"-s1-.* is not finished; python -m rl_warmup.status"):
+        _ = left.return_value
 
 
 JOBS = [

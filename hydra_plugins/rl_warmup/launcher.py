@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
@@ -47,7 +48,7 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
-        from rl_warmup.execution import finished_status, run_folder
+        from rl_warmup.execution import run_folder
 
         compose = SweepComposer(self._context.config_loader, self._config)
         try:
@@ -56,10 +57,9 @@ class StackedLauncher(Launcher):
         except ConfigError as error:
             sys.exit(f"error: {error}")
         self.launch_runs(list({run_folder(config): config for config in configs}.values()))
-        statuses = [finished_status(run_folder(config)) or "failed" for config in configs]
         return [
-            JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=status)
-            for overrides, status in zip(job_overrides, statuses, strict=True)
+            _returned(overrides, run_folder(config))
+            for overrides, config in zip(job_overrides, configs, strict=True)
         ]
 
     def check(self, configs: Sequence[RunConfig]) -> None:
@@ -96,3 +96,14 @@ class StackedLauncher(Launcher):
                 "batch_local or ray_cluster"
             )
         return BatchSystem(kind, self._via.params)
+
+
+def _returned(overrides: Sequence[str], folder: Path) -> JobReturn:
+    """What Hydra's own sweepers are told of a run: they raise the error of one that failed."""
+    from rl_warmup.execution import finished_status
+
+    status = finished_status(folder)
+    if status is not None:
+        return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=status)
+    why = RuntimeError(f"{folder} is not finished; python -m rl_warmup.status {folder.parent} says why")
+    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=why)
