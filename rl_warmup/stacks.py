@@ -14,6 +14,8 @@ from rl_warmup.resolve import plan_of
 
 CHUNK = 4
 """Members that one compiled program updates on a CPU; stacks are filled up to multiples of it."""
+GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(11)}))
+"""Members that one program updates on a GPU, where it is compiled for the whole stack: a third is filling at most."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
@@ -67,6 +69,16 @@ def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
     count = min(chunks, rounds * workers)
     ends = [min(len(group), unit * ceil(chunks * i / count)) for i in range(count + 1)]
     return [tuple(group[first:last]) for first, last in pairwise(ends)]
+
+
+def filled_up(members: int, device: str) -> int:
+    """Members that a stack of so many is filled up to, so that few programs serve all sweeps.
+
+    >>> filled_up(5, "cpu"), filled_up(50, "cpu"), filled_up(50, "cuda:0")
+    (8, 52, 64)
+    """
+    whole = -(-members // CHUNK) * CHUNK
+    return whole if device == "cpu" else next((size for size in GPU_SIZES if size >= members), whole)
 
 
 def check_counts(workers: int | None, width: int | None) -> None:

@@ -52,6 +52,7 @@ def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str
         ConfigError: for the first combination that cannot be trained.
     """
     jobs: dict[Path, Job] = {}
+    configs = []
     for overrides in combinations:
         try:
             config = compose(list(overrides))
@@ -59,15 +60,16 @@ def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str
             raise ConfigError(f"{error} (in {' '.join(overrides)})") from error
         folder = run_folder(config)
         jobs.setdefault(folder, Job(tuple(overrides), config, folder))
-    _refuse_swept([job.config for job in jobs.values()])
+        configs.append(config)
+    _refuse_swept(configs)
     return list(jobs.values())
 
 
 def _refuse_swept(configs: Sequence[RunConfig]) -> None:
     if len({study_folder(config) for config in configs}) > 1:
         raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
-    if len({(config.retries, config.plan_only) for config in configs}) > 1:
-        raise ConfigError("retries and plan_only are of the whole sweep and cannot be swept")
+    if len({(config.retries, config.plan_only, config.threads) for config in configs}) > 1:
+        raise ConfigError("retries, plan_only and threads are of the whole sweep and cannot be swept")
 
 
 def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
@@ -190,4 +192,4 @@ def _reason(folder: Path) -> str:
     try:
         return unfinished(Record(folder, read_info(folder)))
     except RecordError as unreadable:
-        return str(unreadable)
+        return str(unreadable) if folder.exists() else "it was not begun"

@@ -19,7 +19,7 @@ from rl_warmup.config import RunConfig
 from rl_warmup.execution import finished_status, run_folder, run_info
 from rl_warmup.identity import run_id
 from rl_warmup.recording import mark_failed, recording, sitting_started
-from rl_warmup.records import RecordError, read_info
+from rl_warmup.records import RecordError, is_alive, read_info
 from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks, visible_gpus
 from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
@@ -189,6 +189,7 @@ def _account(work: Work[BaseProcess]) -> None:
     """Record as failed what a process that died has left unfinished, and say which stack it was."""
     code = work.process.exitcode
     if not code:
+        _account_left(work)
         return
     if code == UNRECORDED:
         if work.unfinished:
@@ -198,6 +199,17 @@ def _account(work: Work[BaseProcess]) -> None:
     if code == -signal.SIGKILL and len(work.stack) > 1:
         hint = f"; if memory ran out, hydra.launcher.width={len(work.stack) // 2} needs less"
     account_lost(work, _death(code), hint)
+
+
+def _account_left(work: Work[BaseProcess]) -> None:
+    """What a process has left without an error is another process's, unless it had begun it and nobody holds it."""
+    for config in work.unfinished:
+        folder = run_folder(config)
+        with suppress(RecordError, OSError):
+            info = read_info(folder)
+            silent = info["status"] == "running" and not info["error"] and sitting_started(info) >= work.began
+            if silent and not is_alive(folder):
+                mark_failed(folder, "the process ended in the middle of training, without an error (exit code 0)")
 
 
 def account_lost(work: Work[P], reason: str, hint: str = "") -> None:

@@ -26,6 +26,7 @@ ENDS: dict[str, Callable[[], None]] = {
     "exit": lambda: _raise(SystemExit(3)),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "vanished": lambda: os._exit(3),
+    "left": lambda: os._exit(0),
     "large": lambda: _raise(MemoryError("no room for more")),
 }
 
@@ -41,7 +42,7 @@ class Probe(gym.Env[Any, Any]):
     threads: as many as torch may use; gpu: the number of the one that the process sees.
     slow: takes its time, so that it can be interrupted.
     broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
-    killed: its process is killed; vanished: it ends without a word; large: it runs out of memory.
+    killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); large: out of memory.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -1,11 +1,13 @@
-"""Single gradient steps of a stack against those of Stable-Baselines3, from the same weights, moments and batch."""
+"""Gradient steps and whole updates of a stack against Stable-Baselines3, from the same state and batches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from conftest import Configure
@@ -16,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config import RunConfig
+from rl_warmup.resolve import plan_of
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.stacked import dqn, ppo
 from rl_warmup.trainers.stacked.adam import Moments
@@ -141,6 +144,30 @@ def test_every_gradient_step_is_that_of_stable_baselines3(
         assert error <= 1e-2 * rates[k, 0, 0] + 1e-7, (k, float(error), float(rates[k, 0, 0]))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+@pytest.mark.parametrize("algo", CASES)
+def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Configure) -> None:
+    """At the tuned rate, warmed up: all epochs and minibatches of an update from one state, weights to 1e-5."""
+    config = configure(*CASES[algo], *QUICK, "warmup=linear", "warmup.length=0.5")
+    seen: list[GradientStep] = []
+    with _watching(seen):
+        run = follow(config)
+    learner, rates = _learner(config, run, compiled=False)
+    ends = np.cumsum(plan_of(config).n_steps).tolist()
+    assert len(ends) >= 4
+    for first, last in pairwise([0, *ends]):
+        if seen[first].clip_range == 0 and algo == "ppo":
+            continue
+        _take(learner, seen[first])
+        for k in range(first, last):
+            _update(learner, config, seen[k], rates[k : k + 1])
+        after = seen[last - 1].after
+        assert after is not None
+        assert (after - seen[first].state[0]).abs().max() > 1e-4
+        assert (learner.parameters[1] - after).abs().max() <= 1e-5
+
+
 def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Tensor]:
     policy, device = run.model.policy, torch.device("cpu")
     stack = Stack([config] * CPU_CHUNK, policy.observation_space, policy.action_space, device, compiled)
@@ -150,14 +177,23 @@ def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Ten
 
 
 def _step(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> Tensor:
-    def members(tensor: Tensor) -> Tensor:
-        return tensor.expand(CPU_CHUNK, *tensor.shape).contiguous()
-
-    learner.parameters.copy_(members(step.state[0]))
-    learner.moments = Moments(*map(members, step.state[1:]))
-    algo: Any = config.algo
-    values = [step.clip_range, algo.ent_coef, algo.vf_coef] if algo.name == "ppo" else [algo.gamma]
-    indices = members(torch.arange(len(step.batch[0])))
-    learner.update(rates, members(torch.tensor(values)), [indices], [members(x) for x in step.batch])
+    _take(learner, step)
+    _update(learner, config, step, rates)
     assert torch.equal(learner.parameters[0], learner.parameters[-1])
     return learner.parameters[1]
+
+
+def _take(learner: Any, step: GradientStep) -> None:
+    learner.parameters.copy_(_members(step.state[0]))
+    learner.moments = Moments(*map(_members, step.state[1:]))
+
+
+def _update(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> None:
+    algo: Any = config.algo
+    values = [step.clip_range, algo.ent_coef, algo.vf_coef] if algo.name == "ppo" else [algo.gamma]
+    indices = _members(torch.arange(len(step.batch[0])))
+    learner.update(rates, _members(torch.tensor(values)), [indices], [_members(x) for x in step.batch])
+
+
+def _members(tensor: Tensor) -> Tensor:
+    return tensor.expand(CPU_CHUNK, *tensor.shape).contiguous()

@@ -338,6 +338,19 @@ def test_a_declaration_stands_and_comes_before_the_first_run(jobs: list[Job]) ->
         swept(changed(jobs, study=replace(later, control={"warmup.name": "none"})))
 
 
+@pytest.mark.parametrize("swept", [("retries", 0, 1), ("plan_only", True, False), ("threads", 1, 2)])
+def test_two_values_for_one_run_are_refused(swept: tuple[str, Any, Any], configure: Configure) -> None:
+    """They do not belong to a run's identity, so that one of them would win in silence."""
+    name, *values = swept
+    with pytest.raises(ConfigError, match=f"{name}.* cannot be swept"):
+        plan_jobs([[f"{name}={value}"] for value in values], lambda overrides: configure(*TINY, *overrides))
+
+
+def test_a_run_that_was_never_begun_says_so(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
+    assert swept(jobs, lambda todo: None)[0] == 1
+    assert capsys.readouterr().err.count(": it was not begun") == len(jobs)
+
+
 def test_what_is_of_the_sweep_is_not_swept(jobs: list[Job]) -> None:
     for values in ({"retries": 5}, {"plan_only": True}):
         with pytest.raises(ConfigError, match="cannot be swept"):

@@ -126,17 +126,18 @@ def test_a_killed_process_fails_its_runs_and_no_others(
     configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:
     killed, vanished = stack_of(configure, "killed"), stack_of(configure, "vanished", 1)
-    healthy = stack_of(configure, "action")
-    train_stacks([killed, vanished, healthy], 2)
-    assert statuses(killed) + statuses(vanished) == ["failed"] * 3
+    left, healthy = stack_of(configure, "left", 1), stack_of(configure, "action")
+    train_stacks([killed, vanished, left, healthy], 2)
+    assert statuses(killed) + statuses(vanished) + statuses(left) == ["failed"] * 4
     assert statuses(healthy) == ["completed"] * 2
-    reasons = [read_info(run_folder(stack[0]))["error"] for stack in (killed, vanished)]
-    assert reasons == ["killed by signal 9 (SIGKILL)", "exit code 3"]
+    reasons = [read_info(run_folder(stack[0]))["error"] for stack in (killed, vanished, left)]
+    assert reasons[:2] == ["killed by signal 9 (SIGKILL)", "exit code 3"]
+    assert reasons[2].endswith("(exit code 0)")
     record = Record(run_folder(killed[0]), read_info(run_folder(killed[0])))
     assert record.evaluations().height == 1  # what it had recorded stays
     assert record.info["wall_seconds"] > 0
     err = capfd.readouterr().err
-    assert "stack 1 of 3 (2 runs of ppo on killed, killed-ppo-none" in err
+    assert "stack 1 of 4 (2 runs of ppo on killed, killed-ppo-none" in err
     assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
     assert "exit code 3, with 1 runs unfinished" in err
 

@@ -12,12 +12,13 @@ from rl_warmup.config import RunConfig
 from rl_warmup.envs import stream_seed
 from rl_warmup.plan import evaluation_grid
 from rl_warmup.resolve import plan_of
+from rl_warmup.stacks import filled_up
 from rl_warmup.trainers import Sink
 from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.draws import Draws
-from rl_warmup.trainers.stacked.learner import CPU_CHUNK, prepare_compiler
+from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.recording import Recorder
 from rl_warmup.trainers.stacked.resuming import begin_envs, envs_of, joined_tables, member_of, restored
@@ -36,7 +37,7 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
     config = configs[0]
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    members = [*configs, *[configs[-1]] * (-len(configs) % CPU_CHUNK)]
+    members = [*configs, *[configs[-1]] * (filled_up(len(configs), config.device) - len(configs))]
     found = restored(sinks, len(members))
     envs, observations, as_before = begin_envs(members, found)
     try:
