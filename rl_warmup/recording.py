@@ -52,7 +52,9 @@ class RunWriter:
         self._schemas = table_schemas(config["algo"]["name"])
         self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
-        self._belongs = {"config": info["config"], "versions": info.get("versions")}
+        # compiled programs round differently: one run is not trained by two kinds
+        own = {**info["config"], "compile": config["trainer"].get("compile")}
+        self._belongs = {"config": own, "versions": info.get("versions")}
         refused = self._restore(earlier)
         now = datetime.now(UTC).isoformat()
         goes_on = self.restored is not None and earlier["status"] == "running"

@@ -15,7 +15,7 @@ from rl_warmup.resolve import plan_of
 CHUNK = 4
 """Members that one compiled program updates on a CPU; stacks are filled up to multiples of it."""
 GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(11)}))
-"""Members that one program updates on a GPU, where it is compiled for the whole stack: a third is filling at most."""
+"""Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape

@@ -232,6 +232,16 @@ def test_another_version_does_not_go_on_from_a_checkpoint(configure: Configure, 
     assert ", now 0.0" in read_info(run_folder(config))["begun_again"]
 
 
+def test_a_run_is_not_trained_by_programs_of_two_kinds(configure: Configure, interrupt):
+    config = configure(*RESUMED["sb3"])
+    interrupt(5)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config)
+    interrupt(10**6)
+    assert execute(configure(*RESUMED["sb3"], "trainer.compile=false")) == "completed"
+    assert "another config" in read_info(run_folder(config))["begun_again"]
+
+
 def test_a_run_that_failed_begins_anew_and_one_that_was_killed_goes_on(configure, tmp_path, interrupt):
     config = configure(*RESUMED["sb3"])
     folder = run_folder(config)
