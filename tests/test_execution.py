@@ -233,12 +233,12 @@ def test_another_version_does_not_go_on_from_a_checkpoint(configure: Configure, 
 
 
 def test_a_run_is_not_trained_by_programs_of_two_kinds(configure: Configure, interrupt):
-    config = configure(*RESUMED["sb3"])
+    config = configure(*RESUMED["stacked"])
     interrupt(5)
     with pytest.raises(KeyboardInterrupt):
         execute(config)
     interrupt(10**6)
-    assert execute(configure(*RESUMED["sb3"], "trainer.compile=false")) == "completed"
+    assert execute(configure(*RESUMED["stacked"], "trainer.compile=false")) == "completed"
     assert "another config" in read_info(run_folder(config))["begun_again"]
 
 
