@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: study test check setup clean
+.PHONY: study test test-long check setup clean
 
 study: $(READY)
 	$(BIN)/python -m rl_warmup.run study=quick
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The cases that CI has no time for.
+test-long: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 check: $(READY)
 	$(BIN)/ruff format --check .

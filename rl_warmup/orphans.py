@@ -20,10 +20,14 @@ _NAME = "end with parent"
 def end_with_parent() -> None:
     """From now on interrupt this process, and then end it, when it is a worker and its parent has died.
 
-    joblib's workers would train on, and then wait for more. A process that a user started is none.
+    joblib's workers would train on, and then wait for more. A process that a user started is none. Ctrl-C stops a
+    worker while it trains; between two runs it is left to its parent, and a traceback would look like a defect.
     """
     parent = getattr(multiprocessing.current_process(), "_parent_pid", None)
-    if parent is not None and _NAME not in [thread.name for thread in threading.enumerate()]:
+    if parent is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _NAME not in [thread.name for thread in threading.enumerate()]:
         threading.Thread(target=_watch, args=(parent,), daemon=True, name=_NAME).start()
 
 

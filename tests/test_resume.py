@@ -37,8 +37,9 @@ COMPILED = [
     pytest.param(
         ["trainer=stacked", "trainer.compile=true", *algo, *SMALL, "total_timesteps=900"],
         id=f"compiled-{algo[0][5:]}",
+        marks=marks,
     )
-    for algo in (PPO, DQN)
+    for algo, marks in ((PPO, []), (DQN, [pytest.mark.long]))
 ]
 
 
@@ -98,7 +99,7 @@ execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", [PPO, [*STACKED, *DQN]], ids=["sb3", "stacked"])
 def test_a_process_that_is_killed_loses_nothing(trainer: list[str], configure: Configure, tmp_path: Path) -> None:
-    overrides = [*trainer, *SMALL, "evaluation.count=30", "total_timesteps=2500"]
+    overrides = [*trainer, *SMALL, "evaluation.count=20", "total_timesteps=1500"]
     configs = [configure(*overrides, f"seed={seed}") for seed in (0, 1)]
     own = ["tracking=disabled", f"runs_dir={configs[0].runs_dir}"]
     with subprocess.Popen([sys.executable, "-c", TRAIN, *own, *overrides]) as process:

@@ -162,7 +162,7 @@ def test_a_stack_is_filled_up_with_members_that_nobody_records(configure: Config
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
-@pytest.mark.parametrize("kind", ["ppo", "dqn"])
+@pytest.mark.parametrize("kind", ["ppo", pytest.param("dqn", marks=pytest.mark.long)])
 def test_a_compiled_member_does_not_depend_on_the_others_either(kind: str, configure: Configure) -> None:
     configs = _configs(configure, kind)
     four = stacked(configs, compiled=True)[1]

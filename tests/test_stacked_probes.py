@@ -73,7 +73,7 @@ def test_rewards_that_come_later_are_discounted(algo: str, configure: Configure)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", FAST)
+@pytest.mark.parametrize("algo", ["ppo", pytest.param("dqn", marks=pytest.mark.long)])
 def test_values_go_on_behind_a_time_limit(algo: str, configure: Configure) -> None:
     """V = 1 / (1 - 0.9) = 10 with bootstrapping at the limit of 5 steps; without it no more than 4.1."""
     training, _ = _trained("limit", algo, configure, "total_timesteps=15000", "algo.net_arch=[]")
@@ -86,7 +86,7 @@ def test_the_best_continuous_action_is_found(configure: Configure) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", FAST)
+@pytest.mark.parametrize("algo", ["dqn", pytest.param("ppo", marks=pytest.mark.long)])
 def test_images_are_told_apart(algo: str, configure: Configure) -> None:
     """By a convolutional network, in both trainers."""
     more = ["algo.extractor=small_cnn", "learning_rate=0.001"]

@@ -122,8 +122,10 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize("scale", [1, 16])
+@pytest.mark.parametrize(
+    ("scale", "compiled"),
+    [(1, False), (16, False), (1, True), pytest.param(16, True, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize("algo", CASES)
 def test_every_gradient_step_is_that_of_stable_baselines3(
     algo: str, scale: int, compiled: bool, configure: Configure

@@ -72,6 +72,8 @@ class Answer(BaseHTTPRequestHandler):
         streams = self.path.endswith("/file_stream")
         if self.server.hangs == "all" or (streams and self.server.hangs):
             self.server.release.wait(60)
+            self.close_connection = True  # by then nobody waits for an answer; what it asked for is not done
+            return
         with self.server.lock:
             self.server.bodies.append(body)
             if self.path == "/graphql":
