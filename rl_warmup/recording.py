@@ -53,7 +53,7 @@ class RunWriter:
         self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
         # compiled programs round differently: one run is not trained by two kinds
-        own = {**info["config"], "compile": config["trainer"].get("compile")}
+        own = {**info["config"], "compile": config.get("trainer", {}).get("compile")}
         self._belongs = {"config": own, "versions": info.get("versions")}
         refused = self._restore(earlier)
         now = datetime.now(UTC).isoformat()
