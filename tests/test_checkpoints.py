@@ -144,7 +144,7 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> No
                 signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-5, lasts))
                 checkpoints.write(tmp_path, state(step), BELONGS)
                 saving = False
-            except (KeyboardInterrupt, RuntimeError, ValueError) as error:  # torch and zipfile pass it on as theirs
+            except (KeyboardInterrupt, RuntimeError, ValueError, OSError) as error:  # also as theirs
                 if not was_interrupted(error):
                     raise
                 interrupted += 1
