@@ -96,7 +96,7 @@ def publish(
         problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
         ledger = Publications(folder)
         items = items_of(records, report)
-        # offline nobody can tell which rows a run has, so that what was tracked live is left as it is
+        # offline a run that was tracked live is left as it is: it lacks metrics only
         there = ledger.holds if online else ledger.holds_rows
         todo = [item for item in items if again or checkpoints or not there(to, item.id, item.digest)]
         sender = Sender(settings, online, to, ledger, folder, checkpoints)
@@ -186,7 +186,7 @@ class Sender:
             folder=self._folder,
         )
         run = client.start(self._online, arguments, config)
-        for row in numbered(tables, sent_before(run) if self._online else {}):
+        for row in numbered(tables, sent_before(run, self._online)):
             run.log(row)
         if self._checkpoints and (item.record.folder / "checkpoint").is_dir():
             run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))

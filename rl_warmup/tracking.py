@@ -125,17 +125,10 @@ class _Run:
         """Take up the count of rows, and send those `before` that W&B lacks."""
         assert self._run is not None
         self._made |= {table: frame.height for table, frame in before.items()}
-        self._sent |= sent_before(self._run) if online else self._written_before()
+        self._sent |= sent_before(self._run, online)
         if before:
             for row in numbered(before, self._sent):
                 self._run.log(row)
-
-    def _written_before(self) -> dict[str, int]:
-        """Offline nobody says what was sent; an earlier sitting with files has written the rows before this one."""
-        assert self._run is not None
-        assert self._folder is not None
-        earlier = list((self._folder / "wandb").glob(f"*run-*-{self._run.id}/*.wandb"))
-        return dict(self._made) if len(earlier) > 1 else {}
 
     def log(self, table: str, row: Mapping[str, Any]) -> None:
         """Send one row, unless a sitting before this one has sent it."""
@@ -177,7 +170,7 @@ class _Run:
         )
 
 
-def sent_before(run: wandb.Run) -> dict[str, int]:
-    """How many rows of each table the server has of a run that is gone on with."""
-    arrived: Any = run.summary
+def sent_before(run: wandb.Run, online: bool) -> dict[str, int]:
+    """How many rows of each table the server, or offline the files of earlier sittings, have of a run."""
+    arrived: Any = run.summary if online else client.written_before(run)
     return {table: int(arrived.get(counter(table)) or 0) for table in TABLES}

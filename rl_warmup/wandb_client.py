@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,6 +25,8 @@ UPLOAD_SECONDS = 7.0
 """Patience with the upload that is left over when a run ends; the rest waits for `wandb sync` or `publish`."""
 FINISH_SECONDS = 9.0
 """Patience with the client itself when a run ends; with `INIT_SECONDS`, a run waits for W&B less than 20 s."""
+READ_SECONDS = 5.0
+"""Patience with the reader of an offline file, when a run goes on."""
 TEARDOWN_SECONDS = 2.0
 """Patience with a client that is given up."""
 
@@ -110,6 +115,20 @@ def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any])
     for prefix in ("eval", "train", "dose", "diagnostics"):
         run.define_metric(f"{prefix}/*", step_metric="env_step")
     return run
+
+
+def written_before(run: wandb.Run) -> dict[str, Any]:
+    """The last values in the history of the files that earlier sittings left of a run, by W&B's own reader."""
+    own = Path(run.dir).parent
+    last: dict[str, Any] = {}
+    for path in sorted(own.parent.glob(f"*run-*-{run.id}/*.wandb")):
+        if path.parent != own:
+            command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=READ_SECONDS)
+            records = map(json.loads, done.stdout.splitlines())
+            for row in (record["history"]["item"] for record in records if record["type"] == "history"):
+                last |= row
+    return last
 
 
 def restart() -> None:

@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 from rich.console import Console
 from synthetic import write_run
+from test_delivery import TINY
 from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
+from rl_warmup import execution, keeping, tracking, wandb_client
 from rl_warmup import publish as publishing
-from rl_warmup import tracking, wandb_client
 from rl_warmup.publish import main, publish
 from rl_warmup.published import Publications, is_silent
 from rl_warmup.records import Record, read_info
@@ -125,6 +126,43 @@ def test_a_run_that_was_tracked_in_part_is_completed(study, serve):  # noqa: F81
     sent = server.rows(ids(study)[0])
     steps = [row["env_step"] for row in sent if "eval/return_mean" in row]
     assert steps == record.table("evaluations")["env_step"].to_list()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_run_that_was_interrupted_goes_on_as_one_with_every_row_once(mode, configure, serve, monkeypatch):  # noqa: F811
+    server = serve()
+    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", 0.0)
+    config = configure(*TINY["ppo"], "evaluation.count=5", "tracking=wandb", f"tracking.mode={mode}")
+    emit, told = execution.Member.emit, []
+
+    def then_stop(self, table, row):
+        told.append(table)
+        if told.count("evaluations") == 4:
+            raise KeyboardInterrupt
+        emit(self, table, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(execution.Member, "emit", then_stop)
+        with pytest.raises(KeyboardInterrupt):
+            execution.execute(config)
+    assert execution.execute(config) == "completed"
+    folder = execution.run_folder(config)
+    record = Record(folder, read_info(folder))
+    assert record.info["resumed"]
+    if mode == "offline":
+        written = files(folder.parent)
+        assert len(written) == 2
+        command = [sys.executable, "-m", "wandb", "sync", *(str(path.parent) for path in written)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    [name] = server.runs
+    columns = {"evaluations": "eval/return_mean", "updates": "dose/n_steps", "episodes": "train/return"}
+    for table, column in columns.items():
+        sent = [row["env_step"] for row in server.rows(name) if column in row]
+        assert sent == record.table(table)["env_step"].to_list(), table
+    assert publish(folder.parent, config.tracking, **QUIET) == 0
+    sent = [row["env_step"] for row in server.rows(name) if "eval/return_mean" in row]
+    assert sent == record.table("evaluations")["env_step"].to_list()
 
 
 def test_long_tables_are_thinned_evenly_and_the_ends_stay():
