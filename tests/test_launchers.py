@@ -110,6 +110,7 @@ def test_ctrl_c_stops_the_jobs_and_the_same_sweep_goes_on(
     assert statuses(stack) == ["completed"] * 2
 
 
+@pytest.mark.long
 def test_a_job_that_is_lost_with_its_supervisor_is_said(
     batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

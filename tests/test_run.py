@@ -1,6 +1,7 @@
 """The command line, as a user meets it: in a process of its own."""
 
 import json
+import logging
 import os
 import re
 import resource
@@ -45,6 +46,19 @@ def call(module, *arguments, env=None):
     return process.returncode, out, err
 
 
+@pytest.fixture
+def _own_logging():
+    """Hydra silences all loggers of its process; the other tests have them back."""
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    before = [(logger, logger.disabled) for logger in loggers]
+    level, handlers = logging.root.level, logging.root.handlers[:]
+    yield
+    for logger, disabled in before:
+        logger.disabled = disabled
+    logging.root.level, logging.root.handlers[:] = level, handlers
+
+
+@pytest.mark.usefixtures("_own_logging")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -138,7 +152,7 @@ def test_one_run_says_what_it_did(extra, tmp_path):
     assert "not trained again" in out
 
 
-@pytest.mark.parametrize("launcher", [[], JOBLIB, STACKED, long(*STACKED, "hydra.launcher.width=1")])
+@pytest.mark.parametrize("launcher", [[], long(*JOBLIB), STACKED, long(*STACKED, "hydra.launcher.width=1")])
 def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, tmp_path):
     sweep = ["-m", "algo=ppo,dqn", "warmup=none,linear", "seed=range(0,1)", *TINY, *launcher]
     sweep.append("total_timesteps=1100")  # DQN first learns after 1024
@@ -208,7 +222,7 @@ def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
     assert sorted(record.status for record in records) == ["completed", "failed"]
 
 
-@pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=stacked"]])
+@pytest.mark.parametrize("launcher", [[], JOBLIB, long("hydra/launcher=stacked")])
 @pytest.mark.parametrize("how", ["killed", pytest.param("vanished", marks=pytest.mark.long)])
 def test_a_run_that_takes_its_process_along_is_named_and_the_others_go_on(how, launcher, tmp_path):
     probes = {"PYTHONPATH": str(Path(__file__).parent)}
@@ -305,7 +319,7 @@ def test_two_processes_that_start_a_sweep_at_once_share_it(launcher, tmp_path):
     assert "6 done before, 0 to do" in out
 
 
-@pytest.mark.parametrize("arguments", [["seed=0"], ["-m", "seed=0,1"], long("-m", "seed=0,1", *STACKED)])
+@pytest.mark.parametrize("arguments", [["seed=0"], long("-m", "seed=0,1"), long("-m", "seed=0,1", *STACKED)])
 def test_a_disk_that_takes_no_more_is_one_message_and_leaves_whole_files(arguments, tmp_path):
     full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))}
     process = start("run", *arguments, *TINY, "evaluation.count=60", f"runs_dir={tmp_path}", **full)

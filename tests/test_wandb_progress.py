@@ -112,7 +112,7 @@ def records(jobs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["refuses", "hangs", "dies"])
+@pytest.mark.parametrize("how", [pytest.param("refuses", marks=pytest.mark.long), "hangs", "dies"])
 def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     how, jobs, serve, log_in, monkeypatch, capsys, tmp_path  # noqa: F811
 ):  # fmt: skip
