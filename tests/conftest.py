@@ -15,7 +15,7 @@ from rl_warmup.config import RunConfig
 from rl_warmup.report import report
 
 Configure = Callable[..., RunConfig]
-settings.register_profile("rl_warmup", deadline=None)  # a busy machine is no defect
+settings.register_profile("rl_warmup", deadline=None, max_examples=50)  # a busy machine is no defect
 settings.load_profile("rl_warmup")
 
 

@@ -49,12 +49,10 @@ def call(module, *arguments, env=None):
 @pytest.fixture
 def _own_logging():
     """Hydra silences all loggers of its process; the other tests have them back."""
-    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
-    before = [(logger, logger.disabled) for logger in loggers]
     level, handlers = logging.root.level, logging.root.handlers[:]
     yield
-    for logger, disabled in before:
-        logger.disabled = disabled
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).disabled = False
     logging.root.level, logging.root.handlers[:] = level, handlers
 
 
@@ -212,6 +210,7 @@ def test_combinations_that_differ_in_nothing_are_one_run(tmp_path):
     assert len(read_study(tmp_path / "sweep")[0]) == 3
 
 
+@pytest.mark.long
 def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
     probes = {"PYTHONPATH": str(Path(__file__).parent)}
     sweep = ["-m", "env.id=probe_envs:probe/broken-v0,CartPole-v1", "algo.n_envs=1", *TINY, f"runs_dir={tmp_path}"]
@@ -262,6 +261,7 @@ def test_plan_only_says_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.long
 def test_status_follows_a_sweep_from_its_plan_to_its_end(tmp_path):
     probes = {"PYTHONPATH": str(Path(__file__).parent)}
     sweep = ["-m", "env.id=CartPole-v1,probe_envs:probe/broken-v0", "seed=0,1", "algo.n_envs=1", *TINY]
@@ -299,7 +299,8 @@ def test_a_single_run_of_another_process_is_left_to_it(configure, capsys):
     assert "1 running in another process" in out
 
 
-@pytest.mark.parametrize("launcher", [long(), [*STACKED, "hydra.launcher.width=2"]])
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", [[], [*STACKED, "hydra.launcher.width=2"]])
 def test_two_processes_that_start_a_sweep_at_once_share_it(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,6)", "total_timesteps=3000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
     both = [start("run", *sweep) for _ in range(2)]
@@ -347,7 +348,7 @@ def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
     assert len(read_study(tmp_path / "quick")[0]) == 2
 
 
-@pytest.mark.parametrize("launcher", [long(), JOBLIB, [*STACKED, "hydra.launcher.width=1"]])
+@pytest.mark.parametrize("launcher", [long(), JOBLIB, long(*STACKED, "hydra.launcher.width=1")])
 def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
     process = start("run", *sweep, start_new_session=True)
