@@ -138,9 +138,7 @@ class LiveRuns:
 
     def _summary(self) -> Text:
         total = sum(self._totals.values())
-        done = sum(
-            self._totals[folder] if info.status in ENDED else info.env_steps for folder, info in self._infos.items()
-        )
+        done = steps_done(self._infos, self._totals)
         counts = Counter(info.status for info in self._infos.values())
         elapsed = self.seconds
         left = f"about {duration(elapsed * (total - done) / done)} left" if done else "time left not known yet"
@@ -159,6 +157,11 @@ class LiveRuns:
                 file=self._console.file,
                 flush=True,
             )
+
+
+def steps_done(shown: Mapping[Path, Shown], totals: Mapping[Path, int]) -> int:
+    """Environment steps that need not be taken any more: all of a run that has ended, however early."""
+    return sum(totals[folder] if run.status in ENDED else run.env_steps for folder, run in shown.items())
 
 
 def elided(name: str, width: int) -> str:

@@ -1,7 +1,6 @@
 """`python -m rl_warmup.publish DIR`: the records of a study -> W&B, a run each, and the study's own."""
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,6 @@ LOST_SECONDS = 10.0
 
 IN_USE = "the study's own run, to which a sweep is sending its progress"
 
-_LOG = logging.getLogger(__name__)
 _EXPLANATION = """\
 Sends the records of a study to W&B: one W&B run for every run that is not being trained, with
 its config, curves, dose, diagnostics and metrics, and one for the study, with its tables and

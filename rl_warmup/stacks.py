@@ -13,7 +13,8 @@ from rl_warmup.identity import identity
 from rl_warmup.resolve import plan_of
 
 CHUNK = 4
-"""Members that one compiled program updates on a CPU; stacks are filled up to multiples of it."""
+"""Members that one program updates at once on a CPU, so that their parameters and activations stay in its cache;
+stacks are filled up to multiples of it."""
 GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(11)}))
 """Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}

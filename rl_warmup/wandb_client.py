@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -147,19 +146,20 @@ def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
 
 def within(seconds: float, action: Callable[[], object]) -> bool:
     """Whether `action` ended in time, be it by an exception; otherwise it goes on in a daemon thread."""
-
-    def quietly() -> None:
-        with contextlib.suppress(Exception):
-            action()
-
-    thread = threading.Thread(target=quietly, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
+    begun = _begun(action)
+    wait([begun], seconds)
+    return begun.done()
 
 
 def in_time(seconds: float, action: Callable[[], Result]) -> Result:
     """What `action` returns or raises; TimeoutError once it takes longer, and it goes on in a daemon thread."""
+    try:
+        return _begun(action).result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
+
+
+def _begun(action: Callable[[], Result]) -> Future[Result]:
     future: Future[Result] = Future()
 
     def settle() -> None:
@@ -169,10 +169,7 @@ def in_time(seconds: float, action: Callable[[], Result]) -> Result:
             future.set_exception(error)
 
     threading.Thread(target=settle, daemon=True).start()
-    try:
-        return future.result(seconds)
-    except TimeoutError as error:
-        raise TimeoutError(f"no answer within {seconds:g} s") from error
+    return future
 
 
 def api() -> wandb.Api:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from rl_warmup import wandb_client as client
 from rl_warmup.config import RunConfig, TrackingConfig
-from rl_warmup.display import ENDED, ORDER, Shown
+from rl_warmup.display import ORDER, Shown, steps_done
 from rl_warmup.published import Publications, destination, is_silent, note_silence, sole
 from rl_warmup.records import RecordError
 from rl_warmup.wandb_study import PROGRESS, study_arguments
@@ -41,7 +41,6 @@ def progress_row(
         seconds: since the sweep began.
     """
     counts = Counter(run.status for run in shown.values())
-    done = sum(totals[folder] if run.status in ENDED else run.env_steps for folder, run in shown.items())
     returns: dict[str, list[float]] = {}
     for folder, run in shown.items():
         if run.latest_return is not None:
@@ -49,7 +48,7 @@ def progress_row(
     values: dict[str, float] = {
         **{status: counts[status] for status in ORDER},
         "env_steps": sum(run.env_steps for run in shown.values()),
-        "share": done / sum(totals.values()),
+        "share": steps_done(shown, totals) / sum(totals.values()),
         "seconds": seconds,
         **{f"return/{cell}": sum(found) / len(found) for cell, found in returns.items()},
     }

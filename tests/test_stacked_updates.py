@@ -19,11 +19,11 @@ from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config import RunConfig
 from rl_warmup.resolve import plan_of
+from rl_warmup.stacks import CHUNK
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.stacked import dqn, ppo
 from rl_warmup.trainers.stacked.adam import Moments
 from rl_warmup.trainers.stacked.draws import Draws
-from rl_warmup.trainers.stacked.learner import CPU_CHUNK
 from rl_warmup.trainers.stacked.stack import Stack
 
 CASES = {
@@ -172,10 +172,10 @@ def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Confi
 
 def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Tensor]:
     policy, device = run.model.policy, torch.device("cpu")
-    stack = Stack([config] * CPU_CHUNK, policy.observation_space, policy.action_space, device, compiled)
+    stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
     kind = ppo.PPO if config.algo.name == "ppo" else dqn.DQN
     phases = range(len(stack.members.plan.env_step))
-    return kind(stack, Draws([0] * CPU_CHUNK, device)).learner, torch.cat([stack.members.rates(i) for i in phases])
+    return kind(stack, Draws([0] * CHUNK, device)).learner, torch.cat([stack.members.rates(i) for i in phases])
 
 
 def _step(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> Tensor:
@@ -198,4 +198,4 @@ def _update(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) 
 
 
 def _members(tensor: Tensor) -> Tensor:
-    return tensor.expand(CPU_CHUNK, *tensor.shape).contiguous()
+    return tensor.expand(CHUNK, *tensor.shape).contiguous()

@@ -111,6 +111,15 @@ def records(jobs):
     return [Record(job.folder, read_info(job.folder)) for job in jobs]
 
 
+def answer_again(server, log_in, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
+    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
+    server.hangs = ""
+    server.release.set()
+    log_in(server.url)
+    wandb_client.restart()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [pytest.param("refuses", marks=pytest.mark.long), "hangs", "dies"])
 def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
@@ -142,12 +151,7 @@ def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     err = capsys.readouterr().err
     assert f"W&B did not answer; python -m rl_warmup.publish {study_folder(jobs[0].config)}" in err
 
-    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
-    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
-    server.hangs = ""
-    server.release.set()
-    log_in(server.url)
-    wandb_client.restart()
+    answer_again(server, log_in, monkeypatch)
     assert publish(study_folder(jobs[0].config), jobs[0].config.tracking, QUIET) == 0
     assert len(server.runs) == 4
     evaluated = [
@@ -178,12 +182,7 @@ def test_a_server_that_fails_costs_a_single_run_seconds_and_publishing_completes
     assert tables(config) == tables(in_peace)
     assert server.history == []
 
-    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
-    monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 60.0)
-    server.hangs = ""
-    server.release.set()
-    log_in(server.url)
-    wandb_client.restart()
+    answer_again(server, log_in, monkeypatch)
     assert publish(study_folder(config), config.tracking, QUIET) == 0
     [name] = [name for name in server.runs if not name.startswith("study-")]
     evaluated = [row["env_step"] for row in server.rows(name) if "eval/return_mean" in row]

@@ -14,9 +14,6 @@ from torch.func import grad_and_value
 from rl_warmup.trainers.stacked.adam import Moments, StepRates, adam, clip_by_norm
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
 
-CPU_CHUNK = 4
-"""Members that a program updates at once on a CPU: their parameters and activations then stay in its cache."""
-
 # Losses of the members, summed over none of them, and what is recorded of each: [members], {name: [members]}.
 # The arguments: parameters, coefficients [members, ...], indices [members, batch], data [members, ...].
 Loss = Callable[[Parameters, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from rl_warmup.config import RunConfig
+from rl_warmup.stacks import CHUNK
 from rl_warmup.trainers.policies import initial_policy
-from rl_warmup.trainers.stacked.learner import CPU_CHUNK, Learner, Loss
+from rl_warmup.trainers.stacked.learner import Learner, Loss
 from rl_warmup.trainers.stacked.members import Members
 from rl_warmup.trainers.stacked.networks import Activation, Layout, rational_tanh, stack_parameters
 from rl_warmup.trainers.stacked.normalization import Normalizer
@@ -42,7 +43,7 @@ class Stack:
 
     def learner(self, loss: Loss) -> Learner:
         """The members' parameters, and the program that updates them by `loss`."""
-        chunk = CPU_CHUNK if self.device.type == "cpu" else len(self.members)
+        chunk = CHUNK if self.device.type == "cpu" else len(self.members)
         return Learner(self.initial.clone().to(self.device), Layout(self.policy), loss, chunk, self.compiled)
 
     def normalizer(self) -> Normalizer | None:
