@@ -126,7 +126,9 @@ def prepare_compiler(wanted: bool, device: torch.device) -> bool:
         return False
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rl_warmup" / "compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a pool of processes would outlast its use
+    os.environ.setdefault("TORCH_WARM_POOL", "0")  # a pool of processes would outlast its use
+    if device.type != "cpu":
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # likewise; C++ is compiled from threads
     return wanted
 
 
