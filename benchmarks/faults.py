@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,8 +29,9 @@ from omegaconf import DictConfig
 from same import differences
 from sweeps import SB3, STACKED, family, machine, table
 
-from rl_warmup import keeping
+from rl_warmup import keeping, worker
 from rl_warmup.records import is_alive, read_study
+from rl_warmup.stacks import Stack
 
 
 def checkpoint_often() -> None:
@@ -196,16 +197,23 @@ def _born(pid: int) -> str:
 
 def train() -> None:
     """The command line of rl_warmup.run, with checkpoints often."""
-    from rl_warmup import run
+    from rl_warmup import run, workers
 
     original = run.job
 
     def job(config: DictConfig) -> str | None:  # joblib's workers do not import this file, but are handed this
-        keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
+        import faults  # this file, by a name that the processes they start can import
+
+        workers.train = faults.train_often
         return original(config)
 
     run.job = job
     run.main()
+
+
+def train_often(stack: Stack, environment: Mapping[str, str]) -> None:
+    """`worker.train`, which a process has to import this file for."""
+    worker.train(stack, environment)
 
 
 if __name__ == "__main__":
