@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rl_warmup.cells import Cell, Context, contexts_of
 from rl_warmup.declaration import Declaration, Family, declaration
 from rl_warmup.dispersions import Dispersion, dispersions_of
-from rl_warmup.doubts import note_limits, note_mixture, note_runs, note_undefined
+from rl_warmup.doubts import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
 from rl_warmup.edges import Edge, Sensitivity, edges_of, sensitivities_of
 from rl_warmup.inference import Paired, Verdict, compare, decide
 from rl_warmup.matching import pairings_of
@@ -101,6 +101,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
         problems.leave_out(text)
     declared = declaration(folder, problems)
     contexts = contexts_of(records, problems, rng)
+    note_borrowed(contexts, problems)
     note_runs(contexts, problems)
     pairings = pairings_of(contexts, declared, problems)
     note_mixture(contexts, pairings, problems)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import yaml
 
 from rl_warmup.cells import Context
+from rl_warmup.config import conf_dir
 from rl_warmup.declaration import Family
 from rl_warmup.metrics import Metric
 from rl_warmup.pairings import Pairing, seeds_words
@@ -62,6 +64,19 @@ def note_runs(contexts: Sequence[Context], problems: Problems) -> None:
                     f"{cell.arm} ({env} {algo} {trainer}): {seeds_words(seeds)} diverged "
                     f"({len(seeds)} of {len(cell.scored)}), scored at the floor from there on"
                 )
+
+
+def note_borrowed(contexts: Sequence[Context], problems: Problems) -> None:
+    """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not."""
+    environments = {(str(own.settings.get("env.name")), str(own.settings.get("env.id"))) for own in contexts}
+    for name, found in sorted(environments):
+        path = conf_dir() / "env" / f"{name}.yaml"
+        known = yaml.safe_load(path.read_text())["id"] if path.is_file() else found
+        if found != known:
+            problems.note(
+                f"{found} was trained as env={name}, which is {known}: give it an env.name, env.return_floor, "
+                "env.return_low, env.return_high, env.threshold, env.reward_max and learning_rate of its own"
+            )
 
 
 def note_mixture(contexts: Sequence[Context], pairings: Sequence[Pairing], problems: Problems) -> None:
