@@ -9,13 +9,12 @@ READY  := $(VENV)/.ready
 study: $(READY)
 	$(BIN)/python -m rl_warmup.run study=quick
 
-# Three processes for CI's two cores: tests wait for a third of their time.
 test: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The cases that CI has no time for.
 test-long: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 check: $(READY)
 	$(BIN)/ruff format --check .

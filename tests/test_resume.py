@@ -37,9 +37,9 @@ COMPILED = [
     pytest.param(
         ["trainer=stacked", "trainer.compile=true", *algo, *SMALL, "total_timesteps=900"],
         id=f"compiled-{algo[0][5:]}",
-        marks=marks,
+        marks=pytest.mark.long,
     )
-    for algo, marks in ((PPO, []), (DQN, [pytest.mark.long]))
+    for algo in (PPO, DQN)
 ]
 
 

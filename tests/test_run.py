@@ -137,7 +137,7 @@ def test_help_is_written_for_people(tmp_path):
         assert word in out
 
 
-@pytest.mark.parametrize("extra", [[], TINY_DQN])
+@pytest.mark.parametrize("extra", [long(), TINY_DQN])
 def test_one_run_says_what_it_did(extra, tmp_path):
     code, out, err = call("run", "warmup=exponential", "seed=3", *TINY, *extra, f"runs_dir={tmp_path}")
     assert (code, err) == (0, "")
@@ -150,7 +150,7 @@ def test_one_run_says_what_it_did(extra, tmp_path):
     assert "not trained again" in out
 
 
-@pytest.mark.parametrize("launcher", [[], long(*JOBLIB), STACKED, long(*STACKED, "hydra.launcher.width=1")])
+@pytest.mark.parametrize("launcher", [long(), long(*JOBLIB), STACKED, long(*STACKED, "hydra.launcher.width=1")])
 def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, tmp_path):
     sweep = ["-m", "algo=ppo,dqn", "warmup=none,linear", "seed=range(0,1)", *TINY, *launcher]
     sweep.append("total_timesteps=1100")  # DQN first learns after 1024
@@ -221,7 +221,7 @@ def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
     assert sorted(record.status for record in records) == ["completed", "failed"]
 
 
-@pytest.mark.parametrize("launcher", [[], JOBLIB, long("hydra/launcher=stacked")])
+@pytest.mark.parametrize("launcher", [long(), JOBLIB, long("hydra/launcher=stacked")])
 @pytest.mark.parametrize("how", ["killed", pytest.param("vanished", marks=pytest.mark.long)])
 def test_a_run_that_takes_its_process_along_is_named_and_the_others_go_on(how, launcher, tmp_path):
     probes = {"PYTHONPATH": str(Path(__file__).parent)}
@@ -348,7 +348,8 @@ def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
     assert len(read_study(tmp_path / "quick")[0]) == 2
 
 
-@pytest.mark.parametrize("launcher", [long(), JOBLIB, long(*STACKED, "hydra.launcher.width=1")])
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", [[], JOBLIB, [*STACKED, "hydra.launcher.width=1"]])
 def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
     process = start("run", *sweep, start_new_session=True)
