@@ -33,13 +33,8 @@ from rl_warmup import keeping, worker
 from rl_warmup.records import is_alive, read_study
 from rl_warmup.stacks import Stack
 
-
-def checkpoint_often() -> None:
-    """Whatever share of the time it takes."""
-    keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
-
-
-checkpoint_often()  # this file is also the program that trains, and its workers import it
+# Whatever share of the time it takes: this file is also the program that trains, and its workers import it.
+keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
 
 UNLIMITED = ["retries=1000000"]
 """Overrides that let a run be tried as often as it takes: a process that was killed counts as a failed attempt."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 
@@ -171,6 +170,8 @@ def conf_dir() -> Path:
 
 def register_schema() -> None:
     """Make the schema known to Hydra, so that an unknown key or a wrong type is refused when it composes."""
+    from hydra.core.config_store import ConfigStore  # a report, which asks for conf_dir only, does without
+
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     store.store(group="schema/algo", name="ppo", node=PPOConfig)

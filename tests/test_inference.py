@@ -172,7 +172,7 @@ def test_equivalence_needs_the_interval_and_the_adjusted_p() -> None:
 P_VALUES = st.lists(st.floats(0, 1) | st.just(0.01), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=15)
 @given(P_VALUES, P_VALUES)
 def test_both_kinds_of_p_are_adjusted_over_those_that_have_one(p: list[float], q: list[float]) -> None:
     size = max(len(p), len(q))
