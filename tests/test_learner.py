@@ -8,6 +8,7 @@ import torch
 from torch._inductor.cpp_builder import cpp_compiler_search
 from torch._inductor.exc import InvalidCxxCompiler
 
+from rl_warmup.trainers.stacked import learner
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 
 
@@ -48,3 +49,11 @@ def test_without_the_compiler_that_torch_looks_for_programs_stay_uncompiled_and_
     said = capsys.readouterr().err
     assert ("run uncompiled" in said and (cxx or "g++") in said) is not compiled
     assert not prepare_compiler(False, torch.device("cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+def test_a_program_is_not_taken_for_another_of_the_same_shapes() -> None:
+    for factor in (2.0, 3.0):
+        program = learner._compiled(lambda x, factor=factor: x * factor)
+        assert program(torch.ones(3)).tolist() == [factor] * 3

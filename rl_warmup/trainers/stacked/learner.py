@@ -110,7 +110,12 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
 
 
 def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The program in machine code; what it closes over never changes, so that each call checks shapes only."""
+    """The program in machine code; what it closes over never changes, so that each call checks shapes only.
+
+    Programs that this process compiled before are forgotten: torch finds them by their source and shapes, and
+    would take one of another loss or network for this one.
+    """
+    torch.compiler.reset()
     guards: dict[str, Any] = {"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}
     return torch.compile(step, fullgraph=True, dynamic=False, options=guards)
 
