@@ -47,13 +47,19 @@ class Sweep:
         return self.runs * self.env_steps / self.seconds
 
 
-def sweep(overrides: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None) -> Sweep:
+def sweep(
+    overrides: Sequence[str],
+    folder: Path,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    device: str = "cpu",
+) -> Sweep:
     """Train `python -m rl_warmup.run -m *overrides` into folder/name, without W&B, in a process of its own.
 
     Raises:
         SystemExit: with the end of its output, if a run was not trained to its end.
     """
-    fixed = ["device=cpu", "tracking=disabled", f"study.name={name}", f"runs_dir={folder}"]
+    fixed = [f"device={device}", "tracking=disabled", f"study.name={name}", f"runs_dir={folder}"]
     command = [sys.executable, "-m", "rl_warmup.run", "-m", *overrides, *fixed]
     began = time.time()
     memory = run(command, environment or {})
@@ -135,14 +141,14 @@ def finished(folder: Path) -> list[Record]:
     return [record for record in read_study(folder)[0] if record.status in FINISHED] if folder.is_dir() else []
 
 
-def machine() -> str:
+def machine(device: str = "cpu") -> str:
     """Hardware and the versions that decide the times."""
     packages = {name: number for name, number in versions().items() if name not in ("wandb", "polars")}
     try:
         packages["envpool"] = version("envpool")
     except PackageNotFoundError:
         packages["envpool"] = "not installed"
-    return f"{hardware('cpu')}; " + ", ".join(f"{name} {number}" for name, number in packages.items())
+    return f"{hardware(device)}; " + ", ".join(f"{name} {number}" for name, number in packages.items())
 
 
 def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:

@@ -19,6 +19,8 @@ GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(
 """Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
+ENVS_OF_A_THREAD = 64
+"""Environments from which a further thread of EnvPool pays for itself."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
     "seed",
     "learning_rate",
@@ -100,6 +102,11 @@ def default_workers(config: RunConfig) -> int:
     if config.device.startswith("cuda"):
         return max(1, len(visible_gpus(config.device)))
     return max(1, len(os.sched_getaffinity(0)) // config.threads)
+
+
+def env_threads(device: str, envs: int) -> int:
+    """Threads that step a stack's environments: beside a GPU the cores have little else to do."""
+    return 1 if device == "cpu" else min(len(os.sched_getaffinity(0)), 1 + envs // ENVS_OF_A_THREAD)
 
 
 def visible_gpus(device: str) -> list[str]:

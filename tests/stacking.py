@@ -45,7 +45,7 @@ def train_into(
 ) -> StackTraining:
     """Train a stack of exactly these members, the first of them recorded by `sinks`."""
     torch.set_num_threads(1)
-    config, device = configs[0], torch.device("cpu")
+    config, device = configs[0], torch.device(configs[0].device)
     envs = make_envs(envs_of(config), config.env.id, [seed for c in configs for seed in env_seeds(c)])
     try:
         stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)

@@ -12,6 +12,7 @@ from stacking import ListSink, train_into
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rl_warmup.config import RunConfig
+from rl_warmup.trainers.stacked import dqn, learner, ppo
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Step
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.draws import Draws
@@ -19,10 +20,10 @@ from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.stack import Stack
 
 CASES = {
-    "ppo": ["algo=ppo", "algo.n_steps=4", "algo.batch_size=12", "algo.n_epochs=4", "total_timesteps=64"],
-    "ppo continuous": ["algo=ppo", "algo.n_steps=4", "algo.n_epochs=4", "total_timesteps=64"],
-    "ppo normalized": ["algo=ppo", "algo.n_steps=4", "algo.normalize=true", "total_timesteps=64"],
-    "ppo image": ["algo=ppo", "algo.n_steps=4", "algo.n_epochs=4", "total_timesteps=64"],
+    "ppo": ["algo=ppo", "algo.n_steps=4", "algo.batch_size=12", "algo.n_epochs=4", "total_timesteps=96"],
+    "ppo continuous": ["algo=ppo", "algo.n_steps=4", "algo.n_epochs=4", "total_timesteps=96"],
+    "ppo normalized": ["algo=ppo", "algo.n_steps=4", "algo.normalize=true", "total_timesteps=96"],
+    "ppo image": ["algo=ppo", "algo.n_steps=4", "algo.n_epochs=4", "total_timesteps=96"],
     "dqn": [
         "algo=dqn",
         "algo.train_freq=4",
@@ -54,19 +55,22 @@ def _algorithm(case: str, configure: Configure, device: str) -> Algorithm:
     return kind(stack, Draws([config.seed for config in configs], torch.device(device)))
 
 
-def _live(algorithm: Algorithm, shape: tuple[int, ...], envs: int, device: str) -> torch.Tensor:
-    """Four vector steps, an evaluation and an update phase."""
+def _live(algorithm: Algorithm, case: str, device: str, phases: int = 1) -> torch.Tensor:
+    """Per phase four vector steps, an evaluation and an update; the metrics of the last one's gradient steps."""
+    shape, envs = (1, 10, 10) if "image" in case else (4,), 8 if "ppo" in case else 1
+    random = torch.Generator().manual_seed(1)
 
-    def observations() -> torch.Tensor:
-        return torch.zeros(4, envs, *shape, device=device)
+    def drawn(*size: int) -> torch.Tensor:
+        return torch.rand(4, envs, *size, generator=random).to(device)
 
     flags = torch.zeros(4, envs, device=device)
-    algorithm.begin(observations())
-    for _ in range(4):
-        algorithm.act()
-        algorithm.observe(Step(observations(), observations(), flags, flags, flags, any_truncated=True))
-    algorithm.greedy(observations())
-    outcome = algorithm.update(0)
+    algorithm.begin(drawn(*shape))
+    for phase in range(phases):
+        for _ in range(4):
+            algorithm.act()
+            algorithm.observe(Step(drawn(*shape), drawn(*shape), drawn(), flags, flags, any_truncated=True))
+        algorithm.greedy(drawn(*shape))
+        outcome = algorithm.update(phase)
     assert outcome.steps.device == outcome.phase.device == torch.device(device)
     return outcome.steps
 
@@ -75,8 +79,7 @@ def _live(algorithm: Algorithm, shape: tuple[int, ...], envs: int, device: str) 
 def test_a_whole_phase_runs_on_the_meta_device(case: str, configure: Configure) -> None:
     """A tensor made on the CPU by mistake cannot be combined with tensors there."""
     algorithm = _algorithm(case, configure, "meta")
-    shape = (1, 10, 10) if "image" in case else (4,)
-    steps = _live(algorithm, shape, 8 if "ppo" in case else 1, "meta")
+    steps = _live(algorithm, case, "meta")
     assert algorithm.parameters.is_meta
     assert steps.shape[1:] == (4, len(algorithm.metrics) + 2)
 
@@ -98,9 +101,8 @@ class NoQuestions(TorchDispatchMode):
 @pytest.mark.parametrize("case", CASES)
 def test_neither_rollout_nor_update_asks_the_device(case: str, configure: Configure) -> None:
     algorithm = _algorithm(case, configure, "cpu")
-    shape = (1, 10, 10) if "image" in case else (4,)
     with NoQuestions():
-        steps = _live(algorithm, shape, 8 if "ppo" in case else 1, "cpu")
+        steps = _live(algorithm, case, "cpu")
     assert torch.isfinite(steps[:, :, -1]).all()
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NoQuestions():
         steps.sum().item()
@@ -126,8 +128,51 @@ def test_a_vector_step_copies_once_each_way(case: str, configure: Configure) -> 
     ):
         sink = ListSink()
         training = train_into([config], [sink])
-    steps = 64 // config.algo.n_envs
+    steps = config.total_timesteps // config.algo.n_envs
     evaluated = sum(max(row["lengths"]) for row in sink.rows["evaluations"])
     first_observation = 1
     assert there[0] == steps + evaluated + first_observation
     assert back[0] == steps + evaluated + len(training.stack.members.plan.n_steps)
+
+
+# ---- on a GPU, where there is one ----
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+PHASES = 2  # of more: in the last one PPO's clip range is nearly 0, and rounding decides what is clipped
+
+
+@needs_gpu
+@pytest.mark.parametrize("case", CASES)
+def test_a_gpu_learns_what_a_cpu_does(case: str, configure: Configure) -> None:
+    of_device = {device: _algorithm(case, configure, device) for device in ("cpu", "cuda:0")}
+    metrics = [_live(algorithm, case, device, PHASES).cpu() for device, algorithm in of_device.items()]
+    torch.testing.assert_close(*metrics, rtol=1e-3, atol=1e-5)
+    assert torch.equal(*(of_step[:, :, -1] for of_step in metrics))  # the learning rate
+    torch.testing.assert_close(*(algorithm.parameters.cpu() for algorithm in of_device.values()), rtol=0, atol=1e-5)
+
+
+@needs_gpu
+@pytest.mark.parametrize("case", CASES)
+def test_cuda_graphs_change_nothing(case: str, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm = _algorithm(case, configure, "cuda:0")
+    metrics = _live(algorithm, case, "cuda:0", PHASES)
+    for module in (dqn, learner, ppo):
+        monkeypatch.setattr(module, "graphed", lambda function, device: function)
+    plain = _algorithm(case, configure, "cuda:0")
+    assert torch.equal(_live(plain, case, "cuda:0", PHASES), metrics)
+    assert torch.equal(plain.parameters, algorithm.parameters)
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.parametrize(("compiled", "place"), [(False, 0), (True, 2)])
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_member_on_a_gpu_is_on_its_own(algo: str, compiled: bool, place: int, configure: Configure) -> None:
+    """Among other neighbours, and compiled also at another place, of a stack of the same size: to the last bit."""
+    runs = [configure(*CASES[algo], *QUICK, "device=cuda:0", f"seed={seed}") for seed in range(8)]
+    others = runs[5:]
+    others.insert(place, runs[0])
+    here, there = ([ListSink() for _ in range(4)] for _ in range(2))
+    train_into(runs[:4], here, compiled=compiled)
+    train_into(others, there, compiled=compiled)
+    assert there[place].rows == here[0].rows

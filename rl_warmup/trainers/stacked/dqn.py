@@ -10,6 +10,7 @@ from rl_warmup.config import DQNConfig
 from rl_warmup.trainers.stacked import losses
 from rl_warmup.trainers.stacked.algorithm import Outcome, Step
 from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
 from rl_warmup.trainers.stacked.normalization import normalized
@@ -32,6 +33,7 @@ class DQN:
         self.learner = stack.learner(
             dqn_loss(Network(stack.policy, Q_NETWORK, stack.tanh), Layout(stack.policy), stack.observation_shape)
         )
+        self._best = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
         self.target = self.learner.parameters.clone()
         self._target_due = False
         self._gamma = stack.members.tensor(stack.members.of("algo.gamma")).unsqueeze(1)
@@ -130,7 +132,7 @@ class DQN:
     def greedy(self, observations: Tensor) -> Tensor:
         """argmax Q."""
         seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
-        return self.network(self.learner.named, seen).argmax(-1)
+        return self._best(seen)
 
 
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")

@@ -19,7 +19,7 @@ class Draws:
             stream: torch.tensor([(seed, STREAMS[stream]) for seed in seeds], dtype=torch.int64, device=device)
             for stream in ("exploration", "minibatches")
         }
-        self._block: tuple[int, Tensor] | None = None
+        self._block: tuple[int, Tensor, Tensor] | None = None
 
     def exponentials(self, phase: int, shape: Sequence[int]) -> Tensor:  # -> [members, *shape]
         """Exponential draws that choose among discrete actions in the rollout before update phase `phase`."""
@@ -37,9 +37,10 @@ class Draws:
         """Of vector step `step`: the coins [members] in (0, 1), and uniform actions [members, envs]."""
         block, within = divmod(step, BLOCK)
         if self._block is None or self._block[0] != block:
-            self._block = block, self._words("exploration", block, (BLOCK, 1 + n_envs))
-        words = self._block[1][:, within]
-        return philox.uniform(words[:, 0]), philox.integers(words[:, 1:], n_actions)
+            words = self._words("exploration", block, (BLOCK, 1 + n_envs))
+            self._block = block, philox.uniform(words[:, :, 0]), philox.integers(words[:, :, 1:], n_actions)
+        _, coins, random = self._block
+        return coins[:, within], random[:, within]
 
     def replay(self, phase: int, steps: int, batch: int, stored: int) -> Tensor:  # -> [members, steps, batch]
         """Which of the `stored` transitions each gradient step of an update phase learns from."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from rl_warmup.trainers.stacked.adam import Moments, StepRates, adam, clip_by_norm
+from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
 
 # Losses of the members, summed over none of them, and what is recorded of each: [members], {name: [members]}.
@@ -29,7 +30,7 @@ class Learner:
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
         self._chunk = chunk
         step = update_program(layout, loss)
-        self._step = _compiled(step) if compiled else step
+        self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
     def tables(self) -> dict[str, Tensor]:
         """Parameters and moments, [members, parameters] each."""
@@ -55,7 +56,7 @@ class Learner:
             chunks.append(
                 torch.stack(
                     [
-                        self._step(*state, rates[k, part], own, batch[part], shared)
+                        self._step(*state, rates[k, part], own, batch[part], *shared)
                         for k, batch in enumerate(indices)
                     ]
                 )
@@ -89,7 +90,7 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
         rates: Tensor,  # [members, ...]
         coefficients: Tensor,  # [members, ...]
         indices: Tensor,  # [members, batch]
-        data: Sequence[Tensor],  # [members, ...] each
+        *data: Tensor,  # [members, ...] each
     ) -> Tensor:  # [members, metrics]
         def total(named: Parameters) -> tuple[Tensor, tuple[Tensor, ...]]:
             losses, metrics = loss(named, coefficients, indices, data)

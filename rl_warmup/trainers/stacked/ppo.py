@@ -1,6 +1,7 @@
 """PPO of a stack of members: Stable-Baselines3's, with a members axis."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from gymnasium.spaces import Discrete
@@ -10,6 +11,7 @@ from rl_warmup.config import PPOConfig
 from rl_warmup.trainers.stacked import losses
 from rl_warmup.trainers.stacked.algorithm import Outcome, Step
 from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Activation, Network, Parameters
 from rl_warmup.trainers.stacked.stack import Stack
@@ -75,6 +77,10 @@ class PPO:
         self._algo, self._members, self._draws = algo, stack.members, draws
         self.network = ActorCritic(stack)
         self.learner = stack.learner(ppo_loss(ActorCritic(stack, stack.tanh)))
+        named = self.learner.named
+        self._sample = graphed(partial(self.network.sample, named), stack.device)
+        self._values = graphed(partial(self.network.values, named), stack.device)
+        self._mode = graphed(partial(self.network.mode, named), stack.device)
         self._normalizer = stack.normalizer()
         self._gamma = stack.members.tensor(stack.members.of("algo.gamma"))
         self._coefficients = [stack.members.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
@@ -100,7 +106,7 @@ class PPO:
         if rollout.filled == 0:
             self._noise = self._draw_noise()
         noise = self._noise[:, rollout.filled]
-        actions, log_prob = self.network.sample(self.learner.named, self._observations, noise)
+        actions, log_prob = self._sample(self._observations, noise)
         self._taken = actions, log_prob
         return actions
 
@@ -118,7 +124,7 @@ class PPO:
             rewards = normalizer.reward(rewards)
             normalizer.end_episodes(dones)
         if step.any_truncated:
-            values = self.network.values(self.learner.named, self._seen(step.final))
+            values = self._values(self._seen(step.final))
             rewards = rewards + self._gamma.unsqueeze(1) * values * step.truncated
         actions, log_prob = self._taken
         self.rollout.add(self._observations, actions, log_prob, rewards, self._starts)
@@ -136,7 +142,7 @@ class PPO:
             rollout.rewards,
             values.reshape(-1, algo.n_envs, algo.n_steps).transpose(1, 2),
             rollout.starts,
-            network.values(learner.named, self._observations),
+            self._values(self._observations),
             self._starts,
             self._gamma,
             algo.gae_lambda,
@@ -176,7 +182,7 @@ class PPO:
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy."""
-        return self.network.mode(self.learner.named, self._seen(observations))
+        return self._mode(self._seen(observations))
 
     def _seen(self, observations: Tensor) -> Tensor:
         """Observations as the networks see them."""

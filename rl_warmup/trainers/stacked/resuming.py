@@ -9,6 +9,7 @@ from torch import Tensor
 from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config import RunConfig
 from rl_warmup.envs import stream_seed
+from rl_warmup.stacks import env_threads
 from rl_warmup.trainers import Sink, replay
 from rl_warmup.trainers.stacked.vector_envs import Array, VectorEnvs, make_envs
 
@@ -48,9 +49,8 @@ def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tup
     backend, env_id = envs_of(configs[0]), configs[0].env.id
 
     def made(resets: Sequence[int]) -> VectorEnvs:
-        return make_envs(
-            backend, env_id, [s for c, n in zip(configs, resets, strict=True) for s in env_seeds(c, n)]
-        )
+        seeds = [s for c, n in zip(configs, resets, strict=True) for s in env_seeds(c, n)]
+        return make_envs(backend, env_id, seeds, env_threads(configs[0].device, len(seeds)))
 
     resets = [checkpoint.values["resets"] for checkpoint in found] or [0] * len(configs)
     if not found:

@@ -32,9 +32,11 @@ class Stack:
         self.observation_shape, self.action_space = observation_space.shape or (), action_space
         if configs[0].algo.normalize:  # pixels too are then no longer 0 to 255
             observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_shape, np.float32)
-        policies = [initial_policy(config, observation_space, action_space) for config in configs]
-        self.policy = policies[0]
-        self.initial = stack_parameters(policies)
+        self.policy = initial_policy(configs[0], observation_space, action_space)
+        of_seed = {config.seed: config for config in configs}  # members of one seed begin alike
+        policies = (initial_policy(config, observation_space, action_space) for config in of_seed.values())
+        drawn = dict(zip(of_seed, stack_parameters(policies), strict=True))
+        self.initial = torch.stack([drawn[config.seed] for config in configs])
 
     @property
     def tanh(self) -> Activation:

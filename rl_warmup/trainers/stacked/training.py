@@ -12,7 +12,7 @@ from rl_warmup.config import RunConfig
 from rl_warmup.envs import stream_seed
 from rl_warmup.plan import evaluation_grid
 from rl_warmup.resolve import plan_of
-from rl_warmup.stacks import filled_up
+from rl_warmup.stacks import env_threads, filled_up
 from rl_warmup.trainers import Sink
 from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
@@ -155,7 +155,8 @@ class StackTraining:
             seen = torch.from_numpy(observations).to(self.stack.device).float()
             return self.algorithm.greedy(seen).cpu().numpy()
 
-        returns, lengths = evaluate(envs_of(config), config.env.id, seeds, act)
+        threads = env_threads(config.device, len(seeds) * config.evaluation.episodes)
+        returns, lengths = evaluate(envs_of(config), config.env.id, seeds, act, threads)
         self._evaluated += 1
         self._recorder.evaluation(self._env_step, returns, lengths)
 

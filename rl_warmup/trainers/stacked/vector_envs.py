@@ -48,9 +48,12 @@ class VectorEnvs(Protocol):
         """Give everything back."""
 
 
-def make_envs(backend: str, env_id: str, seeds: Sequence[int]) -> VectorEnvs:
-    """One environment a seed, made by `envpool` or `gymnasium`; its stream depends on its own seed only."""
-    return EnvPoolEnvs(env_id, seeds) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
+def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1) -> VectorEnvs:
+    """One environment a seed, made by `envpool` or `gymnasium`; its stream depends on its own seed only.
+
+    `threads`: of EnvPool, beside this one; Gymnasium steps one environment after the other.
+    """
+    return EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
 
 
 @cache
@@ -73,9 +76,9 @@ def refusal(backend: str, env_id: str) -> str | None:
 
 
 class EnvPoolEnvs:
-    """Environments of EnvPool, in one thread beside this one; images come channels first."""
+    """Environments of EnvPool, in threads beside this one; images come channels first."""
 
-    def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
+    def __init__(self, env_id: str, seeds: Sequence[int], threads: int = 1) -> None:
         import envpool
 
         limit = int(envpool.make_spec(env_id).config.max_episode_steps)
@@ -86,7 +89,7 @@ class EnvPoolEnvs:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)  # of bounds
             self._pool = envpool.make(
-                env_id, env_type="gymnasium", num_envs=len(seeds), seed=list(seeds), num_threads=1, **options
+                env_id, env_type="gymnasium", num_envs=len(seeds), seed=list(seeds), num_threads=threads, **options
             )
             self.observation_space, self._shown = _channels_first(self._pool.observation_space)
             self.action_space: gym.Space[Any] = self._pool.action_space
@@ -185,6 +188,7 @@ def evaluate(
     env_id: str,
     seeds: Sequence[Sequence[int]],  # [members][episodes]
     act: Callable[[Array], Array],
+    threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns and lengths [members, episodes] of one episode a seed, played side by side on fresh environments.
 
@@ -192,7 +196,7 @@ def evaluate(
     is not stepped any more; what it showed last stays among the observations.
     """
     shape = (len(seeds), len(seeds[0]))
-    envs = make_envs(backend, env_id, [seed for row in seeds for seed in row])
+    envs = make_envs(backend, env_id, [seed for row in seeds for seed in row], threads)
     try:
         observations = envs.reset()
         returns, lengths = np.zeros(len(observations)), np.zeros(len(observations), dtype=np.int64)
