@@ -25,29 +25,34 @@ class _Graphed(Generic[Result]):
     def __call__(self, *inputs: Tensor) -> Result:
         shapes = tuple(x.shape for x in inputs)
         if shapes not in self._graphs:
-            self._graphs[shapes] = _Graph(self._function, inputs)
+            self._graphs[shapes] = _Graph(self._function)
         return self._graphs[shapes](inputs)
 
 
 class _Graph(Generic[Result]):
     """The first call runs the function, which compiles and allocates what it needs; the second one captures it.
 
-    The inputs of the first call become the graph's own: others are copied to where those lie.
+    An input is read where the caller has it as long as it stays there; once it has moved, it is copied to a place
+    of the graph's own, for which the function is captured again.
     """
 
-    def __init__(self, function: Callable[..., Result], inputs: Sequence[Tensor]) -> None:
+    def __init__(self, function: Callable[..., Result]) -> None:
         self._function = function
-        self._inputs = [x.contiguous() for x in inputs]
+        self._inputs: list[Tensor] = []
+        self._own: list[bool] = []
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._begun = False
 
     def __call__(self, inputs: Sequence[Tensor]) -> Result:
-        for own, given in zip(self._inputs, inputs, strict=True):
-            if not own.is_set_to(given):
-                own.copy_(given)
-        if not self._begun:
-            self._begun = True
+        if not self._inputs:
+            self._inputs = [x.contiguous() for x in inputs]
+            self._own = [not x.is_contiguous() for x in inputs]
             return self._function(*self._inputs)
+        for i, given in enumerate(inputs):
+            if self._own[i]:
+                self._inputs[i].copy_(given)
+            elif not self._inputs[i].is_set_to(given):
+                self._inputs[i], self._own[i] = given.clone(memory_format=torch.contiguous_format), True
+                self._graph = None
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
