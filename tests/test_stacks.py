@@ -19,6 +19,7 @@ from rl_warmup.stacks import (
     check_counts,
     default_width,
     default_workers,
+    env_threads,
     member_bytes,
     plan_stacks,
     stack_key,
@@ -204,6 +205,13 @@ def test_counts_may_be_left_to_us() -> None:
 
 
 # ---- GPUs ----
+
+
+def test_environments_are_stepped_by_several_threads_beside_a_gpu_only() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert env_threads("cpu", 10_000) == env_threads("cuda:0", 63) == 1
+    assert env_threads("cuda:0", 64) == min(2, cores)
+    assert env_threads("cuda:0", 10_000) == min(157, cores)
 
 
 @pytest.mark.parametrize(
