@@ -70,9 +70,9 @@ class Timed(StackTraining):
 
     def _update(self, phase: int) -> None:
         super()._update(phase)  # its last act brings the metrics to the host, so that the GPU is done
-        self._updates += bool(self.stack.members.plan.n_steps[phase])
+        self._updates += self.stack.members.plan.n_steps[phase] > 0
         now = time.monotonic()
-        if self._updates == WARM_UP and not self.first:
+        if self._updates == WARM_UP:
             self.first, self._began, self._from = now - self._began, now, self._env_step
             self._watch = subprocess.Popen(
                 ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=500"],
@@ -102,13 +102,13 @@ def measure(algo: str, members: int, seconds: float) -> Sequence[object]:
         ready = time.monotonic() - began
         training.begin(observations)
         training.run()
+        sys.exit(f"{members} members of {algo} had no more steps to train before {seconds:g} s were over")
     except Enough:
         pass
     finally:
         envs.close()
-    memory, busy = torch.cuda.max_memory_allocated() >> 20, f"{training.busy:.0f}%"
-    times = [f"{ready:.1f}", f"{training.first:.1f}"]
-    row = [algo, members, round(training.rate), busy, *times, memory]
+    speed = [round(training.rate), f"{training.busy:.0f}%", f"{ready:.1f}", f"{training.first:.1f}"]
+    row = [algo, members, *speed, torch.cuda.max_memory_allocated() >> 20]
     print(*row, flush=True)
     return row
 
