@@ -1,12 +1,12 @@
 """Jobs of Slurm, or processes in their place, through submitit and the settings of hydra-submitit-launcher."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from rl_warmup.clusters import StackJob
 from rl_warmup.config import ConfigError
+from rl_warmup.stacks import cores
 
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 """States of jobs that Slurm or a person ended: no failure of their runs, which go on the next time."""
@@ -61,7 +61,7 @@ class BatchSystem:
         """Slurm's `array_parallelism`; of this machine the cores over the cores of a job."""
         if self._kind == "slurm":
             return int(self._settings["array_parallelism"])
-        return max(1, len(os.sched_getaffinity(0)) // (self._settings["cpus_per_task"] or 1))
+        return max(1, cores() // (self._settings["cpus_per_task"] or 1))
 
     def submit(self, job: StackJob) -> BatchJob:
         """Queue a job."""

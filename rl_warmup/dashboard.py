@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rl_warmup import wandb_client as client
-from rl_warmup.publish import Choice, items_of
+from rl_warmup.publish import chosen, command_line, items_of
 from rl_warmup.published import Publications, destination, sole
 from rl_warmup.records import Record, RecordError, read_study, write_text
 from rl_warmup.wandb_study import current_report, drawn, is_sent, study_run_id
@@ -141,20 +140,9 @@ def _say(console: Console, text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rl_warmup.dashboard",
-        description=_EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
-    parser.add_argument("--project", default="rl_warmup", help="W&B project (default: %(default)s)")
-    parser.add_argument("--entity", help="W&B user or team (default: yours)")
-    parser.add_argument("--offline", action="store_true", help="write dashboard.json, and ask no server")
-    parser.add_argument("--again", action="store_true", help="send all, do not trust the ledger")
-    given = parser.parse_args(argv)
-    settings = Choice(mode="offline" if given.offline else "auto", project=given.project, entity=given.entity)
+    given = command_line("python -m rl_warmup.dashboard", _EXPLANATION, "write dashboard.json").parse_args(argv)
     try:
-        return dashboard(given.folder, settings, Console(), again=given.again)
+        return dashboard(given.folder, chosen(given), Console(), again=given.again)
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "wandb_workspaces":
             raise

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rl_warmup import wandb_client as client
+from rl_warmup.config import TrackingConfig
 from rl_warmup.published import Publications, destination, digest, note_silence, sole
 from rl_warmup.records import Record, RecordError, is_alive, read_study
 from rl_warmup.tracking import sent_before
@@ -43,16 +45,6 @@ exit code:
   1  something is missing; it is named, and the same command completes it
   2  DIR is not the folder of a study, or another process publishes it
 """
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Where to publish, in the words of the config group `tracking`."""
-
-    name: str = "wandb"
-    mode: str = "auto"
-    project: str = "rl_warmup"
-    entity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,9 +149,7 @@ class Sender:
         began = time.monotonic()
         try:
             tables = {table: item.record.table(table) for table in TABLES}
-            config = yaml.load(
-                (item.record.folder / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            )
+            config = _config(item.record.folder)
         except (RecordError, OSError, yaml.YAMLError) as error:
             return client.reason(error)
         try:
@@ -218,26 +208,53 @@ def _tell(console: Console, sent: int, total: int, online: bool, folder: Path, p
         print(f"python -m rl_warmup.publish {folder} completes it", file=sys.stderr)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of the command line; the exit code."""
+def _config(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(
+        (run / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
+    return content
+
+
+def command_line(prog: str, explanation: str, offline: str) -> argparse.ArgumentParser:
+    """What the commands that send a study to W&B have in common; `offline` is what they do without a server."""
     parser = argparse.ArgumentParser(
-        prog="python -m rl_warmup.publish",
-        description=_EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=prog, description=explanation, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
-    parser.add_argument("--project", default="rl_warmup", help="W&B project (default: %(default)s)")
-    parser.add_argument("--entity", help="W&B user or team (default: yours)")
-    parser.add_argument("--offline", action="store_true", help="write files for `wandb sync`, and ask no server")
-    parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
+    parser.add_argument("--project", help="W&B project (default: the one that the study's last run was given)")
+    parser.add_argument("--entity", help="W&B user or team (default: likewise, or yours)")
+    parser.add_argument("--offline", action="store_true", help=f"{offline}, and ask no server")
     parser.add_argument(
-        "--again", action="store_true", help="ask the server about all runs, do not trust the ledger"
+        "--again", action="store_true", help="ask the server about everything, do not trust the ledger"
     )
+    return parser
+
+
+def chosen(given: argparse.Namespace) -> TrackingConfig:
+    """Where to send: as the command line says, or else as `tracking` of the study's last run did."""
+    last = _last_tracking(given.folder)
+    return TrackingConfig(
+        mode="offline" if given.offline else "auto",
+        project=given.project or last.get("project", TrackingConfig.project),
+        entity=given.entity or last.get("entity"),
+    )
+
+
+def _last_tracking(folder: Path) -> Mapping[str, Any]:
+    for path in sorted(folder.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(OSError, yaml.YAMLError, KeyError, TypeError):  # that run is named as a problem later
+            return dict(_config(path.parent)["tracking"])
+    return {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; the exit code."""
+    parser = command_line("python -m rl_warmup.publish", _EXPLANATION, "write files for `wandb sync`")
+    parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
     given = parser.parse_args(argv)
-    settings = Choice(mode="offline" if given.offline else "auto", project=given.project, entity=given.entity)
     try:
         return publish(
-            given.folder, settings, Console(), checkpoints=given.checkpoints, again=given.again
+            given.folder, chosen(given), Console(), checkpoints=given.checkpoints, again=given.again
         )  # fmt: skip
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -101,12 +101,19 @@ def default_workers(config: RunConfig) -> int:
     """Processes that train side by side: as many as the cores have room for, or one for every GPU."""
     if config.device.startswith("cuda"):
         return max(1, len(visible_gpus(config.device)))
-    return max(1, len(os.sched_getaffinity(0)) // config.threads)
+    return max(1, cores() // config.threads)
+
+
+def cores() -> int:
+    """Cores that this process may use: of its affinity, and by the quota of its control group."""
+    from joblib import cpu_count  # late: what only reads records does without
+
+    return int(cpu_count())
 
 
 def env_threads(device: str, envs: int) -> int:
     """Threads that step a stack's environments: beside a GPU the cores have little else to do."""
-    return 1 if device == "cpu" else min(len(os.sched_getaffinity(0)), 1 + envs // ENVS_OF_A_THREAD)
+    return 1 if device == "cpu" else min(cores(), 1 + envs // ENVS_OF_A_THREAD)
 
 
 def visible_gpus(device: str) -> list[str]:

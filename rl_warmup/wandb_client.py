@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -71,8 +72,13 @@ def is_online(mode: str) -> bool | None:
         return None
     online = wanted not in ("offline", "dryrun") and bool(wandb.login(prompt=False, verify=False))
     if mode == "online" and not online:
-        _LOG.warning("W&B has no API key (`wandb login` stores one): this goes into offline files.")
+        _warn_of_no_key()
     return online
+
+
+@cache
+def _warn_of_no_key() -> None:  # once a process
+    _LOG.warning("W&B has no API key (`wandb login` stores one): this goes into offline files.")
 
 
 def base_url() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -261,6 +262,25 @@ def test_the_command_says_what_it_did_and_refuses_what_is_no_study(study, serve,
     assert "4 runs to send to W&B" in capsys.readouterr().out
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "is not a folder with record files" in capsys.readouterr().err
+
+
+def test_the_last_run_says_to_which_project_unless_the_command_does(study, serve):  # noqa: F811
+    server = serve()
+    configs = sorted(study.glob("*/config.yaml"))
+    for path, when, text in (
+        (configs[0], 3, "damaged: ["),
+        (configs[1], 2, "tracking: {name: disabled, mode: offline, project: mine, entity: team}"),
+        (configs[2], 1, "tracking: {project: old, entity: null}"),
+    ):
+        path.write_text(text)
+        os.utime(path, (when + 2e9, when + 2e9))
+    assert main([str(study)]) == 1  # of the damaged one
+    assert {(run["project"], run["entity"]) for run in server.runs.values()} == {("mine", "team")}
+    assert main([str(study), "--project", "other"]) == 1
+    assert {(run["project"], run["entity"]) for run in server.runs.values()} == {
+        ("mine", "team"),
+        ("other", "team"),
+    }
 
 
 def test_a_damaged_record_is_named_and_the_others_are_sent(study, serve, capsys):  # noqa: F811

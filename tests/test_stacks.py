@@ -17,6 +17,7 @@ from rl_warmup.resolve import resolve
 from rl_warmup.stacks import (
     CHUNK,
     check_counts,
+    cores,
     default_width,
     default_workers,
     env_threads,
@@ -162,11 +163,16 @@ def test_groups_come_in_the_order_of_the_sweep_and_have_a_width_each() -> None:
 
 
 def test_a_worker_for_every_core_and_one_for_a_gpu() -> None:
-    cores = len(os.sched_getaffinity(0))
-    assert default_workers(config()) == cores
-    assert default_workers(config("threads=2")) == max(1, cores // 2)
-    assert default_workers(config(f"threads={cores + 1}")) == 1
+    assert default_workers(config()) == cores()
+    assert default_workers(config("threads=2")) == max(1, cores() // 2)
+    assert default_workers(config(f"threads={cores() + 1}")) == 1
     assert default_workers(replace(config(), device="cuda:0")) == 1
+
+
+def test_cores_are_no_more_than_what_this_process_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores() <= len(os.sched_getaffinity(0))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib reads it with affinity and control group
+    assert cores() == default_workers(config()) == env_threads("cuda:0", 10_000) == 1
 
 
 def test_a_width_is_limited_by_what_is_worth_it_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,10 +214,9 @@ def test_counts_may_be_left_to_us() -> None:
 
 
 def test_environments_are_stepped_by_several_threads_beside_a_gpu_only() -> None:
-    cores = len(os.sched_getaffinity(0))
     assert env_threads("cpu", 10_000) == env_threads("cuda:0", 63) == 1
-    assert env_threads("cuda:0", 64) == min(2, cores)
-    assert env_threads("cuda:0", 10_000) == min(157, cores)
+    assert env_threads("cuda:0", 64) == min(2, cores())
+    assert env_threads("cuda:0", 10_000) == min(157, cores())
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,19 @@ def test_a_list_without_a_value_is_refused(empty: str) -> None:
         ours({}).combinations(["learning_rate=1e-3,1e-2", empty])
 
 
+def test_jobs_are_launched_in_batches_as_by_hydras_own_sweeper() -> None:
+    launched: list[list[int]] = []
+    sweeping = ours({})
+    for size, batches in ((None, [[0, 1, 2, 3, 4]]), (2, [[0, 1], [2, 3], [4]]), (5, [[0, 1, 2, 3, 4]])):
+        sweeping.max_batch_size = size
+        sweeping._in_batches(launched.append)([*range(5)])
+        assert launched == batches
+        launched.clear()
+    sweeping.max_batch_size = 0
+    with pytest.raises(ConfigError, match=r"hydra.sweeper.max_batch_size=0 is too small; use 1 or more"):
+        sweeping._in_batches(launched.append)
+
+
 def test_hydras_own_sweeper_is_told_of_a_run_that_is_not_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

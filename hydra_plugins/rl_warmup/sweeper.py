@@ -18,7 +18,7 @@ from rl_warmup.wording import counted
 
 @dataclass
 class SweeperConf(basic_sweeper.BasicSweeperConf):
-    """Settings of `hydra.sweeper`: `params` as in Hydra's basic sweeper."""
+    """Settings of `hydra.sweeper`: `params` and `max_batch_size` as in Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.rl_warmup.sweeper.StudySweeper"
 
@@ -47,7 +47,9 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         with console.status(f"checking {counted(len(combinations), 'run')}"):
             jobs = plan_jobs(combinations, SweepComposer(context.config_loader, self.config))
             launch = self._launch_by(console, [job.config for job in jobs])
-        return run_sweep(jobs, launch, command(self.config.hydra.overrides.hydra, arguments), console)
+        return run_sweep(
+            jobs, self._in_batches(launch), command(self.config.hydra.overrides.hydra, arguments), console
+        )
 
     def combinations(self, arguments: list[str]) -> list[list[str]]:
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.
@@ -67,6 +69,20 @@ class StudySweeper(basic_sweeper.BasicSweeper):
                 raise ConfigError(f"{override.input_line} has no value at all, so that there is nothing to train")
         (combinations,) = self.split_arguments(overrides, None)
         return list(combinations)
+
+    def _in_batches(self, launch: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+        """What launches at most `hydra.sweeper.max_batch_size` jobs, and more when these are over."""
+        size = self.max_batch_size
+        if size is None:
+            return launch
+        if size < 1:
+            raise ConfigError(f"hydra.sweeper.max_batch_size={size} is too small; use 1 or more, or null for all")
+
+        def launch_batches(jobs: list[Any]) -> None:
+            for first in range(0, len(jobs), size):
+                launch(jobs[first : first + size])
+
+        return launch_batches
 
     def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
         """How jobs are trained by the launcher that was chosen, which has been asked whether it can."""
