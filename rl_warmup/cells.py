@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.curves import fill_diverged
+from rl_warmup.plan import evaluation_grid, recorded_plan
 from rl_warmup.readings import Problems, Run, read_run
 from rl_warmup.records import Record
 from rl_warmup.scoring import score
@@ -134,15 +135,17 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
 
 
-def common_grid(runs: Sequence[Run], total: int) -> NDArray[np.int64]:  # [grid]
-    """Steps at which most completed runs were evaluated, the longer ones on a tie; without any, all recorded."""
+def common_grid(runs: Sequence[Run], settings: Mapping[str, Any]) -> NDArray[np.int64]:  # [grid]
+    """Steps at which most completed runs were evaluated, the longer ones on a tie; without any, as was planned."""
     grids = Counter(
         tuple(run.steps.tolist()) for run in runs if run.steps is not None and run.status == "completed"
     )
     if grids:
         return np.array(max(grids, key=lambda grid: (grids[grid], len(grid), grid)), dtype=np.int64)
-    recorded = [run.steps for run in runs if run.steps is not None]
-    return np.unique(np.concatenate([*recorded, np.array([0, total], dtype=np.int64)]))
+    plan, count = recorded_plan(settings), settings.get("evaluation.count")
+    if plan is None or count is None:
+        return np.array([0, settings["total_timesteps"]], dtype=np.int64)
+    return evaluation_grid(plan, count, settings["algo.n_envs"])
 
 
 def _context(
@@ -154,9 +157,9 @@ def _context(
     entropy: int,
 ) -> Context:
     runs = [run for _, cell in cells for run in cell]
-    grid = common_grid(runs, settings["total_timesteps"])
+    grid = common_grid(runs, settings)
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
-        problems.note(f"{label}: no run is completed, so its grid is the recorded steps, 0 and the budget")
+        problems.note(f"{label}: no run is completed, so its grid is the planned one")
     made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
     return Context(label, settings, grid, tuple(sorted(made, key=_control_first)))
 
@@ -174,7 +177,7 @@ def _cell(
     entropy: int,
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
-    settings = _settings(runs[0], dropped)
+    settings = settings_of(runs[0].info, dropped)
     curves: dict[int, tuple[Run, NDArray[np.float64]]] = {}
     for run in runs:
         if run.seed in curves:
@@ -221,14 +224,14 @@ def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
     return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
 
 
-def _settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
+def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
     """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
-    config = {key: value for key, value in run.info["config"].items() if key not in dropped}
-    return _flat({**config, "warmup": {**config["warmup"], **run.info["warmup"]}})
+    config = {key: value for key, value in info["config"].items() if key not in dropped}
+    return _flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
 
 
 def _context_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
-    settings = _settings(run, dropped)
+    settings = settings_of(run.info, dropped)
     return {key: value for key, value in settings.items() if not key.startswith("warmup.")}
 
 
@@ -240,7 +243,7 @@ def _context_label(settings: Mapping[str, Any]) -> str:
 
 def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[str]:
     """Labels of the cells' arms, told apart within the same environment, algorithm, trainer and budget."""
-    settings = [_settings(runs[0], dropped) for runs in cells]
+    settings = [settings_of(runs[0].info, dropped) for runs in cells]
     grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
     return [label.split("\n", 1)[1] for label in distinct(grouped, settings)]
 

@@ -7,6 +7,7 @@ three. A new checkpoint is written beside the old one, which is removed once the
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -113,6 +114,8 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
         return Checkpoint(state["env_step"], state["origin"], state["values"], arrays, tensors)
     except CheckpointError:
         raise
+    except pickle.UnpicklingError as error:  # torch's own message tells how to run what is in there
+        raise CheckpointError("its checkpoint cannot be read: tensors.pt holds more than tensors") from error
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise CheckpointError(f"its checkpoint cannot be read: {reason}") from error
@@ -141,8 +144,10 @@ def _newest(run: Path) -> Path | None:
 
 def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     expected = json.loads(json.dumps(wanted))  # tuples are lists there
-    if found["config"] != expected["config"]:
-        raise CheckpointError("its checkpoint is of another config")
+    there, here = found["config"], expected["config"]
+    if there != here:
+        keys = ", ".join(key for key in {**here, **there} if there.get(key) != here.get(key))
+        raise CheckpointError(f"its checkpoint is of another config: {keys}")
     now, then = expected["versions"] or {}, found["versions"] or {}
     changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     if changed:

@@ -52,7 +52,10 @@ def _built(config: DictConfig) -> RunConfig:
 
 
 def _checked(run: RunConfig, study_name: str) -> RunConfig:
-    run = resolve(replace(run, study=replace(run.study, name=run.study.name or study_name)))
+    try:
+        run = resolve(replace(run, study=replace(run.study, name=run.study.name or study_name)))
+    except MemoryError as error:
+        raise ConfigError(f"total_timesteps={run.total_timesteps} is too much to be planned: {error}") from error
     check_env(run)
     return run
 
@@ -147,16 +150,16 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder in which nothing can be recorded.
+    """Refuse a folder in which nothing can be recorded, not even a megabyte.
 
     Raises:
         ConfigError: naming the folder and the reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(2**20))
     except OSError as error:
         raise ConfigError(
-            f"runs_dir: nothing can be recorded in {folder}: {error.strerror}; use another"
+            f"runs_dir: nothing can be recorded in {folder}: {error.strerror}; make it possible, or use another"
         ) from error

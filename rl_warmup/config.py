@@ -132,7 +132,7 @@ class StudyConfig:
 
     name: str | None = None
     description: str | None = None
-    control: dict[str, Any] | None = None  # what the control arm's config has, e.g. {warmup.name: none}
+    control: Any = None  # what the control arm's config has, e.g. {warmup.name: none}
     comparisons: list[dict[str, Any]] | None = None  # what the treatment arms' configs have, one a comparison
     contrasts: list[dict[str, Any]] | None = None  # name and arms [{weight, where}], weights summing to 0
     smallest_effect: float | None = None  # in normalised units, a share of return_high - return_low

@@ -36,6 +36,20 @@ def contrasts_of(declared: Any) -> tuple[Contrast, ...]:
     return found
 
 
+def check_conditions(control: Any, comparisons: Any) -> None:
+    """Refuse what names no arms.
+
+    Raises:
+        ValueError: unless the control is a mapping and comparisons are a list of mappings, or null.
+    """
+    if control is not None and not isinstance(control, dict):
+        raise ValueError(f"control {control!r} is not a mapping of key to value")
+    if comparisons is not None and not (
+        isinstance(comparisons, list) and all(isinstance(wanted, dict) and wanted for wanted in comparisons)
+    ):
+        raise ValueError(f"comparisons {comparisons!r} is not a list of mappings")
+
+
 def keys_of(contrast: Contrast) -> set[str]:
     """The dotted keys by which its arms are found."""
     return {key for _, where in contrast.terms for key in where}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rl_warmup.contrasts import Contrast, contrasts_of
+from rl_warmup.contrasts import Contrast, check_conditions, contrasts_of
 from rl_warmup.metrics import RETURN_EFFECT, Metric
-from rl_warmup.plan import plan_run
+from rl_warmup.plan import recorded_plan
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError
 from rl_warmup.study_files import is_declared, read_study_plan
@@ -121,27 +121,17 @@ def _clock_total(settings: Mapping[str, Any]) -> int | None:
     """Length of the run on the clock of its warmup."""
     if settings.get("warmup.clock") == "env_steps":
         return int(settings["total_timesteps"])
-    try:
-        plan = plan_run(
-            settings["algo.name"], int(settings["total_timesteps"]), lambda name: int(settings[f"algo.{name}"])
-        )
-    except KeyError:
-        return None
-    return plan.gradient_steps
+    plan = recorded_plan(settings)
+    return None if plan is None else plan.gradient_steps
 
 
 def _check(folder: Path, plan: Mapping[str, Any]) -> None:
     """Refuse a study.yaml whose values are not of the right kind."""
-    control, comparisons, effect = (plan.get(key) for key in ("control", "comparisons", "smallest_effect"))
-    if control is not None and not isinstance(control, dict):
-        raise RecordError(f"{folder / 'study.yaml'}: control {control!r} is not a mapping of key to value")
-    if comparisons is not None and not (
-        isinstance(comparisons, list) and all(isinstance(wanted, dict) and wanted for wanted in comparisons)
-    ):
-        raise RecordError(f"{folder / 'study.yaml'}: comparisons {comparisons!r} is not a list of mappings")
+    effect = plan.get("smallest_effect")
     if effect is not None and not (isinstance(effect, (int, float)) and 0 < effect < math.inf):
         raise RecordError(f"{folder / 'study.yaml'}: smallest_effect {effect!r} is not a positive number")
     try:
+        check_conditions(plan.get("control"), plan.get("comparisons"))
         contrasts_of(plan.get("contrasts"))
     except ValueError as error:
         raise RecordError(f"{folder / 'study.yaml'}: {error}") from error

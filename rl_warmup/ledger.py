@@ -69,7 +69,10 @@ def standing(folder: Path, identity: Mapping[str, Any] | None = None) -> Standin
         return Standing(folder.name, state, error=str(error) if state == "unreadable" else None)
     if identity is not None and info["config"] != identity:
         raise ForeignRecordError(folder, info["config"], identity)
-    return _of(folder, info)
+    try:
+        return _of(folder, info)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        return Standing(folder.name, "unreadable", error=f"{folder / 'run.json'} holds what it should not: {error}")
 
 
 def standings(folder: Path, expected: Iterable[str] = ()) -> Iterator[Standing]:

@@ -1,8 +1,9 @@
 """What a run will do, counted before it starts: update phases, gradient steps and the evaluation grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,16 @@ def plan_run(algorithm: str, total_timesteps: int, setting: Callable[[str], int]
         return plan_ppo(total_timesteps, **sizes)
     sizes = {name: setting(name) for name in ("n_envs", "train_freq", "gradient_steps", "learning_starts")}
     return plan_dqn(total_timesteps, **sizes)
+
+
+def recorded_plan(settings: Mapping[str, Any]) -> Plan | None:
+    """Phases of a run by its canonical config, given by dotted keys; None if that lacks what they depend on."""
+    try:
+        return plan_run(
+            settings["algo.name"], int(settings["total_timesteps"]), lambda name: int(settings[f"algo.{name}"])
+        )
+    except KeyError:
+        return None
 
 
 def evaluation_grid(plan: Plan, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]

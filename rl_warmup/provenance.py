@@ -57,8 +57,9 @@ def command(hydra: Sequence[str], task: Sequence[str]) -> str:
     'python -m rl_warmup.run -m warmup=none,linear'
     """
     modes = {"hydra.mode=RUN": [], "hydra.mode=MULTIRUN": ["-m"]}
-    words = [word for override in (*hydra, *task) for word in modes.get(override, [override])]
-    return shlex.join(["python", "-m", "rl_warmup.run", *words])
+    flags = [flag for override in hydra for flag in modes.get(override, [])]  # argparse takes them first only
+    words = [override for override in (*hydra, *task) if override not in modes]
+    return shlex.join(["python", "-m", "rl_warmup.run", *flags, *words])
 
 
 def _processor() -> str:

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,8 +54,9 @@ class RunWriter:
         self._schemas = table_schemas(config["algo"]["name"])
         self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
-        # compiled programs round differently: one run is not trained by two kinds
-        own = {**info["config"], "compile": config.get("trainer", {}).get("compile")}
+        # compiled programs round differently, as do other numbers of threads: one run is not trained by two kinds
+        kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
+        own = {**info["config"], **kind}
         self._belongs = {"config": own, "versions": info.get("versions")}
         refused = self._restore(earlier)
         now = datetime.now(UTC).isoformat()
@@ -194,6 +197,9 @@ class RunWriter:
         except (CheckpointError, RecordError) as error:
             self.forget()
             return str(error)
+        except (KeyError, TypeError) as error:
+            self.forget()
+            return f"its checkpoint cannot be read: {error!r}"
         if found is None:
             self.forget()
         return None
@@ -237,10 +243,18 @@ def seconds_trained(info: Mapping[str, Any]) -> float:
 def _outcome(status: str, error: str | None, info: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": status,
-        "error": error,
+        "error": None if error is None else _harmless(error),
         "finished": datetime.now(UTC).isoformat(),
         "wall_seconds": seconds_trained(info),
     }
+
+
+def _harmless(text: str) -> str:
+    """`text` without the values of the environment's keys and tokens, and such that any file can hold it."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and re.search("KEY|TOKEN|SECRET|PASS|CREDENTIAL", name.upper()):
+            text = text.replace(value, f"${name}")
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _write_info(folder: Path, info: Mapping[str, Any], lease: Lease) -> None:

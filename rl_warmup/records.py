@@ -83,7 +83,7 @@ class Record:
         path = self.folder / f"{name}.parquet"
         try:
             frame = pl.read_parquet(path, memory_map=False)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
         for column, dtype in table_schemas(self.config["algo"]["name"])[name].items():
             if frame.schema.get(column) != dtype:
@@ -179,6 +179,6 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
         temporary.unlink(missing_ok=True)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the error's name."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

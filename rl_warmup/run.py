@@ -20,7 +20,7 @@ from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
 from rl_warmup.records import Record, RecordError, read_info
 from rl_warmup.resolve import plan_of
-from rl_warmup.study_files import note_command
+from rl_warmup.study_files import alone, note_command
 from rl_warmup.workers import train_apart
 
 
@@ -40,7 +40,8 @@ def job(config: DictConfig) -> str | None:
         if run.plan_only:
             sys.exit(say_plan(run, Console()))
         check_writable(study_folder(run))
-        note_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
+        with alone(study_folder(run)):
+            note_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
         sys.exit(single(run, Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")

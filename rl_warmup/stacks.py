@@ -51,15 +51,15 @@ def plan_stacks(
     configs: Sequence[RunConfig],
     workers: int,
     width: Callable[[RunConfig], int],
-    start: Callable[[RunConfig], tuple[int, int]] = lambda run: (0, 0),
+    start: Callable[[RunConfig], tuple[int, ...]] = lambda run: (),
 ) -> list[Stack]:
     """The stacks of a sweep, in its order; a pure function of its arguments.
 
-    Each group of runs with one `stack_key` and one `start` (`checkpoints.start_of`) is cut into as many stacks as
+    Each group of runs with one `stack_key` and one `start` (how far they have come) is cut into as many stacks as
     keep all workers busy alike, none of them with more members than `width` says for the group, and all but the
     last of a group whole multiples of `CHUNK` where the width allows it.
     """
-    groups: dict[tuple[str, tuple[int, int]], list[RunConfig]] = {}
+    groups: dict[tuple[str, tuple[int, ...]], list[RunConfig]] = {}
     for config in configs:
         groups.setdefault((stack_key(config), start(config)), []).append(config)
     return [stack for group in groups.values() for stack in _cut(group, workers, width(group[0]))]

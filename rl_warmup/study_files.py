@@ -60,7 +60,7 @@ def read_study_plan(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         plan = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(plan, dict):
         raise RecordError(f"{path} is not a mapping with name, control, comparisons and smallest_effect")
@@ -125,4 +125,4 @@ def note_command(folder: Path, command: str) -> None:
 def read_commands(folder: Path) -> list[str]:
     """The commands by which the runs of a study were trained, in the order of their first use."""
     path = folder / "commands.txt"
-    return path.read_text().splitlines() if path.exists() else []
+    return path.read_text(errors="replace").splitlines() if path.exists() else []

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rl_warmup.compose import check_writable
 from rl_warmup.config import ConfigError, RunConfig, StudyConfig
+from rl_warmup.contrasts import contrasts_of
 from rl_warmup.display import LiveRuns
 from rl_warmup.execution import finished_status, run_folder, study_folder, was_interrupted
 from rl_warmup.identity import cell_label, identity
@@ -68,8 +69,9 @@ def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str
 def _refuse_swept(configs: Sequence[RunConfig]) -> None:
     if len({study_folder(config) for config in configs}) > 1:
         raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
-    if len({(config.retries, config.plan_only, config.threads) for config in configs}) > 1:
-        raise ConfigError("retries, plan_only and threads are of the whole sweep and cannot be swept")
+    for name in ("study", "tracking", "retries", "plan_only", "threads"):
+        if any(getattr(config, name) != getattr(configs[0], name) for config in configs):
+            raise ConfigError(f"{name} is of the whole sweep and cannot be swept")
 
 
 def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
@@ -99,7 +101,7 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     config, folder = jobs[0].config, study_folder(jobs[0].config)
     _refuse_redeclared(folder, config.study)
     ahead = outlook(jobs, config.retries)
-    for line in ahead.announce():
+    for line in [*ahead.announce(), *_without_runs(jobs)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0
@@ -120,6 +122,25 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     code = report(folder, console)
     publish_after(config.tracking, folder, len(jobs), console)
     return _name_unfinished(unfinished_runs, ahead) or code
+
+
+def _without_runs(jobs: Sequence[Job]) -> list[str]:
+    """What the study declares and no run of the sweep is, perhaps by a slip that could not be mended later."""
+    study = jobs[0].config.study
+    declared = [("control", study.control)] if study.control else []
+    declared += [("comparisons", wanted) for wanted in study.comparisons or ()]
+    declared += [("contrasts", where) for contrast in contrasts_of(study.contrasts) for _, where in contrast.terms]
+    if not declared:
+        return []
+    from rl_warmup.cells import settings_of  # imports what a report needs
+    from rl_warmup.declaration import matches, words
+
+    planned = [settings_of({"config": identity(job.config), "warmup": asdict(job.config.warmup)}) for job in jobs]
+    return [
+        f"study.{what}: no run of this sweep has {words(wanted)}"
+        for what, wanted in declared
+        if not any(matches(wanted, settings) for settings in planned)
+    ]
 
 
 def _note(folder: Path, config: RunConfig, ahead: Outlook, command: str) -> None:
@@ -178,7 +199,17 @@ def _name_unfinished(folders: Sequence[Path], ahead: Outlook) -> int:
             print(f"left to another process: {folder}", file=sys.stderr)
         else:
             print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)
+    if left:
+        _say_unwritable(left[0].parent)
     return 1 if left else 0
+
+
+def _say_unwritable(folder: Path) -> None:
+    """Of a full disk the records of what it stopped cannot tell."""
+    try:
+        check_writable(folder)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
 
 
 def _way_out(run: Standing) -> str:

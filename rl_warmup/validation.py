@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.contrasts import contrasts_of, keys_of
+from rl_warmup.config import ConfigError, PPOConfig, RunConfig
+from rl_warmup.contrasts import check_conditions, contrasts_of, keys_of
 
 T = TypeVar("T")
 SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)
@@ -89,8 +89,8 @@ def check_values(config: RunConfig) -> None:
             raise ConfigError(f"{key}={value} is not usable; use a finite number")
     check_seed(config.seed)
     _check_names(config)
-    _check_contrasts(config)
-    _check_algo(settings)
+    _check_declared(config)
+    _check_algo(config, settings)
 
 
 def check_seed(seed: int) -> None:
@@ -124,25 +124,39 @@ def _check_names(config: RunConfig) -> None:
         raise ConfigError(f"study.name={study} is not the name of a folder; use letters, digits, '_', '.' and '-'")
 
 
-def _check_contrasts(config: RunConfig) -> None:
+def _check_declared(config: RunConfig) -> None:
+    study = config.study
     try:
-        contrasts = contrasts_of(config.study.contrasts)
+        check_conditions(study.control, study.comparisons)
+    except ValueError as error:
+        raise ConfigError(f"study.{error}") from error
+    try:
+        contrasts = contrasts_of(study.contrasts)
     except ValueError as error:
         raise ConfigError(f"study.contrasts: {error}") from error
     known = {key for key, _ in _settings(config)}
+    _check_keys("study.control", study.control or (), known)
+    for wanted in study.comparisons or ():
+        _check_keys("study.comparisons", wanted, known)
     for contrast in contrasts:
-        for key in sorted(keys_of(contrast)):
-            group = key.partition(".")[0]
-            if group in NOT_OF_AN_ARM:
-                what = "it does not tell arms apart; use learning_rate, warmup.name or another setting of an arm"
-                raise ConfigError(f"study.contrasts: {contrast.name!r} looks for {key}, and {what}")
-            if key not in known and group != "algo":  # the algorithms have their own
-                raise ConfigError(
-                    f"study.contrasts: {contrast.name!r} looks for {key}, and there is no such setting"
-                )
+        _check_keys(f"study.contrasts: {contrast.name!r}", keys_of(contrast), known)
 
 
-def _check_algo(settings: dict[str, Any]) -> None:
+def _check_keys(what: str, keys: Iterable[str], known: Set[str]) -> None:
+    for key in sorted(keys):
+        group = key.partition(".")[0]
+        if group in NOT_OF_AN_ARM:
+            raise ConfigError(
+                f"{what} looks for {key}, and it does not tell arms apart; "
+                "use learning_rate, warmup.name or another setting of an arm"
+            )
+        if key not in known and group != "algo":  # the algorithms have their own
+            raise ConfigError(f"{what} looks for {key}, and there is no such setting")
+
+
+def _check_algo(config: RunConfig, settings: dict[str, Any]) -> None:
+    if isinstance(config.algo, PPOConfig) != (config.algo.name == "ppo"):
+        raise ConfigError(f"algo.name={config.algo.name} has the settings of another; use algo={config.algo.name}")
     for beta in ("algo.optimizer.beta1", "algo.optimizer.beta2"):
         if not 0 <= settings[beta] < 1:
             raise ConfigError(f"{beta}={settings[beta]} is not usable; use a value from 0 to below 1")

@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing import connection
 from types import FrameType
+from typing import NoReturn
 
 from rl_warmup.config import ConfigError
 from rl_warmup.execution import execute_stack
@@ -18,18 +20,21 @@ from rl_warmup.stacks import Stack
 PATIENCE = 30.0
 """Seconds in which an interrupted process must have written what it has; then it is killed."""
 INTERRUPTED = 130
-"""Exit code of a process that was interrupted, as shells have it."""
+"""Exit code of a process that was interrupted, as shells have it; it counts if its parent is told so too."""
 AGAIN = 10.0
 """Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
 UNRECORDED = 74
-"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs."""
+"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; likewise."""
 
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 
 
-def train(stack: Stack, environment: Mapping[str, str]) -> None:
-    """Train a stack in this process, in the `environment` of its parent; SIGINT is blocked until then."""
+def train(stack: Stack, environment: Mapping[str, str], parent: connection.Connection) -> None:
+    """Train a stack in this process, in the `environment` of its parent; SIGINT is blocked until then.
+
+    What ends with an exit code that means something tells it the `parent`, since an environment may exit with any.
+    """
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(stack[0].threads))})
     _end_with_parent()
     _allow_many_files()
@@ -42,13 +47,19 @@ def train(stack: Stack, environment: Mapping[str, str]) -> None:
         torch.set_num_threads(stack[0].threads)
         execute_stack(stack)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _exit(INTERRUPTED, parent)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(UNRECORDED)
+        _exit(UNRECORDED, parent)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _exit(code: int, parent: connection.Connection) -> NoReturn:
+    with suppress(OSError):  # it may have died
+        parent.send(code)
+    sys.exit(code)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:

@@ -18,9 +18,10 @@ from rl_warmup.checkpoints import start_of
 from rl_warmup.config import RunConfig
 from rl_warmup.execution import finished_status, run_folder, run_info
 from rl_warmup.identity import run_id
+from rl_warmup.ledger import standing
 from rl_warmup.recording import mark_failed, recording, sitting_started
 from rl_warmup.records import RecordError, is_alive, read_info
-from rl_warmup.stacks import Stack, default_width, default_workers, plan_stacks, visible_gpus
+from rl_warmup.stacks import CHUNK, Stack, default_width, default_workers, plan_stacks, visible_gpus
 from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
 P = TypeVar("P")
@@ -44,6 +45,14 @@ class Work(Generic[P]):
     name: str
     began: datetime
     slot: int = 0
+    told: connection.Connection | None = None
+
+    def heard(self) -> int | None:
+        """The exit code that a process has told, if it told one before it ended."""
+        with suppress(EOFError):
+            if self.told is not None and self.told.poll():
+                return int(self.told.recv())
+        return None
 
     @property
     def unfinished(self) -> list[RunConfig]:
@@ -72,13 +81,21 @@ def side_by_side(configs: Sequence[RunConfig], wanted: int | None) -> int:
 
 
 def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[Stack]:
-    """What is trained together, runs of Stable-Baselines3 alone; of `workers` stacks `sharing` share a machine."""
-    return plan_stacks(
-        configs,
-        workers,
-        lambda first: 1 if first.trainer.name == "sb3" else width or default_width(first, sharing),
-        lambda run: start_of(run_folder(run)),
-    )
+    """What is trained together, runs of Stable-Baselines3 alone; of `workers` stacks `sharing` share a machine.
+
+    Runs that failed, perhaps by a neighbour's fault, have few neighbours the next time, and none after that.
+    """
+
+    def at_most(first: RunConfig) -> int:
+        chosen = 1 if first.trainer.name == "sb3" else width or default_width(first, sharing)
+        failures = _failures(first)
+        return min(chosen, CHUNK if failures == 1 else 1) if failures else chosen
+
+    return plan_stacks(configs, workers, at_most, lambda run: (*start_of(run_folder(run)), _failures(run)))
+
+
+def _failures(config: RunConfig) -> int:
+    return standing(run_folder(config)).failures
 
 
 def train_apart(config: RunConfig) -> str:
@@ -109,11 +126,12 @@ def train_stacks(stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Sign
                     name = name_of(stack, f"stack {number} of {len(stacks)}")
                     training.append(_start(stack, name, slot, gpus, deaf_to))
                 for work in _ended(training):
-                    if work.process.exitcode == INTERRUPTED:
+                    heard = work.heard()
+                    if heard == INTERRUPTED:
                         interrupted.set()
                     else:
                         training.remove(work)
-                        _account(work)
+                        _account(work, heard)
         finally:
             _stop(training)
     if interrupted.is_set():
@@ -144,10 +162,12 @@ def _start(
 ) -> Work[BaseProcess]:
     start_server(deaf_to)
     gpu = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
-    process = _FORKSERVER.Process(target=train, args=(stack, {**os.environ, **gpu}), daemon=True)
+    told, telling = _FORKSERVER.Pipe(duplex=False)
+    process = _FORKSERVER.Process(target=train, args=(stack, {**os.environ, **gpu}, telling), daemon=True)
     began = datetime.now(UTC)
     process.start()
-    return Work(process, stack, name, began, slot)
+    telling.close()
+    return Work(process, stack, name, began, slot, told)
 
 
 def start_server(deaf_to: Set[signal.Signals] = frozenset()) -> None:
@@ -185,15 +205,15 @@ def _ended(training: Sequence[Work[BaseProcess]]) -> list[Work[BaseProcess]]:
     return [work for work in training if not work.process.is_alive()]
 
 
-def _account(work: Work[BaseProcess]) -> None:
+def _account(work: Work[BaseProcess], heard: int | None) -> None:
     """Record as failed what a process that died has left unfinished, and say which stack it was."""
     code = work.process.exitcode
-    if not code:
-        _account_left(work)
-        return
-    if code == UNRECORDED:
+    if heard == UNRECORDED:
         if work.unfinished:
             say(f"{work.name} was lost: its records cannot be written, with {len(work.unfinished)} runs unfinished")
+        return
+    if not code:
+        _account_left(work)
         return
     hint = ""
     if code == -signal.SIGKILL and len(work.stack) > 1:

@@ -27,6 +27,9 @@ ENDS: dict[str, Callable[[], None]] = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "vanished": lambda: os._exit(3),
     "left": lambda: os._exit(0),
+    "like_ctrl_c": lambda: os._exit(130),
+    "like_full": lambda: os._exit(74),
+    "secret": lambda: _raise(ValueError(f"no login with {os.environ['PROBE_API_KEY']} \ud800")),
     "large": lambda: _raise(MemoryError("no room for more")),
 }
 
@@ -42,7 +45,8 @@ class Probe(gym.Env[Any, Any]):
     threads: as many as torch may use; gpu: the number of the one that the process sees.
     slow: takes its time, so that it can be interrupted.
     broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
-    killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); large: out of memory.
+    killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); like_ctrl_c, like_full:
+    with those of a worker that was interrupted or cannot record; secret: its error tells one; large: out of memory.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)

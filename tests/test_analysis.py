@@ -113,13 +113,14 @@ def test_a_run_that_diverged_before_its_first_evaluation_is_at_the_floor_through
     assert row["metrics"]["area"] == -1
 
 
-def test_without_any_completed_run_the_grid_is_what_was_recorded(tmp_path: Path) -> None:
+def test_without_any_completed_run_the_grid_is_what_was_planned(tmp_path: Path) -> None:
     for warmup in ("none", "linear"):
         for seed in range(2):
             write_run(tmp_path / "s", warmup, seed, LEARNS[1:3], steps=STEPS[1:3], status="diverged")
     analysis = analyse(tmp_path / "s")
-    assert analysis.contexts[0].steps.tolist() == [0, 1000, 2000, 5000]
-    assert analysis.contexts[0].cells[0].returns[0].tolist() == [-100, 40, 80, -100]
+    assert analysis.contexts[0].steps.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
+    assert analysis.contexts[0].cells[0].returns[0].tolist() == [-100, 40, 80, -100, -100, -100]
+    assert analysis.contexts[0].cells[0].scores["final"].tolist() == [-1, -1]  # the worst attainable
     assert said(analysis, "no run is completed")
 
 

@@ -129,8 +129,8 @@ def test_the_common_grid_is_the_most_frequent_and_the_longer_on_a_tie() -> None:
     def run(*steps: int) -> Run:
         return Run({"run_id": "r", "seed": 0, "status": "completed"}, np.array(steps), np.zeros(len(steps)))
 
-    assert common_grid([run(0, 5), run(0, 5), run(0, 1, 5)], 5).tolist() == [0, 5]
-    assert common_grid([run(0, 5), run(0, 1, 5)], 5).tolist() == [0, 1, 5]
+    assert common_grid([run(0, 5), run(0, 5), run(0, 1, 5)], {}).tolist() == [0, 5]
+    assert common_grid([run(0, 5), run(0, 1, 5)], {}).tolist() == [0, 1, 5]
 
 
 def cell_of(study: Path) -> Cell:

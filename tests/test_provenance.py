@@ -1,6 +1,8 @@
 import os
 import shlex
 
+from hydra._internal.utils import get_args_parser
+
 from rl_warmup.provenance import command, hardware
 from rl_warmup.study_files import note_command, read_commands
 
@@ -19,9 +21,10 @@ def test_a_command_line_comes_back_word_by_word():
         ["hydra/launcher=joblib", "hydra.mode=MULTIRUN"], ["seed=range(0,3)", "study.description=it's a test"]
     )
     assert shlex.split(text) == [
-        *("python", "-m", "rl_warmup.run", "hydra/launcher=joblib", "-m"),
+        *("python", "-m", "rl_warmup.run", "-m", "hydra/launcher=joblib"),
         *("seed=range(0,3)", "study.description=it's a test"),
     ]
+    get_args_parser().parse_args(shlex.split(text)[3:])  # Hydra takes it
     assert command(["hydra.mode=RUN"], []) == "python -m rl_warmup.run"
 
 

@@ -307,6 +307,22 @@ def test_corrupted_parquet(tmp_path: Path) -> None:
         record.table("evaluations")
 
 
+@pytest.mark.slow
+def test_whichever_byte_is_damaged_the_error_is_ours(tmp_path: Path) -> None:
+    """Some make polars panic, which is no Exception."""
+    record = record_of(tmp_path / "run", evaluation(0, 1.0))
+    path = record.folder / "evaluations.parquet"
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            record.table("evaluations")
+        except RecordError:
+            refused += 1
+    assert refused > 10
+
+
 def test_missing_table(tmp_path: Path) -> None:
     record = record_of(tmp_path / "run", evaluation(0, 1.0))
     (record.folder / "updates.parquet").unlink()
@@ -456,9 +472,10 @@ def test_study_plan_comes_back(tmp_path: Path) -> None:
         ("control: [", r"study.yaml cannot be read: ."),
         ("- a", r"study.yaml is not a mapping with name, control, comparisons and smallest_effect"),
         ("", r"study.yaml is not a mapping"),
+        ("name: \xff", r"study.yaml cannot be read: .*utf-8"),
     ],
 )
 def test_study_plan_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "study.yaml").write_text(text, encoding="latin-1")
     with pytest.raises(RecordError, match=message):
         read_study_plan(tmp_path)

@@ -81,6 +81,26 @@ def test_every_state_is_told_apart(study: Path) -> None:
     assert len(states) == 6  # `figures` is no run
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"env_steps": "many"},
+        {"members": "two"},
+        {"wall_seconds": "12"},
+        {"versions": [1]},
+        {"earlier_attempts": None},
+    ],
+)
+def test_a_record_with_a_wrong_type_is_unreadable_and_no_other(study: Path, wrong: dict[str, Any]) -> None:
+    path = study / "completed" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    (study / "commands.txt").write_bytes(b"python -m x \xff\n")
+    found = {run.run_id: run for run in status(study).ahead.runs}
+    assert found["completed"].state == "unreadable"
+    assert "completed/run.json holds what it should not" in str(found["completed"].error)
+    assert found["diverged"].state == "diverged"
+
+
 def test_the_table_says_what_is_what_and_what_comes_next(study: Path) -> None:
     text = shown(study)
     rows = {words[0]: words[1] for words in map(str.split, text.splitlines()) if len(words) == 3}

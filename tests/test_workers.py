@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from rl_warmup.config import RunConfig
 from rl_warmup.execution import execute, execute_stack, finished_status, run_folder, run_info
 from rl_warmup.recording import recording
 from rl_warmup.records import Record, is_alive, read_info
-from rl_warmup.workers import Work, _record_death, train_stacks
+from rl_warmup.workers import Work, _record_death, stacks_of, train_stacks
 
 TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]
 TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
@@ -140,6 +140,41 @@ def test_a_killed_process_fails_its_runs_and_no_others(
     assert "stack 1 of 4 (2 runs of ppo on killed, killed-ppo-none" in err
     assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
     assert "exit code 3, with 1 runs unfinished" in err
+
+
+@pytest.mark.slow
+def test_exit_codes_that_mean_something_are_believed_of_our_own_code_only(configure: Configure) -> None:
+    stacks = [stack_of(configure, kind, 1) for kind in ("like_ctrl_c", "like_full", "action")]
+    train_stacks(stacks, 1)
+    assert [read_info(run_folder(run))["error"] for (run,) in stacks] == ["exit code 130", "exit code 74", None]
+    assert statuses(stacks[2]) == ["completed"]
+
+
+@pytest.mark.slow
+def test_an_error_tells_no_secret_and_can_be_written(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROBE_API_KEY", "0123456789abcdef")
+    (run,) = stack_of(configure, "secret", 1)
+    assert execute(run) == "failed"
+    assert read_info(run_folder(run))["error"].endswith("ValueError: no login with $PROBE_API_KEY \\ud800\n")
+    assert not [path for path in run_folder(run).glob("*") if path.is_file() and b"0123456789" in path.read_bytes()]
+
+
+def test_runs_that_failed_have_few_neighbours_the_next_time_and_none_after_that(configure: Configure) -> None:
+    stack = stack_of(configure, "action", 12)
+
+    def sizes() -> list[int]:
+        return sorted(map(len, stacks_of(stack, 1, 8, 1)), reverse=True)
+
+    def fail(runs: Sequence[RunConfig]) -> None:
+        for run in runs:
+            with recording(run_folder(run), run_info(run, 8), asdict(run)) as writer:
+                writer.finish("failed", "perhaps a neighbour's fault")
+
+    assert sizes() == [8, 4]
+    fail(stack[:8])
+    assert sizes() == [4, 4, 4]
+    fail(stack[:4])
+    assert sizes() == [4, 4, 1, 1, 1, 1]
 
 
 def test_what_died_before_it_began_or_while_it_trained_or_after_it_failed(configure: Configure) -> None:

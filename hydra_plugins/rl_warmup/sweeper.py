@@ -107,5 +107,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             from rl_warmup.workers import side_by_side
 
             settings = vars(launcher)["joblib"]
+            if settings["n_jobs"] == 0:
+                raise ConfigError("hydra.launcher.n_jobs=0 trains nothing; use 1 or more, or -1 for every core")
             settings["n_jobs"] = side_by_side(configs, joblib.effective_n_jobs(settings["n_jobs"]))
         return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)
