@@ -68,15 +68,17 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
         name = str(report["study"]["name"] or folder.name)
         found = views(name, report, settings.project, [path.stem for path in drawn(folder, report)])
         write_text(folder / "dashboard.json", specification(found, folder, settings))
-        if not client.is_online(settings.mode):
-            how = _apply(folder, settings)
+        online = client.is_online(settings.mode)
+        if not online:
+            how = _apply(folder, settings) if online is False else "enable W&B first (WANDB_MODE)"
             _say(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {how}")
             return 0
-        to = destination(client.base_url(), settings.entity, settings.project, online=True)
+        entity = client.account(settings, online=True)
+        to = destination(client.base_url(), entity, settings.project, online=True)
         ledger = Publications(folder)
         if missing := unpublished(records, report, to, ledger):
             _say(console, f"not published: {missing}; python -m rl_warmup.publish {folder} sends what is shown")
-        return _save(found, study_run_id(folder, name, to, ledger), settings, to, ledger, console, again)
+        return _save(found, study_run_id(folder, name, to, ledger), str(entity), to, ledger, console, again)
 
 
 def specification(found: Sequence[View], folder: Path, settings: client.Settings) -> str:
@@ -101,7 +103,7 @@ def unpublished(records: Sequence[Record], report: Mapping[str, Any], to: str, l
 def _save(
     found: Sequence[View],
     study_run: str,
-    settings: client.Settings,
+    entity: str,
     to: str,
     ledger: Publications,
     console: Console,
@@ -110,14 +112,12 @@ def _save(
     """Send the views that changed, and say where all are; stops where the server fails."""
     from rl_warmup.wandb_views import save
 
-    entity = settings.entity
     for view in found:
         known = ledger.place(to, view.key)
         done = "unchanged"
         if again or known is None or not ledger.holds(to, view.key, view.digest):
             done = "updated" if known else "created"
             try:
-                entity = entity or client.in_time(SAVE_SECONDS, client.default_entity)
                 known = client.in_time(SAVE_SECONDS, partial(save, view, entity, study_run, known))
             except Exception as error:
                 client.restart()  # a client that waits for an answer would keep the process
@@ -151,6 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except client.Unusable as error:
+        print(f"error: {error}; dashboard.json is written, and the same command tries again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command does the rest", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

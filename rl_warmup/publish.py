@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rl_warmup import wandb_client as client
 from rl_warmup.config import TrackingConfig
 from rl_warmup.published import Publications, destination, digest, note_silence, sole
-from rl_warmup.records import Record, RecordError, is_alive, read_study
+from rl_warmup.records import FINISHED, Record, RecordError, is_alive, read_study
 from rl_warmup.tracking import sent_before
 from rl_warmup.wandb_rows import TABLES, numbered, summary
 from rl_warmup.wandb_study import PROGRESS, current_report, publish_study
@@ -28,7 +28,7 @@ AT_ONCE = 4
 """Runs that are sent side by side: what takes time is the server's answers."""
 FAILURES = 3
 """Runs that may fail to arrive before the rest is left for the next time."""
-LOST_SECONDS = 10.0
+LOST_SECONDS = 5.0
 """Seconds that may be spent on runs that fail to arrive, likewise."""
 
 IN_USE = "the study's own run, to which a sweep is sending its progress"
@@ -77,11 +77,15 @@ def publish(
     with sole(folder, "publishing") as alone:
         if not alone:
             raise RecordError(f"{folder} is being published by another process; wait for it")
-        online = client.is_online(settings.mode)
-        if online is None:
-            console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
-            return 1
-        to = destination(client.base_url(), settings.entity, settings.project, online=online)
+        try:
+            online = client.is_online(settings.mode)
+            if online is None:
+                console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
+                return 1
+            entity = client.account(settings, online)
+        except client.Unusable as error:
+            return _missing(folder, [str(error)])
+        to = destination(client.base_url(), entity, settings.project, online=online)
         report = current_report(folder, records)
         problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
         ledger = Publications(folder)
@@ -94,8 +98,9 @@ def publish(
         if report and not sender.gave_up:
             with sole(folder, PROGRESS) as free:
                 problems += publish_study(folder, settings, online, to, ledger, report, again) if free else [IN_USE]
-    _tell(console, len(todo), len(items), online, folder, problems)
-    return 1 if problems else 0
+    address = (ledger.place(to, "study") or "").partition(" ")[2]
+    _tell(console, sender.arrived, len(todo), len(items), folder, address if online else None)
+    return _missing(folder, problems)
 
 
 class Sender:
@@ -113,6 +118,7 @@ class Sender:
         self._settings, self._online, self._to, self._ledger = settings, online, to, ledger
         self._folder, self._checkpoints = folder, checkpoints
         self._failures, self._lost = 0, 0.0
+        self.arrived = 0
 
     @property
     def gave_up(self) -> bool:
@@ -153,8 +159,9 @@ class Sender:
         except (RecordError, OSError, yaml.YAMLError) as error:
             return client.reason(error)
         try:
-            self._upload(item, tables, config)
-            self._ledger.note(self._to, item.id, item.digest)
+            address = self._upload(item, tables, config)
+            self._ledger.note(self._to, item.id, item.digest, address)
+            self.arrived += 1
             return None
         except Exception as error:
             self._failures += 1
@@ -162,7 +169,8 @@ class Sender:
             note_silence(self._folder, client.reason(error))
             return f"{item.record.folder.name}: {client.reason(error)}"
 
-    def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Send what W&B lacks of a record; its address there."""
         info = item.record.info
         arguments = client.arguments(
             self._settings,
@@ -180,7 +188,10 @@ class Sender:
             run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))
         metrics = {f"metrics/{name}": value for name, value in item.metrics.items()}
         final = summary(info, tables["updates"]) | metrics
-        client.close(run, final, exit_code=1 if info["status"] == "failed" else 0)
+        client.close(run, final, exit_code=0 if info["status"] in FINISHED else 1)
+        if self._online:
+            client.supersede_offline(self._folder, item.id)
+        return str(run.url or "")
 
 
 def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
@@ -196,16 +207,25 @@ def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]
     return items
 
 
-def _tell(console: Console, sent: int, total: int, online: bool, folder: Path, problems: Sequence[str]) -> None:
-    there = f", {total - sent:,} were there" if total > sent else ""
-    where = (
-        "to W&B" if online else f"into {folder / 'wandb'} (`wandb sync {folder / 'wandb'}/offline-run-*` uploads)"
+def _tell(console: Console, arrived: int, todo: int, total: int, folder: Path, address: str | None) -> None:
+    """Say what was sent, and where it is: an `address`, or None for offline files."""
+    part = "" if arrived == todo else f" of {todo:,}"
+    there = f", {total - todo:,} were there" if total > todo else ""
+    where = f"into {folder / 'wandb'} (`wandb sync {folder / 'wandb'}/offline-run-*` uploads)"
+    if address is not None:
+        where = f"to W&B: {address}" if address else "to W&B"
+    console.print(
+        f"{counted(arrived, 'run')}{part} sent {where}{there}", soft_wrap=True, highlight=False, markup=False
     )
-    console.print(f"{counted(sent, 'run')} to send {where}{there}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _missing(folder: Path, problems: Sequence[str]) -> int:
+    """Name what is not published; the exit code."""
     for problem in problems:
         print(f"not published: {problem}", file=sys.stderr)
     if problems:
         print(f"python -m rl_warmup.publish {folder} completes it", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _config(run: Path) -> dict[str, Any]:
@@ -259,6 +279,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was sent stays; the same command sends the rest", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

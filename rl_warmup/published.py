@@ -18,9 +18,9 @@ class Publications:
     """The ledger of a study: a JSON object a line, with `destination`, `key`, `digest` and `place`.
 
     `destination` is a server, an entity and a project, `key` the W&B id of a run, or `study`, `report` or
-    `workspace` and a context; `digest` is of what was sent, `place` the id of the study's run, and id and address
-    of a workspace or report. The last line of a key holds; lines that cannot be read, as after a full disk, are
-    passed over: what they told of is sent again.
+    `workspace` and a context; `digest` is of what was sent, `place` the address of a run; of the study's run, a
+    workspace or report its id and then its address. The last line of a key holds; lines that cannot be read, as
+    after a full disk, are passed over: what they told of is sent again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +47,11 @@ class Publications:
     def place(self, destination: str, key: str) -> str | None:
         """The id or address that was noted for `key`."""
         return self._lines.get((destination, key), {}).get("place")
+
+    def anywhere(self, key: str) -> str | None:
+        """The place that was noted last for `key`, whatever the destination."""
+        places = [line.get("place") for (_, known), line in self._lines.items() if known == key]
+        return next((place for place in reversed(places) if place), None)
 
     def note(self, destination: str, key: str, digest: str, place: str | None = None) -> None:
         """Add a line, in one write, on disk when this returns.

@@ -18,9 +18,11 @@ from rl_warmup.execution import execute, finished_status, run_folder, study_fold
 from rl_warmup.identity import identity
 from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
+from rl_warmup.published import Publications
 from rl_warmup.records import Record, RecordError, read_info
 from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import alone, note_command
+from rl_warmup.wandb_client import wandb_id
 from rl_warmup.workers import train_apart
 
 
@@ -98,6 +100,9 @@ def summarize(record: Record, console: Console) -> None:
         )
     rows["time"] = f"{duration(info['wall_seconds'])} on {info['device']}"
     rows["records"] = str(record.folder)
+    address = Publications(record.folder.parent).anywhere(wandb_id(info["run_id"], str(info.get("attempt_id"))))
+    if address:
+        rows["W&B"] = address
     for name, value in rows.items():
         console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
 

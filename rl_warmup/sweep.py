@@ -111,9 +111,10 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     if todo:
         totals = {job.folder: ahead.planned[job.folder.name].env_steps for job in todo}
         cells = {job.folder: cell_label(job.config) for job in todo}
+        before = [run for run in ahead.runs if run.finished]
         with (
             LiveRuns(totals, console) as live,
-            SweepProgress(config, folder, lambda: progress_row(live.look(), totals, cells, live.seconds)),
+            SweepProgress(config, folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)),
         ):
             _launch(launch, todo)
     from rl_warmup.report import report  # a plan does without what analysis imports

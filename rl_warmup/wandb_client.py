@@ -25,6 +25,8 @@ UPLOAD_SECONDS = 7.0
 """Patience with the upload that is left over when a run ends; the rest waits for `wandb sync` or `publish`."""
 FINISH_SECONDS = 9.0
 """Patience with the client itself when a run ends; with `INIT_SECONDS`, a run waits for W&B less than 20 s."""
+ASK_SECONDS = 6.0
+"""Patience with a server that is asked who we are."""
 READ_SECONDS = 5.0
 """Patience with the reader of an offline file, when a run goes on."""
 TEARDOWN_SECONDS = 2.0
@@ -32,6 +34,10 @@ TEARDOWN_SECONDS = 2.0
 
 _LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
+
+
+class Unusable(Exception):
+    """The client refuses its settings, or the server does not answer; the message says which."""
 
 
 class Settings(Protocol):
@@ -63,14 +69,21 @@ def check(settings: Settings) -> None:
 
 
 def is_online(mode: str) -> bool | None:
-    """Whether runs go to a server, by `mode`, WANDB_MODE and API key; None for users who have disabled W&B."""
+    """Whether runs go to a server, by `mode`, WANDB_MODE and API key; None for users who have disabled W&B.
+
+    Raises:
+        Unusable: for a key, an address or a mode that the client refuses.
+    """
     import wandb  # takes half a second, which a run without tracking does not pay
 
-    configured = wandb.setup(wandb.Settings(silent=True)).settings.mode
-    wanted = mode if mode != "auto" else os.environ.get("WANDB_MODE", configured)
-    if wanted == "disabled":
-        return None
-    online = wanted not in ("offline", "dryrun") and bool(wandb.login(prompt=False, verify=False))
+    try:
+        configured = wandb.setup(wandb.Settings(silent=True)).settings.mode
+        wanted = mode if mode != "auto" else os.environ.get("WANDB_MODE", configured)
+        if wanted == "disabled":
+            return None
+        online = wanted not in ("offline", "dryrun") and bool(wandb.login(prompt=False, verify=False))
+    except Exception as error:
+        raise Unusable(f"W&B cannot be used: {reason(error)}") from error
     if mode == "online" and not online:
         _warn_of_no_key()
     return online
@@ -116,7 +129,8 @@ def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any])
     import wandb
 
     mode: Any = "online" if online else "offline"
-    run = wandb.init(mode=mode, config=dict(config), settings=wandb.Settings(**_discreet(wandb)), **arguments)
+    shown = {key: value for key, value in config.items() if key != "runs_dir"}  # of nobody else's machine
+    run = wandb.init(mode=mode, config=shown, settings=wandb.Settings(**_discreet(wandb)), **arguments)
     for prefix in ("eval", "train", "dose", "diagnostics"):
         run.define_metric(f"{prefix}/*", step_metric="env_step")
     return run
@@ -146,8 +160,15 @@ def restart() -> None:
 
 def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
     """End a run with its final values. Raises what the client raises, also for an upload that takes too long."""
-    run.summary.update({key: value for key, value in summary.items() if value is not None})
+    earlier: Any = dict(run.summary)  # what was sent before does not stand when it is None now
+    run.summary.update({key: value for key, value in summary.items() if value is not None or key in earlier})
     run.finish(exit_code=exit_code)
+
+
+def supersede_offline(folder: Path, wandb_id: str) -> None:
+    """Mark the offline files of a run that is at the server now, so that `wandb sync` does not send them again."""
+    for path in (folder / "wandb").glob(f"offline-run-*-{wandb_id}/*.wandb"):
+        path.with_suffix(".wandb.synced").touch()
 
 
 def within(seconds: float, action: Callable[[], object]) -> bool:
@@ -185,8 +206,22 @@ def api() -> wandb.Api:
     return wandb.Api()
 
 
-def default_entity() -> str:
-    """The user or team to whom runs go that are started without one. Raises what the client raises."""
+def account(settings: Settings, online: bool) -> str | None:
+    """The user or team to whom runs go, by the settings, the client's own, or the server, which knows by the key.
+
+    Raises:
+        Unusable: if the server does not answer in time; the client is a fresh one then.
+    """
+    if settings.entity or not online:
+        return settings.entity
+    try:
+        return in_time(ASK_SECONDS, _default_entity)
+    except Exception as error:
+        restart()  # one that waits for an answer would keep the process
+        raise Unusable(f"W&B does not say who we are: {reason(error)}") from error
+
+
+def _default_entity() -> str:
     asked = api()
     return str(asked.settings["entity"] or asked.default_entity)
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from rich.console import Console
 from rl_warmup import wandb_client as client
 from rl_warmup.config import RunConfig, TrackingConfig
 from rl_warmup.display import ORDER, Shown, steps_done
+from rl_warmup.ledger import Standing
 from rl_warmup.published import Publications, destination, is_silent, note_silence, sole
 from rl_warmup.records import RecordError
 from rl_warmup.wandb_study import PROGRESS, study_arguments
@@ -30,7 +31,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def progress_row(
-    shown: Mapping[Path, Shown], totals: Mapping[Path, int], cells: Mapping[Path, str], seconds: float
+    shown: Mapping[Path, Shown],
+    totals: Mapping[Path, int],
+    cells: Mapping[Path, str],
+    seconds: float,
+    before: Sequence[Standing] = (),
 ) -> dict[str, float]:
     """How far a sweep is: runs by status, environment steps, the share that is done, the mean return so far.
 
@@ -39,16 +44,18 @@ def progress_row(
         totals: environment steps that each will take.
         cells: the cell that each belongs to; runs without a return yet do not count in its mean.
         seconds: since the sweep began.
+        before: runs of the sweep that were done before it began, and count as done.
     """
-    counts = Counter(run.status for run in shown.values())
+    counts = Counter([run.status for run in shown.values()] + [run.state for run in before])
+    steps_before = sum(run.env_steps for run in before)
     returns: dict[str, list[float]] = {}
     for folder, run in shown.items():
         if run.latest_return is not None:
             returns.setdefault(cells[folder], []).append(run.latest_return)
     values: dict[str, float] = {
         **{status: counts[status] for status in ORDER},
-        "env_steps": sum(run.env_steps for run in shown.values()),
-        "share": steps_done(shown, totals) / sum(totals.values()),
+        "env_steps": steps_before + sum(run.env_steps for run in shown.values()),
+        "share": (steps_before + steps_done(shown, totals)) / (steps_before + sum(totals.values())),
         "seconds": seconds,
         **{f"return/{cell}": sum(found) / len(found) for cell, found in returns.items()},
     }
@@ -92,7 +99,7 @@ class SweepProgress:
         online = client.is_online(tracking.mode)
         if online is None or (online and is_silent(self._folder)):
             return
-        to = destination(client.base_url(), tracking.entity, tracking.project, online=online)
+        to = destination(client.base_url(), client.account(tracking, online), tracking.project, online=online)
         name, ledger = self._folder.name, Publications(self._folder)
         run = client.start(
             online, study_arguments(self._folder, tracking, to, ledger, name), asdict(self._config.study)
@@ -113,17 +120,17 @@ def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Co
     if tracking.name == "disabled":
         return
     by_hand = f"python -m rl_warmup.publish {folder}"
-    online = client.is_online(tracking.mode)
-    if online is None:
-        return
-    if online and is_silent(folder):
-        print(f"W&B did not answer; {by_hand} sends what it lacks", file=sys.stderr)
-    elif not online and runs > MOST_OFFLINE:
-        console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)
-    else:
-        from rl_warmup.publish import publish
+    try:
+        online = client.is_online(tracking.mode)
+        if online is None:
+            return
+        if online and is_silent(folder):
+            print(f"W&B did not answer; {by_hand} sends what it lacks", file=sys.stderr)
+        elif not online and runs > MOST_OFFLINE:
+            console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)
+        else:
+            from rl_warmup.publish import publish
 
-        try:
             publish(folder, tracking, console)
-        except (RecordError, OSError) as error:
-            print(f"W&B: {error}", file=sys.stderr)
+    except (RecordError, OSError, client.Unusable) as error:
+        print(f"{error}; {by_hand} sends what W&B lacks", file=sys.stderr)

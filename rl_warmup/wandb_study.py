@@ -20,15 +20,16 @@ PROGRESS = "progress"
 
 
 def study_run_id(folder: Path, name: str, to: str, ledger: Publications) -> str:
-    """The W&B id of the study's run at a destination: made once, then found in the ledger.
+    """The W&B id of the study's run, the same at every destination: made once, then found in the ledger.
 
     Raises OSError if the ledger cannot be written.
     """
-    place = ledger.place(to, "study")
-    if place is None:
-        place = client.wandb_id(f"study-{name}", uuid.uuid4().hex[:8])
-        ledger.note(to, "study", "", place)
-    return place
+    place = ledger.place(to, "study") or ledger.anywhere("study")
+    if place is not None:
+        return place.split()[0]
+    made = client.wandb_id(f"study-{name}", uuid.uuid4().hex[:8])
+    ledger.note(to, "study", "", made)
+    return made
 
 
 def study_arguments(
@@ -67,7 +68,9 @@ def publish_study(
         content |= {f"figures/{path.stem}": client.image(path) for path in drawn(folder, report)}
         run.log(content)
         client.close(run, headline(report), 0)
-        ledger.note(to, "study", _digest(report), run.id)
+        ledger.note(to, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
+        if online:
+            client.supersede_offline(folder, run.id)
     except Exception as error:
         note_silence(folder, client.reason(error))
         return [f"the study's own run: {client.reason(error)}"]

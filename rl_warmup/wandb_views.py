@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup import wandb_client as client
+from rl_warmup.records import FINISHED
 from rl_warmup.reporting.markdown import background, findings
 from rl_warmup.wandb_library import expr, view_at, wr, ws
 from rl_warmup.wandb_panels import (
@@ -128,9 +129,12 @@ def _grid(name: str, runs: Any, panels: list[Any], columns: int) -> Any:
 def _runs(name: str, report: Row, cells: Sequence[Row], with_study: bool = False) -> Any:
     """The filter for the runs of a context, and for the study's own."""
     own = [
-        ws.Config(key) == cells[0][setting]
-        for setting, key in _SETTINGS.items()
-        if len({cell[setting] for cell in report["cells"]}) > 1
+        ws.Summary("status").isin(list(FINISHED)),  # as in the report: attempts that were given up are not a curve
+        *(
+            ws.Config(key) == cells[0][setting]
+            for setting, key in _SETTINGS.items()
+            if len({cell[setting] for cell in report["cells"]}) > 1
+        ),
     ]
     if with_study:
         own = [expr.Or(ws.Metric("JobType") == JOB_TYPE, condition) for condition in own]

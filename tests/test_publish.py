@@ -24,6 +24,7 @@ from rl_warmup.publish import main, publish
 from rl_warmup.published import Publications, is_silent
 from rl_warmup.records import Record, read_info
 from rl_warmup.wandb_client import wandb_id
+from rl_warmup.wandb_progress import publish_after
 from rl_warmup.wandb_rows import SENT_ROWS, numbered
 
 QUIET = {"console": Console(file=io.StringIO())}
@@ -194,6 +195,53 @@ def test_offline_files_arrive_by_wandb_sync(study, serve):  # noqa: F811
     assert len([row for row in server.rows(ids(study)[0]) if "eval/return_mean" in row]) == 6
 
 
+@pytest.mark.slow
+def test_what_went_online_after_offline_is_not_synced_again(study, serve):  # noqa: F811
+    server = serve()
+    assert send(study, "offline") == 0
+    assert send(study) == 0
+    before = {name: len(server.rows(name)) for name in server.runs}
+    assert len(before) == 5  # the study has one run, whichever way it came
+    command = [sys.executable, "-m", "wandb", "sync", *(str(path.parent) for path in files(study))]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert {name: len(server.rows(name)) for name in server.runs} == before
+
+
+def test_another_account_has_nothing_yet(study, serve, monkeypatch):  # noqa: F811
+    server = serve()
+    assert send(study) == 0
+    monkeypatch.setenv("WANDB_ENTITY", "other")
+    wandb_client.restart()
+    assert send(study) == 0
+    assert {run["entity"] for run in server.runs.values()} == {"other"}
+
+
+def test_how_a_run_ended_is_told_anew_when_it_went_on(study, serve):  # noqa: F811
+    server = serve()
+    path = sorted(study.glob("*/run.json"))[0]
+    whole = json.loads(path.read_text())
+    name = wandb_id(whole["run_id"], whole["attempt_id"])
+    path.write_text(json.dumps(whole | {"status": "running", "error": "interrupted"}))
+    assert send(study) == 0
+    assert json.loads(server.runs[name]["summary"])["error"] == "interrupted"
+    assert server.runs[name]["exit_code"] == 1
+    path.write_text(json.dumps(whole))
+    assert send(study) == 0
+    ended = json.loads(server.runs[name]["summary"])
+    assert (ended["status"], ended.get("error"), server.runs[name]["exit_code"]) == ("completed", None, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"WANDB_API_KEY": "short"}, {"WANDB_BASE_URL": "nowhere"}, {"WANDB_MODE": "on"}])
+def test_a_client_that_is_set_up_wrongly_is_one_line(study, serve, monkeypatch, capsys, wrong):  # noqa: F811
+    serve()
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    assert main([str(study)]) == 1
+    assert "not published: W&B cannot be used: " in capsys.readouterr().err
+    publish_after(Choice(), study, 4, **QUIET)
+    assert "W&B cannot be used: " in capsys.readouterr().err
+
+
 def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes(study, serve, monkeypatch):  # noqa: F811
     monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 1.0)
@@ -227,7 +275,7 @@ def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes
 
 
 def test_a_server_that_refuses_is_named_and_costs_little(study, log_in, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
+    monkeypatch.setattr(wandb_client, "ASK_SECONDS", 1.0)
     log_in("http://127.0.0.1:9")
     began = time.monotonic()
     assert send(study) == 1
@@ -259,7 +307,7 @@ def test_the_command_says_what_it_did_and_refuses_what_is_no_study(study, serve,
     server = serve()
     assert main([str(study), "--project", "other", "--entity", "tester"]) == 0
     assert {run["project"] for run in server.runs.values()} == {"other"}
-    assert "4 runs to send to W&B" in capsys.readouterr().out
+    assert "4 runs sent to W&B: http://127.0.0.1:" in capsys.readouterr().out
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "is not a folder with record files" in capsys.readouterr().err
 
@@ -277,10 +325,7 @@ def test_the_last_run_says_to_which_project_unless_the_command_does(study, serve
     assert main([str(study)]) == 1  # of the damaged one
     assert {(run["project"], run["entity"]) for run in server.runs.values()} == {("mine", "team")}
     assert main([str(study), "--project", "other"]) == 1
-    assert {(run["project"], run["entity"]) for run in server.runs.values()} == {
-        ("mine", "team"),
-        ("other", "team"),
-    }
+    assert {(run["project"], run["entity"]) for run in server.runs.values()} == {("other", "team")}
 
 
 def test_a_damaged_record_is_named_and_the_others_are_sent(study, serve, capsys):  # noqa: F811

@@ -19,8 +19,10 @@ from rl_warmup import wandb_client, wandb_progress
 from rl_warmup.display import Shown
 from rl_warmup.execution import execute, run_folder, study_folder
 from rl_warmup.publish import publish
+from rl_warmup.ledger import Standing
 from rl_warmup.published import sole
 from rl_warmup.records import Record, read_info, read_study
+from rl_warmup.run import single
 from rl_warmup.sweep import Job, run_sweep
 from rl_warmup.wandb_client import wandb_id
 from rl_warmup.wandb_progress import MOST_OFFLINE, progress_row, publish_after
@@ -43,6 +45,10 @@ def test_a_row_counts_runs_steps_and_the_mean_return_of_every_cell():
     # a run that diverged has nothing left to do
     others = {"env_steps": 180, "share": 0.625, "seconds": 7.0, "return/x": 15.0}
     assert row == {f"progress/{name}": value for name, value in (counts | others).items()}
+    before = [Standing("e", "completed", env_steps=100), Standing("f", "diverged", env_steps=20)]
+    row = progress_row(shown, dict.fromkeys(shown, 100), dict.fromkeys(shown, "x"), 7.0, before)
+    assert (row["progress/completed"], row["progress/diverged"], row["progress/env_steps"]) == (2, 2, 300)
+    assert row["progress/share"] == (250 + 120) / (400 + 120)
 
 
 @pytest.fixture
@@ -93,6 +99,13 @@ def test_a_sweep_shows_its_progress_and_sends_its_runs_at_the_end(jobs, serve, m
     before = len(server.history)
     assert sweep(jobs) == 0
     assert len(server.history) == before
+
+
+def test_a_single_run_says_where_it_is_at_w_and_b(configure, serve, capsys):  # noqa: F811
+    server = serve()
+    assert single(configure(*SETTINGS), Console()) == 0
+    [name] = server.runs
+    assert f"{server.url}/tester/rl_warmup/runs/{name}\n" in capsys.readouterr().out
 
 
 def test_runs_tracked_offline_are_not_written_again(configure, monkeypatch):
