@@ -18,8 +18,8 @@ from test_tracking import _fresh_client, decode, files, log_in, rows, serve  # n
 from rl_warmup import wandb_client, wandb_progress
 from rl_warmup.display import Shown
 from rl_warmup.execution import execute, run_folder, study_folder
-from rl_warmup.publish import publish
 from rl_warmup.ledger import Standing
+from rl_warmup.publish import publish
 from rl_warmup.published import sole
 from rl_warmup.records import Record, read_info, read_study
 from rl_warmup.run import single
