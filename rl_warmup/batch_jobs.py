@@ -1,26 +1,34 @@
 """Jobs of Slurm, or processes in their place, through submitit and the settings of hydra-submitit-launcher."""
 
+import signal
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rl_warmup.clusters import StackJob
 from rl_warmup.config import ConfigError
 from rl_warmup.stacks import cores
 
+ASK_SECONDS = 60.0
+"""Seconds between two questions to Slurm; submitit's own grow to ten minutes."""
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 """States of jobs that Slurm or a person ended: no failure of their runs, which go on the next time."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class BatchJob:
     """A job of submitit."""
 
     job: Any
+    asked: float = field(default_factory=time.monotonic)
 
     def done(self) -> bool:
-        """Whether it has left the queue and the nodes."""
-        return bool(self.job.done())
+        """Whether it has left the queue and the nodes; a lost one leaves no result, so that Slurm must be asked."""
+        force = time.monotonic() - self.asked > ASK_SECONDS
+        if force:
+            self.asked = time.monotonic()
+        return bool(self.job.done(force_check=force))
 
     def lost(self) -> str | None:
         """The error's last line, or the state in which it ended without a result."""
@@ -34,8 +42,12 @@ class BatchJob:
         return f"its job {self.job.job_id} failed, see {self.job.paths.stderr}"
 
     def cancel(self) -> None:
-        """`scancel`, or an interrupt."""
-        self.job.cancel(check=False)
+        """`scancel`, or what it sends; submitit's own interrupt would give a local job a second to end."""
+        process = getattr(self.job, "_process", None)
+        if process is not None:
+            process.terminate()
+        else:
+            self.job.cancel(check=False)
 
 
 class BatchSystem:
@@ -63,9 +75,21 @@ class BatchSystem:
             return int(self._settings["array_parallelism"])
         return max(1, cores() // (self._settings["cpus_per_task"] or 1))
 
+    def gpus(self) -> float:
+        """Those of a node, of which a job is given one."""
+        return float(self._settings.get("gpus_per_node") or 0)
+
+    def at_most(self) -> int | None:
+        """Slurm has jobs wait for room; here nobody does."""
+        return self.slots() if self._kind == "local" else None
+
     def submit(self, job: StackJob) -> BatchJob:
-        """Queue a job."""
-        return BatchJob(self._executor().submit(job))
+        """Queue a job, which does not hear the Ctrl-C of this terminal."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return BatchJob(self._executor().submit(job))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _executor(self) -> Any:
         import submitit
@@ -75,7 +99,7 @@ class BatchSystem:
         folder = own.pop("submitit_folder")
         retries = {f"{self._kind}_max_num_timeout": own.pop("max_num_timeout")} if "max_num_timeout" in own else {}
         executor = submitit.AutoExecutor(folder, cluster=self._kind, **retries)
-        shared = {field.name for field in fields(BaseQueueConf)}
+        shared = {setting.name for setting in fields(BaseQueueConf)}
         executor.update_parameters(
             **{key if key in shared else f"{self._kind}_{key}": value for key, value in own.items()}
         )

@@ -12,7 +12,16 @@ from typing import Any, Protocol
 from rl_warmup.config import RunConfig
 from rl_warmup.stacks import Stack
 from rl_warmup.worker import PATIENCE
-from rl_warmup.workers import Work, account_lost, interrupts, name_of, say_interrupted, stacks_of, train_stacks
+from rl_warmup.workers import (
+    Work,
+    account_lost,
+    interrupts,
+    name_of,
+    say,
+    say_interrupted,
+    stacks_of,
+    train_stacks,
+)
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
 """Signals by which batch systems give notice: the job answers them, the process that trains does not hear them."""
@@ -46,6 +55,12 @@ class Cluster(Protocol):
     def slots(self) -> int:
         """Jobs that it can train at once."""
 
+    def gpus(self) -> float:
+        """GPUs that a job is given."""
+
+    def at_most(self) -> int | None:
+        """Jobs that it can be given at once, where it does not have them wait for room itself."""
+
     def submit(self, job: "StackJob") -> ClusterJob:
         """Hand a job over."""
 
@@ -77,8 +92,11 @@ def train_on(cluster: Cluster, configs: Sequence[RunConfig], workers: int | None
         KeyboardInterrupt: after a Ctrl-C, when the jobs have written what they have.
     """
     shared = [replace(config, runs_dir=str(Path(config.runs_dir).absolute())) for config in configs]
-    at_once = workers or cluster.slots()
-    stacks = stacks_of(shared, at_once, width, 1)
+    at_once, most = workers or cluster.slots(), cluster.at_most()
+    if most is not None and at_once > most:
+        say(f"{most} instead of {at_once} jobs train at a time: the cores are taken")
+        at_once = most
+    stacks = stacks_of(shared, at_once, width, at_once if most else 1)
     waiting, training = list(enumerate(stacks, start=1)), list[Work[ClusterJob]]()
     with interrupts() as interrupted:
         try:

@@ -51,9 +51,9 @@ def _built(config: DictConfig) -> RunConfig:
     return run
 
 
-def _checked(run: RunConfig, study_name: str) -> RunConfig:
+def _checked(run: RunConfig, study_name: str, elsewhere: bool = False) -> RunConfig:
     try:
-        run = resolve(replace(run, study=replace(run.study, name=run.study.name or study_name)))
+        run = resolve(replace(run, study=replace(run.study, name=run.study.name or study_name)), elsewhere)
     except MemoryError as error:
         raise ConfigError(f"total_timesteps={run.total_timesteps} is too much to be planned: {error}") from error
     check_env(run)
@@ -85,6 +85,7 @@ class SweepComposer:
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
         """`config`: of the sweep itself."""
         self._loader, self._config = loader, config
+        self._elsewhere = OmegaConf.select(config, "hydra.launcher.via") is not None
         self._base = cache(self._compose_base)
         self._arm = cache(self._compose_arm)
         self._is_group = cache(lambda key: bool(loader.get_group_options(key)))
@@ -117,7 +118,7 @@ class SweepComposer:
                 run = _with(run, key.split("."), OmegaConf.select(config, key))
         except (ConfigError, OmegaConfBaseException):
             run = _built(self._compose(*overrides))  # Hydra says better what is wrong with it
-        return _checked(run, "sweep")
+        return _checked(run, "sweep", self._elsewhere)
 
     def _compose_base(self, *overrides: str) -> tuple[DictConfig, RunConfig]:
         config = self._compose(*overrides)

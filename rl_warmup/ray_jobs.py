@@ -1,10 +1,15 @@
 """Jobs of a Ray cluster: a task a stack."""
 
+import socket
 from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.clusters import StackJob
 from rl_warmup.config import ConfigError
+from rl_warmup.records import first_line
+
+KNOCK_SECONDS = 5.0
+"""Patience with the head node of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,21 @@ class RayCluster:
             ) from error
         try:
             if not ray.is_initialized():
+                self._knock()
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"no Ray cluster at hydra.launcher.via.address={self.address}; `ray start --head` begins one"
+                f"no Ray cluster at hydra.launcher.via.address={self.address} ({first_line(error)}); "
+                "`ray start --head` begins one"
             ) from error
         if self.slots() < 1:
             raise ConfigError(f"the Ray cluster has no node with {self.num_cpus} CPUs and {self.num_gpus} GPUs")
+
+    def _knock(self) -> None:
+        """Raise an OSError if nobody is at the address, for which Ray would wait minutes."""
+        host, colon, port = self.address.rpartition(":")
+        if colon and port.isdecimal() and "/" not in host:
+            socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
     def slots(self) -> int:
         """Jobs that fit on its nodes."""
@@ -74,6 +87,13 @@ class RayCluster:
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return sum(self._on(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+
+    def gpus(self) -> float:
+        """Those of a task."""
+        return self.num_gpus
+
+    def at_most(self) -> None:
+        """Ray has tasks wait for room."""
 
     def _on(self, cpus: float, gpus: float) -> int:
         each = [(cpus, self.num_cpus), (gpus, self.num_gpus)]

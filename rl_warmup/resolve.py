@@ -16,17 +16,17 @@ from rl_warmup.validation import SHAPES, check_values, positive, require
 CLOCKS = ("gradient_steps", "env_steps")
 
 
-def resolve(config: RunConfig) -> RunConfig:
+def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     """The same run with every derived value filled in; what cannot be trained as asked is refused.
 
     Filled in: learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
-    device, trainer.envs.
+    device, trainer.envs. A CUDA device must be here, unless runs are trained `elsewhere`.
 
     Raises:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
     check_values(config)
-    config = replace(config, learning_rate=_learning_rate(config), device=_device(config.device))
+    config = replace(config, learning_rate=_learning_rate(config), device=_device(config.device, elsewhere))
     config = replace(config, trainer=_trainer(config.trainer))
     config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
     plan = plan_of(config)
@@ -206,12 +206,14 @@ def _trainer(trainer: TrainerConfig) -> TrainerConfig:
     return replace(trainer, envs=None, compile=None)
 
 
-def _device(device: str) -> str:
-    """`auto` as the device it stands for; a CUDA device only where there is one."""
+def _device(device: str, elsewhere: bool) -> str:
+    """`auto` as the device it stands for here; a CUDA device only where there is one."""
     if device == "cpu":
         return device
     if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise ConfigError(f"device={device} is not a device; use auto, cpu, cuda or cuda:N")
+    if elsewhere and device != "auto":
+        return f"cuda:{int(device.partition(':')[2] or 0)}"
     import torch  # takes a second to import: only where the answer depends on it
 
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,6 +1,7 @@
 """`python -m rl_warmup.run`: one composed config -> one recorded run; with `-m` or `study=NAME` a sweep."""
 
 import sys
+from importlib.util import find_spec
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -107,9 +108,16 @@ def summarize(record: Record, console: Console) -> None:
         console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
 
 
+def _refuse_missing_launcher() -> None:
+    wanted = {"hydra/launcher=slurm", "hydra/launcher=batch_local"}.intersection(sys.argv)
+    if wanted and find_spec("hydra_plugins.hydra_submitit_launcher") is None:
+        sys.exit(f"error: {wanted.pop()} needs another package: pip install -c constraints.txt -e '.[slurm]'")
+
+
 def main() -> None:
     """Entry point of the command line."""
     register_schema()
+    _refuse_missing_launcher()
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
     except KeyboardInterrupt:

@@ -19,6 +19,8 @@ GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(
 """Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
+OF_A_GPU = 16 * 2**30
+"""Bytes that a GPU is taken to have where another machine has it."""
 ENVS_OF_A_THREAD = 64
 """Environments from which a further thread of EnvPool pays for itself."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
@@ -158,8 +160,10 @@ def _memory(device: str) -> int:
     if device.startswith("cuda"):
         import torch  # only where there is a GPU to ask
 
+        if not torch.cuda.is_available():  # another machine has it
+            return OF_A_GPU
         return int(torch.cuda.get_device_properties(device).total_memory)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    allowed = limit.read_text().strip() if limit.exists() else "max"
-    return min(physical, int(allowed)) if allowed.isdigit() else physical
+    limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
+    allowed = [limit.read_text().strip() for limit in limits if limit.exists()]
+    return min([physical, *(int(text) for text in allowed if text.isdigit())])

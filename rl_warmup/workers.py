@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 from rl_warmup.checkpoints import start_of
 from rl_warmup.config import RunConfig
 from rl_warmup.execution import finished_status, run_folder, run_info
-from rl_warmup.identity import run_id
+from rl_warmup.identity import digest, identity, run_id
 from rl_warmup.ledger import standing
 from rl_warmup.recording import mark_failed, recording, sitting_started
 from rl_warmup.records import RecordError, is_alive, read_info
-from rl_warmup.stacks import CHUNK, Stack, default_width, default_workers, plan_stacks, visible_gpus
+from rl_warmup.stacks import CHUNK, Stack, cores, default_width, default_workers, plan_stacks, visible_gpus
 from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
 P = TypeVar("P")
@@ -71,13 +71,13 @@ def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | N
 
 def side_by_side(configs: Sequence[RunConfig], wanted: int | None) -> int:
     """Processes that train at a time: `wanted`, but no more than the cores have room for, and then it is said."""
-    room = min(default_workers(config) for config in configs)
-    if wanted is None or (wanted > room and configs[0].device == "cpu"):
-        if wanted is not None:
-            threads = max(config.threads for config in configs)
-            say(f"{room} instead of {wanted} processes of {threads} threads train at a time: the cores are taken")
-        return room
-    return wanted
+    if wanted is None:
+        return min(default_workers(config) for config in configs)
+    threads = max(config.threads for config in configs)
+    room = max(1, cores() // threads)
+    if wanted > room:
+        say(f"{room} instead of {wanted} processes of {threads} threads train at a time: the cores are taken")
+    return min(wanted, room)
 
 
 def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[Stack]:
@@ -102,29 +102,32 @@ def train_apart(config: RunConfig) -> str:
     """Train one run in a process of its own; its status."""
     if multiprocessing.get_start_method() == "loky":  # of joblib's workers; a process would not know the word
         multiprocessing.set_start_method("forkserver", force=True)
-    train_stacks([(config,)], 1)
+    train_stacks([(config,)], 1, turn=int(digest(identity(config)), 16))  # of whatever other processes there are
     return finished_status(run_folder(config)) or "failed"
 
 
-def train_stacks(stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Signals] = frozenset()) -> None:
+def train_stacks(
+    stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Signals] = frozenset(), turn: int = 0
+) -> None:
     """Train every stack in a process of its own, at most `workers` at a time.
 
     The runs of a process that dies are recorded as failed; the others go on. The processes do not hear the signals
-    `deaf_to`; where there are several GPUs, each process sees the one of its turn.
+    `deaf_to`; where there are several GPUs, each process sees the one of its turn, which begins at `turn`.
 
     Raises:
-        KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
+        KeyboardInterrupt: after a Ctrl-C, or a SIGTERM that the processes do not hear, when every process has
+            written what it has.
     """
     waiting, training = list(enumerate(stacks, start=1)), list[Work[BaseProcess]]()
     gpus = visible_gpus(stacks[0][0].device) if stacks else []
-    with interrupts() as interrupted:
+    with interrupts({signal.SIGINT, *deaf_to} - {signal.SIGUSR2}) as interrupted:
         try:
             while (waiting or training) and not interrupted.is_set():
                 while waiting and len(training) < workers:
                     number, stack = waiting.pop(0)
-                    slot = min(set(range(workers)) - {work.slot for work in training})
+                    slot = min(set(range(workers)) - {work.slot - turn for work in training})
                     name = name_of(stack, f"stack {number} of {len(stacks)}")
-                    training.append(_start(stack, name, slot, gpus, deaf_to))
+                    training.append(_start(stack, name, slot + turn, gpus, deaf_to))
                 for work in _ended(training):
                     heard = work.heard()
                     if heard == INTERRUPTED:
@@ -139,14 +142,15 @@ def train_stacks(stacks: Sequence[Stack], workers: int, deaf_to: Set[signal.Sign
 
 
 @contextmanager
-def interrupts() -> Iterator[threading.Event]:
+def interrupts(signals: Set[signal.Signals] = frozenset({signal.SIGINT})) -> Iterator[threading.Event]:
     """Ctrl-C as an event, so that it cannot come between the start of a process and its being accounted for."""
     interrupted = threading.Event()
-    earlier = signal.signal(signal.SIGINT, lambda number, frame: interrupted.set())
+    earlier = {number: signal.signal(number, lambda number, frame: interrupted.set()) for number in signals}
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def name_of(stack: Stack, name: str) -> str:
@@ -162,6 +166,8 @@ def _start(
 ) -> Work[BaseProcess]:
     start_server(deaf_to)
     gpu = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+    if len(gpus) > 1:  # joblib's, whose count of cores is ours
+        gpu["LOKY_MAX_CPU_COUNT"] = str(max(1, cores() // len(gpus)))
     told, telling = _FORKSERVER.Pipe(duplex=False)
     process = _FORKSERVER.Process(target=train, args=(stack, {**os.environ, **gpu}, telling), daemon=True)
     began = datetime.now(UTC)
@@ -176,6 +182,7 @@ def start_server(deaf_to: Set[signal.Signals] = frozenset()) -> None:
     Before a sweep is planned is the best time, since the seconds that its imports take then pass meanwhile.
     """
     _FORKSERVER.set_forkserver_preload(PRELOADED)
+    resource_tracker.ensure_running()  # else the server starts it, which ends with what is blocked here unblocked
     with _environment(dict.fromkeys(POOLS, "1") | KEEP_MEMORY):
         # It and its forks inherit what they do not hear, a Ctrl-C until they are ready for one.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *deaf_to})

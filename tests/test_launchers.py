@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from conftest import Configure
 from polars.testing import assert_frame_equal
 from test_workers import TINY, stack_of, statuses
 
+from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup.batch_jobs import BatchSystem
 from rl_warmup.clusters import StackJob, train_on
 from rl_warmup.config import ConfigError
 from rl_warmup.execution import execute_stack, run_folder
+from rl_warmup.ray_jobs import RayCluster
 from rl_warmup.records import Record, read_info
+from rl_warmup.resolve import resolve
 from rl_warmup.workers import train_stacks
 
 pytestmark = pytest.mark.slow
@@ -101,13 +105,47 @@ def test_ctrl_c_stops_the_jobs_and_the_same_sweep_goes_on(
     )
     with pytest.raises(KeyboardInterrupt):
         train_on(batch, stack, 1, None)
-    assert "was interrupted with 2 runs unfinished" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "was interrupted with 2 runs unfinished" in err
+    assert "Traceback" not in err  # submitit's processes hear no Ctrl-C
     deadline = time.time() + 30
     while time.time() < deadline and {read_info(run_folder(c))["error"] for c in stack} != {"interrupted"}:
         time.sleep(0.1)
     assert statuses(stack) == ["running"] * 2
     train_on(batch, stack, 1, None)
     assert statuses(stack) == ["completed"] * 2
+
+
+def test_a_sigterm_to_all_processes_of_a_job_is_an_interruption(batch: BatchSystem, configure: Configure) -> None:
+    """As Slurm's scancel and preemption send it."""
+    stack = stack_of(configure, "slow", 1)
+
+    def terminate() -> None:
+        (supervisor,) = _supervisors(os.getpid())
+        for process in [supervisor, *_below(supervisor)]:
+            os.kill(process, signal.SIGTERM)
+
+    _when(lambda: _evaluated(run_folder(stack[0])), terminate)
+    train_on(batch, stack, 1, None)
+    info = read_info(run_folder(stack[0]))
+    assert (info["status"], info["error"]) == ("running", "interrupted")
+
+
+def _below(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [*map(int, children), *(process for child in children for process in _below(int(child)))]
+
+
+def test_no_more_jobs_here_than_the_cores_have_room_for(
+    batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rl_warmup.batch_jobs.cores", lambda: 1)
+    stack = stack_of(configure, "action", 2)
+    train_on(batch, stack, 3, 1)
+    assert statuses(stack) == ["completed"] * 2
+    assert "1 instead of 3 jobs train at a time" in capfd.readouterr().err
+    first, second = sorted((read_info(run_folder(run)) for run in stack), key=lambda info: str(info["started"]))
+    assert first["finished"] < second["started"]
 
 
 @pytest.mark.long
@@ -171,6 +209,32 @@ def test_a_cluster_that_cannot_be_reached_is_said_before_anything_is_trained(
     assert not list(tmp_path.rglob("run.json"))
 
 
+def test_a_sweep_for_gpus_elsewhere_is_planned_where_there_are_none(tmp_path: Path) -> None:
+    small = ["trainer=stacked", "seed=0,1", "hydra/launcher=slurm", f"runs_dir={tmp_path / 'runs'}"]
+    done = run(*small, "device=cuda", "plan_only=true")
+    assert done.returncode == 0, done.stderr
+    assert "2 to begin" in done.stdout
+    assert not list(tmp_path.iterdir())  # Slurm was not asked either
+
+
+def test_gpus_asked_for_in_vain_are_refused(configure: Configure) -> None:
+    class Gpus(BatchSystem):
+        def check(self) -> None:
+            pass
+
+    launcher = StackedLauncher(via=object())
+    launcher._cluster = lambda: Gpus("slurm", {"gpus_per_node": 1})  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="asks for GPUs, and device is cpu"):
+        launcher.check([configure("device=cpu")])
+    launcher.check([resolve(replace(configure("device=cpu"), device="cuda:1"), elsewhere=True)])
+
+
+def test_a_head_node_that_is_not_there_is_found_out_at_once() -> None:
+    with pytest.raises(ConnectionRefusedError):
+        RayCluster(address="127.0.0.1:9")._knock()
+    RayCluster()._knock()
+
+
 # ---- Ray ----
 
 
@@ -192,8 +256,6 @@ def ray_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_ray_cluster_of_two_nodes_trains_and_says_what_it_lost(
     ray_nodes: Any, configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from rl_warmup.ray_jobs import RayCluster
-
     cluster = RayCluster(address=ray_nodes.address)
     cluster.check()
     assert cluster.slots() == 2

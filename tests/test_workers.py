@@ -274,6 +274,25 @@ def test_processes_see_a_gpu_each_in_turn(configure: Configure, monkeypatch: pyt
     train_stacks(stacks, 2)
     records = [Record(run_folder(stack[0]), read_info(run_folder(stack[0]))) for stack in stacks]
     assert [record.table("episodes")["return"].unique().to_list() for record in records] == [[3.0], [7.0]]
+    later = stack_of(configure, "gpu", 1, "learning_rate=0.3")
+    train_stacks([later], 1, turn=5)  # as joblib's processes, which know of no other
+    record = Record(run_folder(later[0]), read_info(run_folder(later[0])))
+    assert record.table("episodes")["return"].unique().to_list() == [7.0]
+
+
+def test_processes_that_train_do_not_hear_what_is_to_be_answered_for_them() -> None:
+    script = """
+        import os, signal
+        from multiprocessing import forkserver
+        from rl_warmup.workers import start_server
+        start_server({signal.SIGTERM, signal.SIGUSR2})
+        status = open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read()
+        blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+        print([name for name in ("SIGINT", "SIGTERM", "SIGUSR2") if blocked >> getattr(signal, name) - 1 & 1])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "['SIGINT', 'SIGTERM', 'SIGUSR2']"
 
 
 def test_no_more_processes_than_the_cores_have_room_for(
@@ -281,7 +300,7 @@ def test_no_more_processes_than_the_cores_have_room_for(
 ) -> None:
     started = Mock()
     monkeypatch.setattr(workers, "train_stacks", started)
-    monkeypatch.setattr(workers, "default_workers", lambda config: 4 // config.threads)
+    monkeypatch.setattr(workers, "cores", lambda: 4)
     runs = [configure(*TINY, "trainer=sb3", "trainer.envs=null", f"seed={seed}", "threads=2") for seed in (0, 1)]
     workers.train_runs(runs, 3, 8)
     started.assert_called_once_with([(runs[0],), (runs[1],)], 2)

@@ -69,8 +69,14 @@ class StackedLauncher(Launcher):
             ConfigError: naming the setting and the way out.
         """
         check_counts(self._workers, self._width)
-        if self._via is not None:
-            self._cluster().check()
+        if self._via is None:
+            return
+        cluster = self._cluster()
+        cluster.check()
+        if cluster.gpus() and any(config.device == "cpu" for config in configs):
+            raise ConfigError(
+                "hydra.launcher.via asks for GPUs, and device is cpu; give device=cuda (auto looks for one here)"
+            )
 
     def launch_runs(self, configs: Sequence[RunConfig]) -> None:
         """Train runs that are resolved and checked."""

@@ -91,6 +91,8 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         launcher = self.launcher
         assert launcher is not None
         if isinstance(launcher, StackedLauncher):
+            if configs[0].plan_only:
+                return lambda todo: None
             launcher.check(configs)
             if any((config.tracking.name, config.trainer.name) == ("wandb", "stacked") for config in configs):
                 console.print(
