@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -206,9 +207,9 @@ def train() -> None:
     run.main()
 
 
-def train_often(stack: Stack, environment: Mapping[str, str]) -> None:
+def train_often(stack: Stack, environment: Mapping[str, str], parent: Connection) -> None:
     """`worker.train`, which a process has to import this file for."""
-    worker.train(stack, environment)
+    worker.train(stack, environment, parent)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ class Publications:
         return self._lines.get((destination, key), {}).get("place")
 
     def anywhere(self, key: str) -> str | None:
-        """The place that was noted last for `key`, whatever the destination."""
+        """A place that was noted for `key`, whatever the destination."""
         places = [line.get("place") for (_, known), line in self._lines.items() if known == key]
-        return next((place for place in reversed(places) if place), None)
+        return next(filter(None, places), None)
 
     def note(self, destination: str, key: str, digest: str, place: str | None = None) -> None:
         """Add a line, in one write, on disk when this returns.
