@@ -150,8 +150,8 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
             _refuse_unknown(value, f"{path}{name}.")
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder in which nothing can be recorded, not even a megabyte.
+def check_writable(folder: Path, size: int = 0) -> None:
+    """Refuse a folder in which nothing can be recorded, or not so many bytes.
 
     Raises:
         ConfigError: naming the folder and the reason.
@@ -159,7 +159,7 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(2**20))
+            probe.write(bytes(size))
     except OSError as error:
         raise ConfigError(
             f"runs_dir: nothing can be recorded in {folder}: {error.strerror}; make it possible, or use another"

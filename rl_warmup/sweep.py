@@ -155,7 +155,7 @@ def _note(folder: Path, config: RunConfig, ahead: Outlook, command: str) -> None
             add_runs(folder, ahead.planned, config.retries)
             note_command(folder, command)
     except (OSError, RecordError) as error:
-        raise ConfigError(f"the study cannot be written down: {error}") from error
+        raise ConfigError(f"the study cannot be written down in {folder}: {error}") from error
 
 
 def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | None:
@@ -208,7 +208,7 @@ def _name_unfinished(folders: Sequence[Path], ahead: Outlook) -> int:
 def _say_unwritable(folder: Path) -> None:
     """Of a full disk the records of what it stopped cannot tell."""
     try:
-        check_writable(folder)
+        check_writable(folder, 2**20)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
 

@@ -253,6 +253,7 @@ def test_a_sweep_says_what_it_could_not_write_and_why_and_goes_on_when_it_can(
     for folder in folders:
         assert read_info(folder)["status"] == "running"
         rows(folder)
+    assert limited.stderr.splitlines()[-1].startswith("error: runs_dir: nothing can be recorded in")
     assert "Traceback" not in limited.stdout + limited.stderr
     assert not list(tmp_path.rglob("*.tmp"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -375,7 +375,7 @@ def test_a_folder_that_takes_no_file_is_one_message(jobs: list[Job]) -> None:
     folder = study_folder(jobs[0].config)
     (folder / "plan.json").unlink()
     (folder / "plan.json").mkdir()
-    with pytest.raises(ConfigError, match=r"the study cannot be written down: .*plan\.json"):
+    with pytest.raises(ConfigError, match=r"the study cannot be written down in .*plan\.json"):
         swept(jobs)
     assert run_folder(jobs[1].config) == jobs[1].folder
     assert not jobs[1].folder.exists()
