@@ -1,8 +1,10 @@
 # The commands of README.md and of CI. `make study` and `make test` need nothing but Python 3.11 or newer and make.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+# pip compiles on one core; afterwards all of them do it.
+QUIETLY := --disable-pip-version-check --quiet --progress-bar off --no-compile
 
 .PHONY: study test test-long check setup clean
 
@@ -27,8 +29,9 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); this takes a minute or two."
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[dev,envpool]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt torch
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[dev,envpool]'
+	@$(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib >/dev/null 2>&1 || true  # some are for other Pythons
 	touch $(READY)
 
 clean:

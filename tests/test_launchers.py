@@ -136,6 +136,15 @@ def _below(parent: int) -> list[int]:
     return [*map(int, children), *(process for child in children for process in _below(int(child)))]
 
 
+def test_a_batch_system_here_says_for_how_many_jobs_there_is_room(
+    batch: BatchSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rl_warmup.batch_jobs.cores", lambda: 3)
+    assert batch.at_most() == 3
+    assert BatchSystem("slurm", {"array_parallelism": 256}).at_most() is None
+
+
+@pytest.mark.long
 def test_no_more_jobs_here_than_the_cores_have_room_for(
     batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +204,11 @@ def test_the_command_line_hands_runs_and_stacks_to_jobs(trainer: str, tmp_path: 
     ("launcher", "message"),
     [
         (["hydra/launcher=slurm"], "jobs cannot be submitted"),
-        (["hydra/launcher=stacked", "+hydra/launcher@hydra.launcher.via=joblib"], "cannot be handed stacks"),
+        pytest.param(
+            ["hydra/launcher=stacked", "+hydra/launcher@hydra.launcher.via=joblib"],
+            "cannot be handed stacks",
+            marks=pytest.mark.long,
+        ),
         (["hydra/launcher=ray_cluster"], "Ray"),
     ],
 )

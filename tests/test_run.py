@@ -174,6 +174,7 @@ def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, 
     assert "4 done before, 0 to do" in out
 
 
+@pytest.mark.long  # test_wandb_progress.py has it below the command line
 def test_members_of_a_stack_are_sent_at_the_end_and_the_sweep_is_tracked_in_one_run(tmp_path):
     sweep = ["-m", "seed=0,1", *STACKED, *TINY, "tracking=wandb", "tracking.mode=offline", f"runs_dir={tmp_path}"]
     code, out, err = call("run", *sweep)

@@ -57,7 +57,10 @@ def _configs(configure: Configure, kind: str, *more: str) -> list[RunConfig]:
     return [configure(*SMALL[kind], *QUICK, *arm, *more) for arm in ARMS]
 
 
-@pytest.mark.parametrize("kind", SMALL)
+MOST = [pytest.param(kind, marks=pytest.mark.long if kind == "dqn normalized" else ()) for kind in SMALL]
+
+
+@pytest.mark.parametrize("kind", MOST)
 def test_a_member_does_not_depend_on_the_others(kind: str, configure: Configure) -> None:
     configs = _configs(configure, kind)
     _, together = stacked(configs)
@@ -74,7 +77,7 @@ def test_gymnasium_environments_keep_members_apart_too(kind: str, configure: Con
     _same(stacked(configs)[1][2], stacked(configs[2:])[1][0])
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", MOST)
 def test_a_diverged_member_is_recorded_as_diverged_and_leaves_the_others_alone(
     kind: str, configure: Configure
 ) -> None:

@@ -252,7 +252,7 @@ def _environment(**values: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_a_process_uses_the_threads_of_its_config_whatever_the_environment_says(
     threads: int, tmp_path: Path
 ) -> None:
