@@ -73,16 +73,9 @@ class StudySweeper(basic_sweeper.BasicSweeper):
     def _in_batches(self, launch: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
         """What launches at most `hydra.sweeper.max_batch_size` jobs, and more when these are over."""
         size = self.max_batch_size
-        if size is None:
-            return launch
-        if size < 1:
+        if size is not None and size < 1:
             raise ConfigError(f"hydra.sweeper.max_batch_size={size} is too small; use 1 or more, or null for all")
-
-        def launch_batches(jobs: list[Any]) -> None:
-            for first in range(0, len(jobs), size):
-                launch(jobs[first : first + size])
-
-        return launch_batches
+        return lambda jobs: [launch(batch) for batch in self.split_overrides_to_chunks(jobs, size)]
 
     def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
         """How jobs are trained by the launcher that was chosen, which has been asked whether it can."""
