@@ -189,8 +189,6 @@ class Sender:
         metrics = {f"metrics/{name}": value for name, value in item.metrics.items()}
         final = summary(info, tables["updates"]) | metrics
         client.close(run, final, exit_code=0 if info["status"] in FINISHED else 1)
-        if self._online:
-            client.supersede_offline(self._folder, item.id)
         return str(run.url or "")
 
 

@@ -81,7 +81,7 @@ def tracker(
         _UNFINISHED.append(run.finish)
         entity = run.entity if online else settings.entity
         to = destination(client.base_url(), entity, settings.project, online=online)
-        tracked = _Run(run, folder, run_id, to, online)
+        tracked = _Run(run, folder, run_id, to)
         tracked.go_on(before or {}, online)
         return tracked
     except Exception as error:
@@ -116,15 +116,9 @@ class _Run:
     """The tracker of an open W&B run; does nothing without one, or after a failure."""
 
     def __init__(
-        self,
-        run: wandb.Run | None,
-        folder: Path | None = None,
-        run_id: str = "",
-        destination: str = "",
-        online: bool = False,
+        self, run: wandb.Run | None, folder: Path | None = None, run_id: str = "", destination: str = ""
     ) -> None:
         self._run, self._folder, self._run_id, self._destination = run, folder, run_id, destination
-        self._online = online
         self._made = dict.fromkeys(TABLES, 0)
         self._sent = dict.fromkeys(TABLES, 0)
 
@@ -166,8 +160,6 @@ class _Run:
             if self._folder is not None and (self._folder / self._run_id / "run.json").exists():
                 sent = digest(self._folder / self._run_id)
                 Publications(self._folder).note(self._destination, run.id, sent, run.url)
-                if self._online:
-                    client.supersede_offline(self._folder, run.id)
         except Exception as error:
             self._give_up(client.reason(error))
 

@@ -159,15 +159,15 @@ def restart() -> None:
 
 
 def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
-    """End a run with its final values. Raises what the client raises, also for an upload that takes too long."""
+    """End a run with its final values; offline files of one that is at the server are marked as synced.
+
+    Raises what the client raises, also for an upload that takes too long.
+    """
     earlier: Any = dict(run.summary)  # what was sent before does not stand when it is None now
+    files = [] if run.offline else [*Path(run.dir).parent.parent.glob(f"offline-run-*-{run.id}/*.wandb")]
     run.summary.update({key: value for key, value in summary.items() if value is not None or key in earlier})
     run.finish(exit_code=exit_code)
-
-
-def supersede_offline(folder: Path, wandb_id: str) -> None:
-    """Mark the offline files of a run that is at the server now, so that `wandb sync` does not send them again."""
-    for path in (folder / "wandb").glob(f"offline-run-*-{wandb_id}/*.wandb"):
+    for path in files:
         path.with_suffix(".wandb.synced").touch()
 
 

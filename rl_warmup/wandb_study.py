@@ -69,8 +69,6 @@ def publish_study(
         run.log(content)
         client.close(run, headline(report), 0)
         ledger.note(to, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
-        if online:
-            client.supersede_offline(folder, run.id)
     except Exception as error:
         note_silence(folder, client.reason(error))
         return [f"the study's own run: {client.reason(error)}"]

@@ -384,6 +384,7 @@ def test_a_client_that_hangs_at_the_end_is_left_behind(monkeypatch, caplog):
     released = threading.Event()
 
     class Stuck:
+        offline = True
         summary: dict[str, float] = {}  # noqa: RUF012
 
         def finish(self, exit_code):
