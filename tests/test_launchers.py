@@ -191,7 +191,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("trainer", [pytest.param("sb3", marks=pytest.mark.long), "stacked"])
+@pytest.mark.parametrize("trainer", ["sb3", pytest.param("stacked", marks=pytest.mark.long)])
 def test_the_command_line_hands_runs_and_stacks_to_jobs(trainer: str, tmp_path: Path) -> None:
     small = ["total_timesteps=600", "evaluation.count=3", "evaluation.episodes=2", f"trainer={trainer}"]
     done = run(*small, "seed=0,1", "hydra/launcher=batch_local", f"runs_dir={tmp_path}")

@@ -259,7 +259,7 @@ def test_a_killed_stack_is_seen_its_runs_named_and_the_others_go_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["seed=3"], ["-m", "seed=0,1"], ["study=quick"], ["study=quick", "seed=1,2", "retries=5"]]
+    "arguments", [["seed=3"], long("-m", "seed=0,1"), long("study=quick"), ["study=quick", "seed=1,2", "retries=5"]]
 )
 def test_plan_only_says_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
     code, out, err = call("run", *arguments, "plan_only=true", "tracking=disabled", f"runs_dir={tmp_path / 'runs'}")
@@ -328,7 +328,8 @@ def test_two_processes_that_start_a_sweep_at_once_share_it(launcher, tmp_path):
     assert "6 done before, 0 to do" in out
 
 
-@pytest.mark.parametrize("arguments", [["seed=0"], long("-m", "seed=0,1"), long("-m", "seed=0,1", *STACKED)])
+@pytest.mark.parametrize("arguments", [["seed=0"], ["-m", "seed=0,1"], ["-m", "seed=0,1", *STACKED]])
+@pytest.mark.long  # test_surviving.py has a sweep that goes on afterwards
 def test_a_disk_that_takes_no_more_is_one_message_and_leaves_whole_files(arguments, tmp_path):
     full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))}
     process = start("run", *arguments, *TINY, "evaluation.count=60", f"runs_dir={tmp_path}", **full)

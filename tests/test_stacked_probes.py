@@ -56,7 +56,8 @@ def test_the_best_action_is_found(kind: str, algo: str, configure: Configure) ->
     assert returns == [[1.0] * 3] * 2
 
 
-@pytest.mark.parametrize("algo", [pytest.param("ppo", marks=pytest.mark.long), "dqn"])
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.long  # the two below tell V from the reward
 def test_values_of_rewards_that_nothing_changes(algo: str, configure: Configure) -> None:
     constant, _ = _trained("constant", algo, configure)
     np.testing.assert_allclose(_values(constant, [0.0, 1.0]), 1, atol=0.05)
@@ -86,7 +87,7 @@ def test_the_best_continuous_action_is_found(configure: Configure) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", ["dqn", pytest.param("ppo", marks=pytest.mark.long)])
+@pytest.mark.parametrize("algo", ["ppo", pytest.param("dqn", marks=pytest.mark.long)])
 def test_images_are_told_apart(algo: str, configure: Configure) -> None:
     """By a convolutional network, in both trainers."""
     more = ["algo.extractor=small_cnn", "learning_rate=0.001"]

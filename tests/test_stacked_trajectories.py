@@ -58,7 +58,7 @@ ARMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long if "acrobot" in c else ()) for c in CASES])
 def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> None:
     configs = [configure(*SHORT, *CASES[case], *arm) for arm in ARMS.values()]
     runs = [follow(config) for config in configs]
