@@ -97,12 +97,8 @@ execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "trainer",
-    [
-        pytest.param(PPO, id="sb3"),
-        pytest.param([*STACKED, *DQN], id="stacked", marks=pytest.mark.long),  # test_faults.py kills stacks
-    ],
+@pytest.mark.parametrize(  # test_faults.py kills stacks
+    "trainer", [PPO, pytest.param([*STACKED, *DQN], marks=pytest.mark.long)], ids=["sb3", "stacked"]
 )
 def test_a_process_that_is_killed_loses_nothing(trainer: list[str], configure: Configure, tmp_path: Path) -> None:
     overrides = [*trainer, *SMALL, "evaluation.count=20", "total_timesteps=1500"]

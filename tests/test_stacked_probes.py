@@ -57,7 +57,7 @@ def test_the_best_action_is_found(kind: str, algo: str, configure: Configure) ->
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-@pytest.mark.long  # the two below tell V from the reward
+@pytest.mark.long  # the two below find values too: DQN's, and PPO's
 def test_values_of_rewards_that_nothing_changes(algo: str, configure: Configure) -> None:
     constant, _ = _trained("constant", algo, configure)
     np.testing.assert_allclose(_values(constant, [0.0, 1.0]), 1, atol=0.05)
@@ -65,7 +65,7 @@ def test_values_of_rewards_that_nothing_changes(algo: str, configure: Configure)
     np.testing.assert_allclose(_values(signed, [-1.0], [1.0]), [[-1, 1]] * 2, atol=0.1)
 
 
-@pytest.mark.parametrize("algo", ["ppo", pytest.param("dqn", marks=pytest.mark.long)])
+@pytest.mark.parametrize("algo", [pytest.param("ppo", marks=pytest.mark.long), "dqn"])
 def test_rewards_that_come_later_are_discounted(algo: str, configure: Configure) -> None:
     """The reward 1 comes one step after the first: V is 0.9, then 1."""
     training, _ = _trained("delayed", algo, configure, "total_timesteps=5000")
