@@ -4,9 +4,9 @@
     (another version) python benchmarks/digest.py runs/digest2 > after.txt
     diff before.txt after.txt
 
-Both trainers x PPO and DQN x CartPole and Acrobot x three shapes x both clocks, a run of each trainer interrupted and
-resumed, and the study `quick` with two seeds. Trains through the command line only. What is printed depends on the
-machine and the versions of the packages, so compare output of one machine. Takes about four minutes on 2 cores.
+Both trainers x PPO and DQN x CartPole and Acrobot x three shapes x both clocks, a run of each trainer that is
+interrupted and resumed, and the study `quick` with two seeds, all trained through the command line. Output depends
+on the machine and the versions of the packages: compare that of one machine. Takes four minutes on 2 cores.
 """
 
 import argparse
