@@ -36,7 +36,7 @@ SWEEPS = {
     "dqn-acrobot": ("env=acrobot", "algo=dqn", "total_timesteps=600", *SMALL),
 }
 LONG = {
-    "sb3": ("trainer=sb3", "env=cartpole", "algo=ppo", "total_timesteps=60000"),
+    "sb3": ("trainer=sb3", "env=cartpole", "algo=ppo", "total_timesteps=250000"),
     "stacked": ("trainer=stacked", "env=acrobot", "algo=ppo", "total_timesteps=1200000"),
 }
 """Runs that train for more than the half minute after which the first checkpoint is taken."""

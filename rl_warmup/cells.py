@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.curves import fill_diverged
-from rl_warmup.plan import evaluation_grid, recorded_plan
 from rl_warmup.readings import Problems, Run, read_run
 from rl_warmup.records import Record
+from rl_warmup.schedules.phases import evaluation_grid, recorded_plan
 from rl_warmup.scoring import score
 
 Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from rl_warmup.contrasts import Contrast, check_conditions, contrasts_of
 from rl_warmup.metrics import RETURN_EFFECT, Metric
-from rl_warmup.plan import recorded_plan
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError
+from rl_warmup.schedules.phases import recorded_plan
 from rl_warmup.study_files import is_declared, read_study_plan
 
 Family = Literal["confirmatory", "exploratory"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from rl_warmup.config import RunConfig
 from rl_warmup.resolve import plan_of
-from rl_warmup.schedules import DEFAULT_START
+from rl_warmup.schedules.warmups import DEFAULT_START
 
 # What does not decide what happens in a run, or only repeats what another field says.
 NOT_IDENTITY = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rl_warmup import schedules
 from rl_warmup.config import ConfigError, RunConfig, TrainerConfig, WarmupConfig
-from rl_warmup.plan import Plan, evaluation_grid, plan_run, planned_learning_rates
+from rl_warmup.schedules.phases import Plan, evaluation_grid, plan_run, planned_learning_rates
 from rl_warmup.validation import SHAPES, check_values, positive, require
 
 CLOCKS = ("gradient_steps", "env_steps")

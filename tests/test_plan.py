@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oracles import delivered_rates, dqn_phases, ppo_phases
 
 from rl_warmup import schedules
-from rl_warmup.plan import Plan, evaluation_grid, plan_dqn, plan_ppo, planned_learning_rates
+from rl_warmup.schedules.phases import Plan, evaluation_grid, plan_dqn, plan_ppo, planned_learning_rates
 
 small = st.integers(1, 9)
 totals = st.integers(1, 400)

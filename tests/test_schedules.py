@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, ExponentialLR, LinearLR
 
 from rl_warmup import schedules
-from rl_warmup.schedules import ADAM_RAMPS, BASES, DEFAULT_START, RAMPS, lost_steps, ramp, step_factor, warmup
+from rl_warmup.schedules.bases import BASES
+from rl_warmup.schedules.warmups import ADAM_RAMPS, DEFAULT_START, RAMPS, lost_steps, ramp, step_factor, warmup
 
 PEAK = 0.25
 BETA2 = 0.999

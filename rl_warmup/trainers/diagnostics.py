@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from rl_warmup.delivery import DoseMeter
+from rl_warmup.delivery.meter import DoseMeter
 from rl_warmup.trainers import Diverged, Emit
 
 

@@ -15,9 +15,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup import resolve, schedules
 from rl_warmup.config import DQNConfig, PPOConfig, RunConfig
-from rl_warmup.delivery import attach_factor, for_sb3
+from rl_warmup.delivery.hook import attach_factor
+from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.envs import Evaluator, stream_seed
-from rl_warmup.plan import evaluation_grid
+from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers import Diverged, Emit, Keeper
 from rl_warmup.trainers.diagnostics import check_finite, observed_training
 from rl_warmup.trainers.policies import policy_arguments

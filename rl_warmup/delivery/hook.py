@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rl_warmup import schedules
-from rl_warmup.plan import Plan, plan_run
-from rl_warmup.schedules import Factor, Schedule
+from rl_warmup.schedules.bases import Factor
+from rl_warmup.schedules.phases import Plan, plan_run
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from torch.optim import Optimizer
     from torch.utils.hooks import RemovableHandle
-
-
-def for_sb3(schedule: Schedule) -> Callable[[float], float]:
-    """A schedule as the callable that Stable-Baselines3 takes for `learning_rate` or `clip_range`.
-
-    Stable-Baselines3 passes progress_remaining = 1 - num_timesteps / total, once an update phase, and lets it
-    become negative in the last one; the share of steps done is clamped to [0, 1] here.
-
-    >>> from rl_warmup.schedules import constant, warmup
-    >>> learning_rate = for_sb3(warmup(constant(3e-4), shape="linear", length=0.1))
-    >>> [round(learning_rate(remaining), 6) for remaining in (1.0, 0.95, 0.9, -0.01)]
-    [0.0, 0.00015, 0.0003, 0.0003]
-    """
-
-    def of_remaining(progress_remaining: float) -> float:
-        return float(schedule(min(max(1.0 - progress_remaining, 0.0), 1.0)))
-
-    return of_remaining
 
 
 def attach_warmup(
@@ -110,39 +92,6 @@ def plan_of_model(model: Any, total_timesteps: int) -> Plan:
         return int(getattr(value, "frequency", value))  # train_freq is a count with its unit
 
     return plan_run("ppo" if hasattr(model, "n_epochs") else "dqn", total_timesteps, setting)
-
-
-class DoseMeter:
-    """Reads the learning rate from the optimizer after every step: what was delivered, not what was planned."""
-
-    def __init__(self, model: BaseAlgorithm, base: Callable[[float], float]) -> None:
-        """`base`: the learning rate without warmup, of Stable-Baselines3's progress_remaining."""
-        self._model, self._base = model, base
-        self._rates: list[float] = []
-        self._steps = adam_steps(model.policy.optimizer)  # not 0 where a training goes on
-        self._handle = model.policy.optimizer.register_step_post_hook(self._read)
-
-    def _read(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._rates.append(float(optimizer.param_groups[0]["lr"]))
-
-    def end_phase(self) -> dict[str, float]:
-        """The dose columns of updates.parquet for the phase that just ended.
-
-        omega = rate / base at each step, taken as 1 where the base itself is 0.
-        """
-        rates, base = self._rates, self._base(self._model._current_progress_remaining)
-        self._rates = []
-        self._steps += len(rates)
-        return {
-            "gradient_step": self._steps,
-            "n_steps": len(rates),
-            "learning_rate_first": rates[0] if rates else math.nan,
-            "learning_rate_last": rates[-1] if rates else math.nan,
-            "learning_rate_mean": sum(rates) / len(rates) if rates else math.nan,
-            "base_learning_rate": base,
-            "n_below_99": sum(rate < 0.99 * base for rate in rates),
-            "omega_sum": sum(rate / base for rate in rates) if base else float(len(rates)),
-        }
 
 
 def _whole_steps(model: BaseAlgorithm, length: float | None, total_timesteps: int | None) -> int:

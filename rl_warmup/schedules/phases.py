@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.schedules import Factor, Schedule
+from rl_warmup.schedules.bases import Factor, Schedule
 
 
 @dataclass(frozen=True)
