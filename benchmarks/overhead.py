@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from rl_warmup.compose import configured
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import Evaluator
 from rl_warmup.execution import execute
 from rl_warmup.provenance import versions

@@ -22,12 +22,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 from rl_warmup.compose import configured
-from rl_warmup.config import RunConfig
-from rl_warmup.execution import run_folder, run_info
+from rl_warmup.config.identity import run_folder
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.execution import run_info
 from rl_warmup.ledger import kind_of
 from rl_warmup.provenance import hardware
 from rl_warmup.recording import recording
-from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import Planned, add_runs
 
 WARMUPS = ("none", "linear", "exponential", "cosine", "constant")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rl_warmup.clusters import StackJob
-from rl_warmup.config import ConfigError
-from rl_warmup.stacks import cores
+from rl_warmup.config.hardware import cores
+from rl_warmup.config.schema import ConfigError
 
 ASK_SECONDS = 60.0
 """Seconds between two questions to Slurm; submitit's own grow to ten minutes."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.config.study import NOT_IN_CELL, settings_of
 from rl_warmup.curves import fill_diverged
 from rl_warmup.readings import Problems, Run, read_run
 from rl_warmup.records import Record
@@ -16,7 +17,6 @@ from rl_warmup.schedules.phases import evaluation_grid, recorded_plan
 from rl_warmup.scoring import score
 
 Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
-NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm
 
 
 @dataclass(frozen=True)
@@ -224,12 +224,6 @@ def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
     return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
 
 
-def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
-    """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
-    config = {key: value for key, value in info["config"].items() if key not in dropped}
-    return _flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
-
-
 def _context_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
     settings = settings_of(run.info, dropped)
     return {key: value for key, value in settings.items() if not key.startswith("warmup.")}
@@ -246,13 +240,6 @@ def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[str]:
     settings = [settings_of(runs[0].info, dropped) for runs in cells]
     grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
     return [label.split("\n", 1)[1] for label in distinct(grouped, settings)]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return {key: value for key, value in flat.items() if value is not None}
 
 
 def _canonical(tree: Mapping[str, Any]) -> str:

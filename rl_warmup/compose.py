@@ -17,10 +17,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.config.checks import check_seed
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.envs import check_env
-from rl_warmup.resolve import resolve
-from rl_warmup.validation import check_seed
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
 

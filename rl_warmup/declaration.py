@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rl_warmup.contrasts import Contrast, check_conditions, contrasts_of
+from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.metrics import RETURN_EFFECT, Metric
 from rl_warmup.readings import Problems
 from rl_warmup.records import RecordError
-from rl_warmup.schedules.phases import recorded_plan
 from rl_warmup.study_files import is_declared, read_study_plan
 
 Family = Literal["confirmatory", "exploratory"]
-Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
 NO_WARMUP = {"warmup.name": "none"}
 
 
@@ -72,57 +70,6 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
         contrasts=contrasts_of(plan.get("contrasts")),
     )
-
-
-def matches(conditions: Conditions, settings: Mapping[str, Any]) -> bool:
-    """Whether a resolved config, by dotted keys, has all the values that are asked for.
-
-    A `warmup.length` below 1 is a fraction of the run, as on the command line.
-
-    >>> matches({"warmup.name": "linear", "learning_rate": 1e-3}, {"warmup.name": "linear", "learning_rate": 0.001})
-    True
-    """
-    return all(
-        _same(settings.get(key), wanted) or (key == "warmup.length" and _same_length(settings, wanted))
-        for key, wanted in conditions.items()
-    )
-
-
-def words(conditions: Conditions) -> str:
-    """Conditions as they are written on the command line, e.g. `warmup.name=linear warmup.length=0.1`."""
-    return " ".join(f"{key}={value}" for key, value in conditions.items())
-
-
-def without_warmup(conditions: Conditions) -> dict[str, Any]:
-    """The conditions on anything but the warmup: those that decide in which contexts they apply."""
-    return {key: value for key, value in conditions.items() if not key.startswith("warmup.")}
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    if isinstance(value, (int, float)):
-        try:
-            return math.isclose(value, float(wanted), rel_tol=1e-9)  # YAML reads 1e-3 as a string
-        except (TypeError, ValueError):
-            return False
-    return bool(value == wanted)
-
-
-def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
-    """Whether a count of steps is this fraction of the run, rounded as the resolved config rounds it."""
-    length, total = settings.get("warmup.length"), _clock_total(settings)
-    if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
-        return False
-    return bool(length == max(1, round(wanted * total)))
-
-
-def _clock_total(settings: Mapping[str, Any]) -> int | None:
-    """Length of the run on the clock of its warmup."""
-    if settings.get("warmup.clock") == "env_steps":
-        return int(settings["total_timesteps"])
-    plan = recorded_plan(settings)
-    return None if plan is None else plan.gradient_steps
 
 
 def _check(folder: Path, plan: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from rl_warmup.cells import Context
-from rl_warmup.config import conf_dir
+from rl_warmup.config.schema import conf_dir
 from rl_warmup.declaration import Family
 from rl_warmup.metrics import Metric
 from rl_warmup.pairings import Pairing, seeds_words

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.cells import Cell, Context, Group, short
-from rl_warmup.declaration import Conditions, matches
+from rl_warmup.config.study import Conditions, matches
 from rl_warmup.dose import same_dose
 from rl_warmup.pairings import seeds_words
 from rl_warmup.readings import Problems, Run

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 
 # The independent streams that one seed is split into. Their numbers are part of every result: never renumber.
 STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4}

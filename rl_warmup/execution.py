@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rl_warmup import provenance, tracking, wandb_rows
-from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.identity import arm_label, cell_label, identity, run_id
+from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.keeping import RunKeeper
 from rl_warmup.leases import Lease, LeaseError, held
 from rl_warmup.recording import RunWriter
@@ -65,17 +65,6 @@ def _lease(configs: Sequence[RunConfig], leases: ExitStack) -> list[tuple[RunCon
             if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
                 ours.append((config, lease))
     return ours
-
-
-def study_folder(config: RunConfig) -> Path:
-    """Where the runs of a study are."""
-    assert config.study.name is not None
-    return Path(config.runs_dir) / config.study.name
-
-
-def run_folder(config: RunConfig) -> Path:
-    """Where the record files of a run are."""
-    return study_folder(config) / run_id(config)
 
 
 def finished_status(folder: Path) -> str | None:

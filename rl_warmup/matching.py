@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rl_warmup.cells import Cell, Context, Group, differing
-from rl_warmup.contrasts import Contrast
-from rl_warmup.declaration import Declaration, matches, without_warmup, words
+from rl_warmup.config.study import Contrast, matches, without_warmup, words
+from rl_warmup.declaration import Declaration
 from rl_warmup.doubts import note_differences, note_unpaired
 from rl_warmup.pairings import Pairing, Term, barred
 from rl_warmup.readings import Problems

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.cells import Cell, Context, short
-from rl_warmup.declaration import Family, without_warmup
+from rl_warmup.config.study import without_warmup
+from rl_warmup.declaration import Family
 from rl_warmup.dose import same_dose
 from rl_warmup.readings import Problems, Run
 

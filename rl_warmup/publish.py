@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rl_warmup import wandb_client as client
-from rl_warmup.config import TrackingConfig
+from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.published import Publications, destination, digest, note_silence, sole
 from rl_warmup.records import FINISHED, Record, RecordError, is_alive, read_study
 from rl_warmup.tracking import sent_before

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.clusters import StackJob
-from rl_warmup.config import ConfigError
+from rl_warmup.config.schema import ConfigError
 from rl_warmup.records import first_line
 
 KNOCK_SECONDS = 5.0

@@ -1,16 +1,15 @@
 """Which runs of a sweep are trained together, decided before training and without torch."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, prod
-from pathlib import Path
 
-from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config.hardware import _memory, visible_gpus
+from rl_warmup.config.identity import identity
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs import spaces
-from rl_warmup.identity import identity
-from rl_warmup.resolve import plan_of
 
 CHUNK = 4
 """Members that one program updates at once on a CPU, so that their parameters and activations stay in its cache;
@@ -19,10 +18,6 @@ GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(
 """Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
-OF_A_GPU = 16 * 2**30
-"""Bytes that a GPU is taken to have where another machine has it."""
-ENVS_OF_A_THREAD = 64
-"""Environments from which a further thread of EnvPool pays for itself."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
     "seed",
     "learning_rate",
@@ -99,38 +94,6 @@ def check_counts(workers: int | None, width: int | None) -> None:
             )
 
 
-def default_workers(config: RunConfig) -> int:
-    """Processes that train side by side: as many as the cores have room for, or one for every GPU."""
-    if config.device.startswith("cuda"):
-        return max(1, len(visible_gpus(config.device)))
-    return max(1, cores() // config.threads)
-
-
-def cores() -> int:
-    """Cores that this process may use: of its affinity, and by the quota of its control group."""
-    from joblib import cpu_count  # late: what only reads records does without
-
-    return int(cpu_count())
-
-
-def env_threads(device: str, envs: int) -> int:
-    """Threads that step a stack's environments: beside a GPU the cores have little else to do."""
-    return 1 if device == "cpu" else min(cores(), 1 + envs // ENVS_OF_A_THREAD)
-
-
-def visible_gpus(device: str) -> list[str]:
-    """The GPUs that processes take in turn, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
-
-    `auto` and `cuda` were resolved to cuda:0, the first that a process sees.
-    """
-    if device != "cuda:0":
-        return []
-    import torch  # only where there is a GPU to ask
-
-    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (named.split(",") if named else [str(number) for number in range(count)])[:count]
-
-
 def default_width(config: RunConfig, workers: int) -> int:
     """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once."""
     budget = _memory(config.device) / 2 / ceil(workers / max(1, len(visible_gpus(config.device))))
@@ -153,17 +116,3 @@ def member_bytes(config: RunConfig) -> int:
         drawn = 6 * int(plan.n_steps.max()) * algo.batch_size
         experience = min(algo.buffer_size, plan.env_steps) * (2 * size + 3) + drawn
     return 4 * (experience + 8 * parameters + activations)
-
-
-def _memory(device: str) -> int:
-    """Bytes of the device; of this machine also no more than the control group allows."""
-    if device.startswith("cuda"):
-        import torch  # only where there is a GPU to ask
-
-        if not torch.cuda.is_available():  # another machine has it
-            return OF_A_GPU
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
-    allowed = [limit.read_text().strip() for limit in limits if limit.exists()]
-    return min([physical, *(int(text) for text in allowed if text.isdigit())])

@@ -9,16 +9,16 @@ from typing import Any
 from rich.console import Console
 
 from rl_warmup.compose import check_writable
-from rl_warmup.config import ConfigError, RunConfig, StudyConfig
-from rl_warmup.contrasts import contrasts_of
+from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
+from rl_warmup.config.study import contrasts_of
 from rl_warmup.display import LiveRuns
-from rl_warmup.execution import finished_status, run_folder, study_folder, was_interrupted
-from rl_warmup.identity import cell_label, identity
+from rl_warmup.execution import finished_status, was_interrupted
 from rl_warmup.ledger import ForeignRecordError, Standing, kind_of, standing
 from rl_warmup.outlook import Outlook
 from rl_warmup.readings import unfinished
 from rl_warmup.records import Record, RecordError, is_alive, read_info
-from rl_warmup.resolve import plan_of
 from rl_warmup.study_files import (
     Planned,
     add_runs,
@@ -133,8 +133,11 @@ def _without_runs(jobs: Sequence[Job]) -> list[str]:
     declared += [("contrasts", where) for contrast in contrasts_of(study.contrasts) for _, where in contrast.terms]
     if not declared:
         return []
-    from rl_warmup.cells import settings_of  # imports what a report needs
-    from rl_warmup.declaration import matches, words
+    from rl_warmup.config.study import (
+        matches,
+        settings_of,  # imports what a report needs
+        words,
+    )
 
     planned = [settings_of({"config": identity(job.config), "warmup": asdict(job.config.warmup)}) for job in jobs]
     return [

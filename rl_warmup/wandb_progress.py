@@ -15,7 +15,7 @@ from typing import Self
 from rich.console import Console
 
 from rl_warmup import wandb_client as client
-from rl_warmup.config import RunConfig, TrackingConfig
+from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.display import ORDER, Shown, steps_done
 from rl_warmup.ledger import Standing
 from rl_warmup.published import Publications, destination, is_silent, note_silence, sole

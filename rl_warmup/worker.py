@@ -13,7 +13,7 @@ from multiprocessing import connection
 from types import FrameType
 from typing import NoReturn
 
-from rl_warmup.config import ConfigError
+from rl_warmup.config.schema import ConfigError
 from rl_warmup.execution import execute_stack
 from rl_warmup.stacks import Stack
 

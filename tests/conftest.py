@@ -11,7 +11,7 @@ from rich.console import Console
 from synthetic import two_arms
 
 from rl_warmup.compose import configured
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.report import report
 
 Configure = Callable[..., RunConfig]

@@ -9,7 +9,7 @@ import torch
 from stacking import Rows
 
 from rl_warmup.checkpoints import Checkpoint
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.stacked.training import train as train_stack
 

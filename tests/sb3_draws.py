@@ -13,7 +13,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers import sb3
 
 

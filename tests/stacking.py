@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.resuming import env_seeds, envs_of
 from rl_warmup.trainers.stacked.stack import Stack

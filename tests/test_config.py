@@ -14,10 +14,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from stable_baselines3 import DQN, PPO
 
-from rl_warmup import config as config_module
 from rl_warmup import schedules
 from rl_warmup.compose import resolved
-from rl_warmup.config import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig, conf_dir, register_schema
+from rl_warmup.config import schema as config_module
+from rl_warmup.config.schema import (
+    ConfigError,
+    DQNConfig,
+    PPOConfig,
+    RunConfig,
+    TrainerConfig,
+    conf_dir,
+    register_schema,
+)
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {

@@ -10,12 +10,12 @@ from synthetic import DECLARED, LEARNS, said, write_run
 from rl_warmup import inference
 from rl_warmup.analysis import Analysis, Comparison, analyse
 from rl_warmup.compose import configured
-from rl_warmup.config import ConfigError, StudyConfig
-from rl_warmup.contrasts import contrasts_of
-from rl_warmup.identity import NOT_IDENTITY
+from rl_warmup.config.checks import NOT_OF_AN_ARM
+from rl_warmup.config.identity import NOT_IDENTITY
+from rl_warmup.config.schema import ConfigError, StudyConfig
+from rl_warmup.config.study import contrasts_of
 from rl_warmup.study_files import write_study_plan
 from rl_warmup.sweep import _refuse_redeclared
-from rl_warmup.validation import NOT_OF_AN_ARM
 
 LINEAR, COSINE, NONE = ({"warmup.name": name} for name in ("linear", "cosine", "none"))
 

@@ -15,7 +15,7 @@ from synthetic import (
 )
 
 from rl_warmup.analysis import analyse
-from rl_warmup.declaration import matches
+from rl_warmup.config.study import matches
 
 
 def test_an_undeclared_study_is_compared_with_no_warmup_and_says_so(tmp_path: Path) -> None:

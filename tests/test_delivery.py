@@ -6,9 +6,9 @@ from conftest import Configure
 from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
+from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose
 from rl_warmup.delivery.hook import adam_steps, attach_warmup, plan_of_model
 from rl_warmup.delivery.schedule import for_sb3
-from rl_warmup.resolve import plan_of, planned_base, planned_dose
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
 from rl_warmup.trainers.sb3 import train

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_warmup.config import ConfigError, EnvConfig
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import ConfigError, EnvConfig
 from rl_warmup.envs import STREAMS, Evaluator, check_env, spaces, stream_seed
-from rl_warmup.resolve import resolve
 
 Observations = NDArray[Any]
 

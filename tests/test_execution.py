@@ -6,11 +6,12 @@ from conftest import Configure, probe
 from test_delivery import SHORT, TINY
 
 from rl_warmup import execution, keeping
-from rl_warmup.config import ConfigError
-from rl_warmup.execution import execute, finished_status, run_folder
+from rl_warmup.config.identity import run_folder
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import ConfigError
+from rl_warmup.execution import execute, finished_status
 from rl_warmup.recording import mark_failed
 from rl_warmup.records import Record, read_info
-from rl_warmup.resolve import plan_of
 from rl_warmup.trainers import replay
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])

@@ -15,7 +15,8 @@ import pytest
 from conftest import Configure
 from test_delivery import SHORT, TINY
 
-from rl_warmup.execution import execute, study_folder
+from rl_warmup.config.identity import study_folder
+from rl_warmup.execution import execute
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "faults.py"
 

@@ -11,9 +11,9 @@ from composing import unresolved
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.config import RunConfig
-from rl_warmup.identity import arm_label, cell_label, digest, file_name, identity, run_id, warmup_label
-from rl_warmup.resolve import resolve
+from rl_warmup.config.identity import arm_label, cell_label, digest, file_name, identity, run_id, warmup_label
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import RunConfig
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
 IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}

@@ -20,11 +20,12 @@ from test_workers import TINY, stack_of, statuses
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup.batch_jobs import BatchSystem
 from rl_warmup.clusters import StackJob, train_on
-from rl_warmup.config import ConfigError
-from rl_warmup.execution import execute_stack, run_folder
+from rl_warmup.config.identity import run_folder
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import ConfigError
+from rl_warmup.execution import execute_stack
 from rl_warmup.ray_jobs import RayCluster
 from rl_warmup.records import Record, read_info
-from rl_warmup.resolve import resolve
 from rl_warmup.workers import train_stacks
 
 pytestmark = pytest.mark.slow

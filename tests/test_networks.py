@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.policies import initial_policy
 from rl_warmup.trainers.stacked.networks import Layout, Network, rational_tanh, stack_parameters, trained

@@ -7,9 +7,9 @@ import pytest
 from composing import unresolved
 from rich.console import Console
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.preview import figure, main, preview, table, terminal_plot
-from rl_warmup.resolve import resolve
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -20,6 +20,7 @@ from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, row
 
 from rl_warmup import execution, keeping, tracking, wandb_client
 from rl_warmup import publish as publishing
+from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main, publish
 from rl_warmup.published import Publications, is_silent
 from rl_warmup.records import Record, read_info
@@ -149,7 +150,7 @@ def test_a_run_that_was_interrupted_goes_on_as_one_with_every_row_once(mode, con
         with pytest.raises(KeyboardInterrupt):
             execution.execute(config)
     assert execution.execute(config) == "completed"
-    folder = execution.run_folder(config)
+    folder = run_folder(config)
     record = Record(folder, read_info(folder))
     assert record.info["resumed"]
     if mode == "offline":

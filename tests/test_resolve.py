@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.resolve import plan_of, planned_base, planned_dose, resolve, step_factor
+from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose, step_factor
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import ConfigError, RunConfig
 
 PPO: tuple[str, ...] = ()  # tuned on CartPole: 391 updates of 20 steps, the first after 256 environment steps
 DQN = ("algo=dqn",)  # tuned on CartPole: 193 updates of 128 steps, the first after 1024 environment steps

@@ -16,8 +16,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from rl_warmup.config import ConfigError
-from rl_warmup.execution import run_folder, run_info
+from rl_warmup.config.identity import run_folder
+from rl_warmup.config.schema import ConfigError
+from rl_warmup.execution import run_info
 from rl_warmup.recording import recording
 from rl_warmup.records import Record, read_info, read_study
 from rl_warmup.run import main, say_plan, single

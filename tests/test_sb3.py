@@ -7,8 +7,8 @@ from conftest import Configure, probe
 from stable_baselines3.common.vec_env import VecNormalize
 from test_delivery import SHORT, TINY
 
+from rl_warmup.config.learning_rate import base_schedule, plan_of
 from rl_warmup.delivery.schedule import for_sb3
-from rl_warmup.resolve import base_schedule, plan_of
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers import Diverged
 from rl_warmup.trainers.diagnostics import observed_training

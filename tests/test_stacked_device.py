@@ -11,7 +11,7 @@ from conftest import Configure
 from stacking import ListSink, train_into
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.stacked import dqn, learner, ppo
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Step
 from rl_warmup.trainers.stacked.dqn import DQN

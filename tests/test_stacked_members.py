@@ -9,8 +9,8 @@ from conftest import Configure
 from stacking import ListSink, Rows, stacked, train_into
 
 from rl_warmup import schedules
-from rl_warmup.config import RunConfig
-from rl_warmup.resolve import planned_base, planned_dose
+from rl_warmup.config.learning_rate import planned_base, planned_dose
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.stacked.resuming import env_seeds
 from rl_warmup.trainers.stacked.training import train
 

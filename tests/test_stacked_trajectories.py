@@ -8,7 +8,7 @@ from sb3_draws import FollowedDraws, follow
 from stacking import Rows, stacked
 from torch.nn.utils import parameters_to_vector
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 
 SHORT = ["evaluation.count=4", "evaluation.episodes=2", "trainer=stacked", "trainer.envs=gymnasium"]
 CASES = {

@@ -17,8 +17,8 @@ from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from rl_warmup.config import RunConfig
-from rl_warmup.resolve import plan_of
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.stacks import CHUNK
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.stacked import dqn, ppo

@@ -12,20 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup import stacks
-from rl_warmup.config import ConfigError, RunConfig
-from rl_warmup.resolve import resolve
-from rl_warmup.stacks import (
-    CHUNK,
-    check_counts,
-    cores,
-    default_width,
-    default_workers,
-    env_threads,
-    member_bytes,
-    plan_stacks,
-    stack_key,
-    visible_gpus,
-)
+from rl_warmup.config.hardware import _memory, cores, default_workers, env_threads, visible_gpus
+from rl_warmup.config.resolve import resolve
+from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.stacks import CHUNK, check_counts, default_width, member_bytes, plan_stacks, stack_key
 
 
 def config(*overrides: str, **values: Any) -> RunConfig:
@@ -193,7 +183,7 @@ def test_memory_is_what_the_experience_takes() -> None:
     assert many - few == 500_000 * (6 + 6 + 3) * 4
     assert member_bytes(config(*dqn, "total_timesteps=500_000")) == few  # no more than the run fills
     assert 128 * member_bytes(config()) < 2**31
-    assert stacks._memory("cpu") <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert _memory("cpu") <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 # ---- refusals ----

@@ -16,7 +16,8 @@ import pytest
 from conftest import Configure, probe
 
 from rl_warmup.checkpoints import start_of
-from rl_warmup.execution import execute, execute_stack, run_folder
+from rl_warmup.config.identity import run_folder
+from rl_warmup.execution import execute, execute_stack
 from rl_warmup.leases import held, leased
 from rl_warmup.records import Record, is_alive, read_info
 

@@ -26,9 +26,10 @@ from rich.console import Console
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup import report
 from rl_warmup.compose import SweepComposer, configured
-from rl_warmup.config import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.config.identity import run_folder, study_folder
+from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
 from rl_warmup.declaration import declaration
-from rl_warmup.execution import run_folder, run_info, study_folder
+from rl_warmup.execution import run_info
 from rl_warmup.readings import Problems
 from rl_warmup.recording import recording
 from rl_warmup.records import read_info, write_text

@@ -21,7 +21,8 @@ from test_delivery import TINY
 from wandb_server import Server
 
 from rl_warmup import tracking, wandb_client, wandb_rows
-from rl_warmup.execution import execute, run_folder
+from rl_warmup.config.identity import run_folder
+from rl_warmup.execution import execute
 from rl_warmup.records import Record, read_info
 
 KEY = "0123456789" * 4

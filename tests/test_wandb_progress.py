@@ -16,8 +16,9 @@ from test_delivery import TINY
 from test_tracking import _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
 from rl_warmup import wandb_client, wandb_progress
+from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.display import Shown
-from rl_warmup.execution import execute, run_folder, study_folder
+from rl_warmup.execution import execute
 from rl_warmup.ledger import Standing
 from rl_warmup.publish import publish
 from rl_warmup.published import sole

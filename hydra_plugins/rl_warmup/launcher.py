@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from rl_warmup.compose import SweepComposer
-from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.stacks import check_counts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
-        from rl_warmup.execution import run_folder
+        from rl_warmup.config.identity import run_folder
 
         compose = SweepComposer(self._context.config_loader, self._config)
         try:

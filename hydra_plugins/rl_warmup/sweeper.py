@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
 from rl_warmup.compose import SweepComposer
-from rl_warmup.config import ConfigError, RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.provenance import command
 from rl_warmup.wording import counted
 

@@ -9,7 +9,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
-from rl_warmup.config import AlgoConfig, RunConfig
+from rl_warmup.config.schema import AlgoConfig, RunConfig
 from rl_warmup.envs import stream_seed
 
 

@@ -13,8 +13,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rl_warmup import resolve, schedules
-from rl_warmup.config import DQNConfig, PPOConfig, RunConfig
+from rl_warmup import schedules
+from rl_warmup.config.learning_rate import base_schedule, env_schedule, plan_of, step_factor
+from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.envs import Evaluator, stream_seed
@@ -39,7 +40,7 @@ def train(config: RunConfig, emit: Emit, keeper: Keeper | None = None) -> None:
     model = build_model(config, env)
     found = None if keeper is None else keeper.restored
     as_before = found is None or restore(model, config, found)
-    factor = resolve.step_factor(config)
+    factor = step_factor(config)
     if factor is not None:
         attach_factor(model, factor)
     evaluator = Evaluator(config.env.id, config.seed, config.evaluation.episodes)
@@ -50,7 +51,7 @@ def train(config: RunConfig, emit: Emit, keeper: Keeper | None = None) -> None:
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, for_sb3(resolve.base_schedule(config)), emit):
+        with observed_training(model, for_sb3(base_schedule(config)), emit):
             model.learn(remaining, callback=callbacks, reset_num_timesteps=found is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # sampling an action refuses what non-finite parameters put out
@@ -66,7 +67,7 @@ def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
     common: dict[str, Any] = {
         "policy": "MlpPolicy",
         "env": env,
-        "learning_rate": for_sb3(resolve.env_schedule(config)),
+        "learning_rate": for_sb3(env_schedule(config)),
         "gamma": algo.gamma,
         "batch_size": algo.batch_size,
         "max_grad_norm": algo.max_grad_norm,
@@ -118,7 +119,7 @@ class _Recorder(BaseCallback):
 
     def __init__(self, config: RunConfig, evaluator: Evaluator, emit: Emit) -> None:
         super().__init__()
-        plan = resolve.plan_of(config)
+        plan = plan_of(config)
         self._grid = evaluation_grid(plan, config.evaluation.count, config.algo.n_envs)
         self.evaluated = 0
         self._evaluator, self._emit = evaluator, emit
@@ -167,7 +168,7 @@ class _Checkpoints(BaseCallback):
 
     def _init_callback(self) -> None:
         n_envs, found = self._config.algo.n_envs, self._keeper.restored
-        steps = resolve.plan_of(self._config).env_steps // n_envs
+        steps = plan_of(self._config).env_steps // n_envs
         self._log = ActionLog(self.model.action_space, steps, n_envs, "gymnasium")
         if found is None:
             return

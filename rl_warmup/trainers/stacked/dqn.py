@@ -6,7 +6,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from rl_warmup.config import DQNConfig
+from rl_warmup.config.schema import DQNConfig
 from rl_warmup.trainers.stacked import losses
 from rl_warmup.trainers.stacked.algorithm import Outcome, Step
 from rl_warmup.trainers.stacked.draws import Draws

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup import resolve, schedules
-from rl_warmup.config import RunConfig
+from rl_warmup import schedules
+from rl_warmup.config.learning_rate import base_schedule, plan_of, planned_dose
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.stacked.adam import StepRates, bias_correction
 
 
@@ -18,9 +19,9 @@ class Members:
 
     def __init__(self, configs: Sequence[RunConfig], device: torch.device) -> None:
         self.configs, self.device = tuple(configs), device
-        self.plan = resolve.plan_of(configs[0])
-        self.base = np.stack([resolve.base_schedule(c)(self.plan.progress) for c in configs])  # [members, phases]
-        self._dose = np.stack([resolve.planned_dose(c) for c in configs])  # [members, gradient steps]
+        self.plan = plan_of(configs[0])
+        self.base = np.stack([base_schedule(c)(self.plan.progress) for c in configs])  # [members, phases]
+        self._dose = np.stack([planned_dose(c) for c in configs])  # [members, gradient steps]
         self._ends = np.concatenate([[0], np.cumsum(self.plan.n_steps)])
 
     def __len__(self) -> int:

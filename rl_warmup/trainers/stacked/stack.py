@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from rl_warmup.config import RunConfig
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.stacks import CHUNK
 from rl_warmup.trainers.policies import initial_policy
 from rl_warmup.trainers.stacked.learner import Learner, Loss

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.checkpoints import Checkpoint
-from rl_warmup.config import RunConfig
+from rl_warmup.config.hardware import env_threads
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import stream_seed
-from rl_warmup.resolve import plan_of
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.stacks import env_threads, filled_up
+from rl_warmup.stacks import filled_up
 from rl_warmup.trainers import Sink
 from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device

@@ -1,9 +1,11 @@
 """Contrasts of a study: weighted sums of arms, per seed, that are tested like a difference of two arms."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rl_warmup.schedules.phases import recorded_plan
 
 EXAMPLE = (
     "{name: a - b, arms: [{weight: 1, where: {warmup.name: linear}}, {weight: -1, where: {warmup.name: none}}]}"
@@ -85,3 +87,73 @@ def _term(name: str, arm: Any) -> tuple[float, Mapping[str, Any]]:
             "like {warmup.name: linear}"
         )
     return float(weight), where
+
+
+Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value it must have
+
+
+def matches(conditions: Conditions, settings: Mapping[str, Any]) -> bool:
+    """Whether a resolved config, by dotted keys, has all the values that are asked for.
+
+    A `warmup.length` below 1 is a fraction of the run, as on the command line.
+
+    >>> matches({"warmup.name": "linear", "learning_rate": 1e-3}, {"warmup.name": "linear", "learning_rate": 0.001})
+    True
+    """
+    return all(
+        _same(settings.get(key), wanted) or (key == "warmup.length" and _same_length(settings, wanted))
+        for key, wanted in conditions.items()
+    )
+
+
+def words(conditions: Conditions) -> str:
+    """Conditions as they are written on the command line, e.g. `warmup.name=linear warmup.length=0.1`."""
+    return " ".join(f"{key}={value}" for key, value in conditions.items())
+
+
+def without_warmup(conditions: Conditions) -> dict[str, Any]:
+    """The conditions on anything but the warmup: those that decide in which contexts they apply."""
+    return {key: value for key, value in conditions.items() if not key.startswith("warmup.")}
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(value, (int, float)):
+        try:
+            return math.isclose(value, float(wanted), rel_tol=1e-9)  # YAML reads 1e-3 as a string
+        except (TypeError, ValueError):
+            return False
+    return bool(value == wanted)
+
+
+def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
+    """Whether a count of steps is this fraction of the run, rounded as the resolved config rounds it."""
+    length, total = settings.get("warmup.length"), _clock_total(settings)
+    if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
+        return False
+    return bool(length == max(1, round(wanted * total)))
+
+
+def _clock_total(settings: Mapping[str, Any]) -> int | None:
+    """Length of the run on the clock of its warmup."""
+    if settings.get("warmup.clock") == "env_steps":
+        return int(settings["total_timesteps"])
+    plan = recorded_plan(settings)
+    return None if plan is None else plan.gradient_steps
+
+
+NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm
+
+
+def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
+    """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
+    config = {key: value for key, value in info["config"].items() if key not in dropped}
+    return _flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return {key: value for key, value in flat.items() if value is not None}

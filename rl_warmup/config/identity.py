@@ -4,10 +4,11 @@ import hashlib
 import json
 import re
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
-from rl_warmup.config import RunConfig
-from rl_warmup.resolve import plan_of
+from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.warmups import DEFAULT_START
 
 # What does not decide what happens in a run, or only repeats what another field says.
@@ -97,3 +98,14 @@ def _share(count: int, total: int) -> str:
         if percent and round(percent / 100 * total) == count:
             return f"{percent:g}%"
     return str(count)
+
+
+def study_folder(config: RunConfig) -> Path:
+    """Where the runs of a study are."""
+    assert config.study.name is not None
+    return Path(config.runs_dir) / config.study.name
+
+
+def run_folder(config: RunConfig) -> Path:
+    """Where the record files of a run are."""
+    return study_folder(config) / run_id(config)

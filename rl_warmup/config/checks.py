@@ -7,8 +7,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, PPOConfig, RunConfig
-from rl_warmup.contrasts import check_conditions, contrasts_of, keys_of
+from rl_warmup.config.schema import ConfigError, PPOConfig, RunConfig
+from rl_warmup.config.study import check_conditions, contrasts_of, keys_of
 
 T = TypeVar("T")
 SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)

@@ -164,8 +164,9 @@ class RunConfig:
 
 def conf_dir() -> Path:
     """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
+    package = Path(__file__).parent.parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def register_schema() -> None:

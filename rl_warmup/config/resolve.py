@@ -1,17 +1,16 @@
 """From a composed configuration to one that can be trained: validation, derived counts, planned dose."""
 
 import math
-import re
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rl_warmup import schedules
-from rl_warmup.config import ConfigError, RunConfig, TrainerConfig, WarmupConfig
-from rl_warmup.schedules.phases import Plan, evaluation_grid, plan_run, planned_learning_rates
-from rl_warmup.validation import SHAPES, check_values, positive, require
+from rl_warmup.config.checks import SHAPES, check_values, positive
+from rl_warmup.config.hardware import _device
+from rl_warmup.config.learning_rate import _power, plan_of, planned_base, planned_dose
+from rl_warmup.config.schema import ConfigError, RunConfig, TrainerConfig, WarmupConfig
+from rl_warmup.schedules.phases import Plan, evaluation_grid
 
 CLOCKS = ("gradient_steps", "env_steps")
 
@@ -44,47 +43,6 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
         )
     _refuse_inert(config, plan)
     return config
-
-
-def plan_of(config: RunConfig) -> Plan:
-    """Update phases that the run will have."""
-    total = require(config.total_timesteps, "total_timesteps")
-    return plan_run(config.algo.name, total, partial(getattr, config.algo))
-
-
-def base_schedule(config: RunConfig) -> schedules.Schedule:
-    """Learning rate without warmup, of the share of environment steps done."""
-    return schedules.BASES[config.schedule.name](require(config.learning_rate, "learning_rate"))
-
-
-def env_schedule(config: RunConfig) -> schedules.Schedule:
-    """What Stable-Baselines3 is given: the base schedule, times the warmup where its clock is env_steps."""
-    base, warmup = base_schedule(config), config.warmup
-    if warmup.clock != "env_steps":
-        return base
-    share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
-    return schedules.warmup(base, warmup.shape, share, warmup.start, _power(warmup))
-
-
-def step_factor(config: RunConfig) -> schedules.Factor | None:
-    """Warmup factor of gradient step k where the warmup's clock is gradient_steps, else None."""
-    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
-    if warmup.shape == "none" or warmup.clock == "env_steps":
-        return None
-    if warmup.shape in schedules.ADAM_RAMPS:
-        return schedules.step_factor(warmup.shape, beta2=beta2)
-    length = int(require(warmup.length, "warmup.length"))
-    return schedules.step_factor(warmup.shape, length, warmup.start, _power(warmup))
-
-
-def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
-    """Learning rate that every gradient step of the run will be given."""
-    return planned_learning_rates(plan_of(config), env_schedule(config), step_factor(config))
-
-
-def planned_base(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
-    """Learning rate that every gradient step would be given without warmup."""
-    return planned_learning_rates(plan_of(config), base_schedule(config), None)
 
 
 def _resolve_warmup(config: RunConfig, plan: Plan) -> WarmupConfig:
@@ -206,28 +164,5 @@ def _trainer(trainer: TrainerConfig) -> TrainerConfig:
     return replace(trainer, envs=None, compile=None)
 
 
-def _device(device: str, elsewhere: bool) -> str:
-    """`auto` as the device it stands for here; a CUDA device only where there is one."""
-    if device == "cpu":
-        return device
-    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
-        raise ConfigError(f"device={device} is not a device; use auto, cpu, cuda or cuda:N")
-    if elsewhere and device != "auto":
-        return f"cuda:{int(device.partition(':')[2] or 0)}"
-    import torch  # takes a second to import: only where the answer depends on it
-
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda:0" if found else "cpu"
-    index = int(device.partition(":")[2] or 0)
-    if index >= found:
-        raise ConfigError(f"device={device}: torch finds {found} CUDA devices here; use device=auto or device=cpu")
-    return f"cuda:{index}"
-
-
 def _ratio(value: float | None, reference: float | None) -> float | None:
     return None if value is None or reference is None else value / reference
-
-
-def _power(warmup: WarmupConfig) -> float:
-    return 2.0 if warmup.power is None else warmup.power

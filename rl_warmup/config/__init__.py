@@ -1,0 +1,1 @@
+"""From conf/ to a checked `RunConfig`: schema, checks, derived values, identity, declared study."""

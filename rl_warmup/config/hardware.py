@@ -1,0 +1,80 @@
+"""The device, cores and memory that a run may use; asked without torch where the answer does not need it."""
+
+import os
+import re
+from pathlib import Path
+
+from rl_warmup.config.schema import ConfigError, RunConfig
+
+
+def _device(device: str, elsewhere: bool) -> str:
+    """`auto` as the device it stands for here; a CUDA device only where there is one."""
+    if device == "cpu":
+        return device
+    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise ConfigError(f"device={device} is not a device; use auto, cpu, cuda or cuda:N")
+    if elsewhere and device != "auto":
+        return f"cuda:{int(device.partition(':')[2] or 0)}"
+    import torch  # takes a second to import: only where the answer depends on it
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if found else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= found:
+        raise ConfigError(f"device={device}: torch finds {found} CUDA devices here; use device=auto or device=cpu")
+    return f"cuda:{index}"
+
+
+OF_A_GPU = 16 * 2**30
+"""Bytes that a GPU is taken to have where another machine has it."""
+
+
+ENVS_OF_A_THREAD = 64
+"""Environments from which a further thread of EnvPool pays for itself."""
+
+
+def default_workers(config: RunConfig) -> int:
+    """Processes that train side by side: as many as the cores have room for, or one for every GPU."""
+    if config.device.startswith("cuda"):
+        return max(1, len(visible_gpus(config.device)))
+    return max(1, cores() // config.threads)
+
+
+def cores() -> int:
+    """Cores that this process may use: of its affinity, and by the quota of its control group."""
+    from joblib import cpu_count  # late: what only reads records does without
+
+    return int(cpu_count())
+
+
+def env_threads(device: str, envs: int) -> int:
+    """Threads that step a stack's environments: beside a GPU the cores have little else to do."""
+    return 1 if device == "cpu" else min(cores(), 1 + envs // ENVS_OF_A_THREAD)
+
+
+def visible_gpus(device: str) -> list[str]:
+    """The GPUs that processes take in turn, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
+
+    `auto` and `cuda` were resolved to cuda:0, the first that a process sees.
+    """
+    if device != "cuda:0":
+        return []
+    import torch  # only where there is a GPU to ask
+
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (named.split(",") if named else [str(number) for number in range(count)])[:count]
+
+
+def _memory(device: str) -> int:
+    """Bytes of the device; of this machine also no more than the control group allows."""
+    if device.startswith("cuda"):
+        import torch  # only where there is a GPU to ask
+
+        if not torch.cuda.is_available():  # another machine has it
+            return OF_A_GPU
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
+    allowed = [limit.read_text().strip() for limit in limits if limit.exists()]
+    return min([physical, *(int(text) for text in allowed if text.isdigit())])

@@ -1,0 +1,56 @@
+"""The learning rate of a run: its phases, its base schedule, its warmup, and the dose that follows."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup import schedules
+from rl_warmup.config.checks import require
+from rl_warmup.config.schema import RunConfig, WarmupConfig
+from rl_warmup.schedules.phases import Plan, plan_run, planned_learning_rates
+
+
+def plan_of(config: RunConfig) -> Plan:
+    """Update phases that the run will have."""
+    total = require(config.total_timesteps, "total_timesteps")
+    return plan_run(config.algo.name, total, partial(getattr, config.algo))
+
+
+def base_schedule(config: RunConfig) -> schedules.Schedule:
+    """Learning rate without warmup, of the share of environment steps done."""
+    return schedules.BASES[config.schedule.name](require(config.learning_rate, "learning_rate"))
+
+
+def env_schedule(config: RunConfig) -> schedules.Schedule:
+    """What Stable-Baselines3 is given: the base schedule, times the warmup where its clock is env_steps."""
+    base, warmup = base_schedule(config), config.warmup
+    if warmup.clock != "env_steps":
+        return base
+    share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
+    return schedules.warmup(base, warmup.shape, share, warmup.start, _power(warmup))
+
+
+def step_factor(config: RunConfig) -> schedules.Factor | None:
+    """Warmup factor of gradient step k where the warmup's clock is gradient_steps, else None."""
+    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
+    if warmup.shape == "none" or warmup.clock == "env_steps":
+        return None
+    if warmup.shape in schedules.ADAM_RAMPS:
+        return schedules.step_factor(warmup.shape, beta2=beta2)
+    length = int(require(warmup.length, "warmup.length"))
+    return schedules.step_factor(warmup.shape, length, warmup.start, _power(warmup))
+
+
+def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+    """Learning rate that every gradient step of the run will be given."""
+    return planned_learning_rates(plan_of(config), env_schedule(config), step_factor(config))
+
+
+def planned_base(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+    """Learning rate that every gradient step would be given without warmup."""
+    return planned_learning_rates(plan_of(config), base_schedule(config), None)
+
+
+def _power(warmup: WarmupConfig) -> float:
+    return 2.0 if warmup.power is None else warmup.power
