@@ -31,7 +31,7 @@ from same import differences
 from sweeps import SB3, STACKED, family, machine, table
 
 from rl_warmup import keeping, worker
-from rl_warmup.records import is_alive, read_study
+from rl_warmup.records.read import is_alive, read_study
 from rl_warmup.stacks import Stack
 
 # Whatever share of the time it takes: this file is also the program that trains, and its workers import it.

@@ -22,7 +22,7 @@ from pathlib import Path
 from same import differences
 from sweeps import machine, table
 
-from rl_warmup.records import read_study
+from rl_warmup.records.read import read_study
 
 LAUNCHERS = ("stacked", "batch_local", "ray_cluster")
 

@@ -20,7 +20,7 @@ from rl_warmup.compose import configured
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import Evaluator
 from rl_warmup.execution import execute
-from rl_warmup.provenance import versions
+from rl_warmup.records.provenance import versions
 from rl_warmup.trainers import sb3
 
 

@@ -22,8 +22,8 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.estimators import iqm
 from rl_warmup.execution import execute
-from rl_warmup.provenance import versions
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.provenance import versions
+from rl_warmup.records.read import Record, read_info
 from rl_warmup.trainers import sb3
 
 SCHEDULES = {"ppo": "linear", "dqn": "constant"}

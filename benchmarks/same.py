@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_warmup.records import FINISHED, Record, RecordError, read_study
+from rl_warmup.records.read import Record, read_study
+from rl_warmup.records.schema import FINISHED, RecordError
 
 NOT_COMPARED = ("name", "reproduce")
 """Of report.json: the study's name, times and commands."""

@@ -100,7 +100,7 @@ def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatA
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
     from synthetic import DECLARED, LEARNS, write_run
 
-    from rl_warmup.study_files import write_study_plan
+    from rl_warmup.records.study import write_study_plan
 
     rng = np.random.default_rng(seed)
     rows = []

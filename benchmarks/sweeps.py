@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 
-from rl_warmup.provenance import hardware, versions
-from rl_warmup.records import FINISHED, Record, read_study
+from rl_warmup.records.provenance import hardware, versions
+from rl_warmup.records.read import Record, read_study
+from rl_warmup.records.schema import FINISHED
 
 SB3 = ("trainer=sb3", "hydra/launcher=joblib_local")
 STACKED = ("trainer=stacked", "hydra/launcher=stacked")

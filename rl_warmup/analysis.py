@@ -18,7 +18,7 @@ from rl_warmup.matching import pairings_of
 from rl_warmup.metrics import Metric, with_role
 from rl_warmup.pairings import Pairing
 from rl_warmup.readings import Problems
-from rl_warmup.records import read_study
+from rl_warmup.records.read import read_study
 
 __all__ = [
     "Analysis",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rl_warmup.config.study import NOT_IN_CELL, settings_of
 from rl_warmup.curves import fill_diverged
 from rl_warmup.readings import Problems, Run, read_run
-from rl_warmup.records import Record
+from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid, recorded_plan
 from rl_warmup.scoring import score
 

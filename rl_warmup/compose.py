@@ -2,11 +2,9 @@
 
 import copy
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -148,19 +146,3 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
             raise ConfigError(f"+{path}{name}={value}: there is no such key; leave it out, or see --help")
         if is_dataclass(value):
             _refuse_unknown(value, f"{path}{name}.")
-
-
-def check_writable(folder: Path, size: int = 0) -> None:
-    """Refuse a folder in which nothing can be recorded, or not so many bytes.
-
-    Raises:
-        ConfigError: naming the folder and the reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(size))
-    except OSError as error:
-        raise ConfigError(
-            f"runs_dir: nothing can be recorded in {folder}: {error.strerror}; make it possible, or use another"
-        ) from error

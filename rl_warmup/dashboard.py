@@ -14,9 +14,11 @@ from rich.console import Console
 from rl_warmup import wandb_client as client
 from rl_warmup.publish import chosen, command_line, items_of
 from rl_warmup.published import Publications, destination, sole
-from rl_warmup.records import Record, RecordError, read_study, write_text
+from rl_warmup.records.atomic import write_text
+from rl_warmup.records.read import Record, read_study
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.words import counted
 from rl_warmup.wandb_study import current_report, drawn, is_sent, study_run_id
-from rl_warmup.wording import counted
 
 if TYPE_CHECKING:
     from rl_warmup.wandb_views import View

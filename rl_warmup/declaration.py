@@ -9,8 +9,8 @@ from typing import Any, Literal
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.metrics import RETURN_EFFECT, Metric
 from rl_warmup.readings import Problems
-from rl_warmup.records import RecordError
-from rl_warmup.study_files import is_declared, read_study_plan
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import is_declared, read_study_plan
 
 Family = Literal["confirmatory", "exploratory"]
 NO_WARMUP = {"warmup.name": "none"}

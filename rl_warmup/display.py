@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rl_warmup.records import RecordError, read_info
-from rl_warmup.wording import counted
+from rl_warmup.records.read import read_info
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.words import counted, duration
 
 ORDER = ("running", "failed", "diverged", "waiting", "completed")
 STYLES = {
@@ -171,16 +172,3 @@ def elided(name: str, width: int) -> str:
     'cartpole-p…ar-s3'
     """
     return name if len(name) <= width else f"{name[: width - 6]}…{name[-5:]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(3725), duration(59.6), duration(61)
-    ('1 h 02 min', '1 min 00 s', '1 min 01 s')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -6,16 +6,17 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, Protocol
 
-from rl_warmup import provenance, tracking, wandb_rows
+from rl_warmup import tracking, wandb_rows
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.keeping import RunKeeper
-from rl_warmup.leases import Lease, LeaseError, held
-from rl_warmup.recording import RunWriter
-from rl_warmup.records import FINISHED, RecordError, Unwritable, read_info
+from rl_warmup.records import provenance
+from rl_warmup.records.leases import Lease, LeaseError, held
+from rl_warmup.records.read import finished_status
+from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
+from rl_warmup.records.write import RunWriter
 from rl_warmup.trainers import Diverged, Sink
 
 
@@ -65,15 +66,6 @@ def _lease(configs: Sequence[RunConfig], leases: ExitStack) -> list[tuple[RunCon
             if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
                 ours.append((config, lease))
     return ours
-
-
-def finished_status(folder: Path) -> str | None:
-    """`completed` or `diverged` if the run in `folder` is finished, else None."""
-    try:
-        status = str(read_info(folder)["status"])
-    except RecordError:
-        return None
-    return status if status in FINISHED else None
 
 
 def run_info(config: RunConfig, members: int) -> dict[str, Any]:

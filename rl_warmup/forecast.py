@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from rl_warmup.display import duration
 from rl_warmup.ledger import UNKNOWN, Standing, standing
-from rl_warmup.study_files import Planned
-from rl_warmup.wording import counted
+from rl_warmup.records.study import Planned
+from rl_warmup.records.words import counted, duration, megabytes
 
 SAMPLE = 20
 """Runs of a kind whose files are measured; runs of another study that are read."""
@@ -75,15 +74,6 @@ def at_once(runs: Iterable[Standing]) -> float:
         union += max(0.0, ended - max(began, last))
         last = max(last, ended)
     return max(1.0, total / union) if union else 1.0
-
-
-def megabytes(size: float) -> str:
-    """A size on disk.
-
-    >>> megabytes(40_000), megabytes(123_400_000), megabytes(5.6e9)
-    ('0.04 MB', '123 MB', '5.6 GB')
-    """
-    return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.{0 if size >= 1e6 else 2}f} MB"
 
 
 def shortage(folder: Path, needed: float) -> str | None:

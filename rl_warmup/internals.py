@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from rl_warmup.curves import FloatArray, normalise
-from rl_warmup.dose import dose_of
+from rl_warmup.records.dose import dose_of
 
 SPIKE = 6.0  # median absolute deviations above the median
 SPIKE_WINDOW = 20  # phases before the one that is judged,

@@ -2,8 +2,8 @@
 
 import time
 
-from rl_warmup.checkpoints import Checkpoint
-from rl_warmup.recording import RunWriter
+from rl_warmup.records.checkpoints import Checkpoint
+from rl_warmup.records.write import RunWriter
 
 CHECKPOINT_SECONDS = 30.0
 """Least time between two checkpoints of a run."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from rl_warmup.checkpoints import start_of
-from rl_warmup.provenance import versions
-from rl_warmup.recording import seconds_trained, sitting_started
-from rl_warmup.records import FINISHED, RecordError, is_alive, read_info
+from rl_warmup.records.checkpoints import start_of
+from rl_warmup.records.provenance import versions
+from rl_warmup.records.read import is_alive, read_info
+from rl_warmup.records.schema import FINISHED, RecordError
+from rl_warmup.records.write import seconds_trained, sitting_started
 
 STATES = ("completed", "diverged", "running", "failed", "interrupted", "unreadable", "missing")
 UNKNOWN = "unknown"

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from rl_warmup.heartbeats import is_training
+from rl_warmup.records.heartbeats import is_training
 
 LOOK = 1.0
 """Seconds between two looks at who the parent is."""

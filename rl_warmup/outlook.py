@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rl_warmup.forecast import Forecast, forecast, shortage
 from rl_warmup.ledger import Standing
-from rl_warmup.study_files import Planned
-from rl_warmup.wording import counted
+from rl_warmup.records.study import Planned
+from rl_warmup.records.words import counted
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rl_warmup import wandb_client as client
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.published import Publications, destination, digest, note_silence, sole
-from rl_warmup.records import FINISHED, Record, RecordError, is_alive, read_study
+from rl_warmup.records.read import Record, is_alive, read_study
+from rl_warmup.records.schema import FINISHED, RecordError
+from rl_warmup.records.words import counted
 from rl_warmup.tracking import sent_before
 from rl_warmup.wandb_rows import TABLES, numbered, summary
 from rl_warmup.wandb_study import PROGRESS, current_report, publish_study
-from rl_warmup.wording import counted
 
 AT_ONCE = 4
 """Runs that are sent side by side: what takes time is the server's answers."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from rl_warmup.clusters import StackJob
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.records import first_line
+from rl_warmup.records.atomic import first_line
 
 KNOCK_SECONDS = 5.0
 """Patience with the head node of a cluster."""

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from rl_warmup.records import FINISHED, Record, RecordError, is_alive
+from rl_warmup.records.read import Record, unfinished
+from rl_warmup.records.schema import FINISHED, RecordError
 
 _NEEDED = {
     "env": ("return_floor", "return_low", "return_high", "threshold"),
@@ -118,16 +119,6 @@ def _rectangle(lists: pl.Series) -> NDArray[np.float64] | None:  # [rows, entrie
     if lengths.len() != 1 or entries.null_count():
         return None
     return entries.to_numpy().reshape(lists.len(), int(lengths[0]))
-
-
-def unfinished(record: Record) -> str:
-    """Why a run that is neither completed nor diverged has no score, in words."""
-    if record.status == "failed":
-        error = str(record.info.get("error") or "").strip() or "no reason recorded"
-        return f"it failed ({error.splitlines()[-1]}); run it again"
-    if is_alive(record.folder):
-        return "it is still running"
-    return "it was interrupted, its process is gone; run it again"
 
 
 def _lacking(info: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from rl_warmup.analysis import Analysis, analyse
-from rl_warmup.records import RecordError, write_text
+from rl_warmup.records.atomic import write_text
+from rl_warmup.records.schema import RecordError
 from rl_warmup.reporting.markdown import latex, markdown
 from rl_warmup.reporting.sentences import answers
 from rl_warmup.reporting.summary import as_json

@@ -10,19 +10,22 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from rl_warmup import provenance
-from rl_warmup.compose import check_writable, resolved
+from rl_warmup.compose import resolved
 from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.display import LiveRuns, duration
-from rl_warmup.dose import dose_of
-from rl_warmup.execution import execute, finished_status
+from rl_warmup.display import LiveRuns
+from rl_warmup.execution import execute
 from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
 from rl_warmup.published import Publications
-from rl_warmup.records import Record, RecordError, read_info
-from rl_warmup.study_files import alone, note_command
+from rl_warmup.records import provenance
+from rl_warmup.records.atomic import check_writable
+from rl_warmup.records.dose import dose_of
+from rl_warmup.records.read import Record, finished_status, read_info
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import alone, note_command
+from rl_warmup.records.words import duration
 from rl_warmup.wandb_client import wandb_id
 from rl_warmup.workers import train_apart
 

@@ -12,13 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.display import STYLES, duration
+from rl_warmup.display import STYLES
 from rl_warmup.forecast import Forecast
 from rl_warmup.ledger import STATES, Standing, standings
 from rl_warmup.outlook import Outlook
-from rl_warmup.records import RecordError
-from rl_warmup.study_files import read_commands, read_runs
-from rl_warmup.wording import counted
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import read_commands, read_runs
+from rl_warmup.records.words import counted, duration
 
 RETRIES = 2
 """How often failed runs are tried again where plan.json does not say it: the default of `retries`."""

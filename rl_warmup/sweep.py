@@ -8,18 +8,18 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.compose import check_writable
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.display import LiveRuns
-from rl_warmup.execution import finished_status, was_interrupted
+from rl_warmup.execution import was_interrupted
 from rl_warmup.ledger import ForeignRecordError, Standing, kind_of, standing
 from rl_warmup.outlook import Outlook
-from rl_warmup.readings import unfinished
-from rl_warmup.records import Record, RecordError, is_alive, read_info
-from rl_warmup.study_files import (
+from rl_warmup.records.atomic import check_writable
+from rl_warmup.records.read import Record, finished_status, is_alive, read_info, unfinished
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import (
     Planned,
     add_runs,
     alone,
@@ -28,8 +28,8 @@ from rl_warmup.study_files import (
     read_study_plan,
     write_study_plan,
 )
+from rl_warmup.records.words import counted
 from rl_warmup.wandb_progress import SweepProgress, progress_row, publish_after
-from rl_warmup.wording import counted
 
 
 @dataclass(frozen=True)

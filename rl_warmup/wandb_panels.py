@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rl_warmup.figures.sheets import file_name
-from rl_warmup.records import table_schemas
+from rl_warmup.records.schema import table_schemas
 from rl_warmup.reporting.markdown import escape, findings
 from rl_warmup.reporting.tables import grouped
 from rl_warmup.wandb_library import wr, ws

@@ -19,7 +19,7 @@ from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.display import ORDER, Shown, steps_done
 from rl_warmup.ledger import Standing
 from rl_warmup.published import Publications, destination, is_silent, note_silence, sole
-from rl_warmup.records import RecordError
+from rl_warmup.records.schema import RecordError
 from rl_warmup.wandb_study import PROGRESS, study_arguments
 
 PERIOD = 10.0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rl_warmup.dose import dose_of
+from rl_warmup.records.dose import dose_of
 
 TABLES = ("evaluations", "updates", "episodes")
 SENT_ROWS = 200

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rl_warmup import wandb_client as client
 from rl_warmup.published import Publications, note_silence
-from rl_warmup.records import Record
+from rl_warmup.records.read import Record
 
 JOB_TYPE = "study"
 PROGRESS = "progress"

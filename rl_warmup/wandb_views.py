@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup import wandb_client as client
-from rl_warmup.records import FINISHED
+from rl_warmup.records.schema import FINISHED
 from rl_warmup.reporting.markdown import background, findings
 from rl_warmup.wandb_library import expr, view_at, wr, ws
 from rl_warmup.wandb_panels import (

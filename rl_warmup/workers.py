@@ -14,14 +14,15 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
-from rl_warmup.checkpoints import start_of
 from rl_warmup.config.hardware import cores, default_workers, visible_gpus
 from rl_warmup.config.identity import digest, identity, run_folder, run_id
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import finished_status, run_info
+from rl_warmup.execution import run_info
 from rl_warmup.ledger import standing
-from rl_warmup.recording import mark_failed, recording, sitting_started
-from rl_warmup.records import RecordError, is_alive, read_info
+from rl_warmup.records.checkpoints import start_of
+from rl_warmup.records.read import finished_status, is_alive, read_info
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.write import mark_failed, recording, sitting_started
 from rl_warmup.stacks import CHUNK, Stack, default_width, plan_stacks
 from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from stacking import Rows
 
-from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.trainers import sb3
 from rl_warmup.trainers.stacked.training import train as train_stack
 

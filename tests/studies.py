@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from synthetic import DECLARED, LEARNS, write_run
 
-from rl_warmup.study_files import write_study_plan
+from rl_warmup.records.study import write_study_plan
 
 
 def many_arms(study: Path, arms: int, rates: Sequence[float], seeds: int = 1, shift: float = 0.0) -> Path:

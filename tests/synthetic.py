@@ -9,10 +9,10 @@ from unittest.mock import patch
 import numpy as np
 
 from rl_warmup.analysis import Analysis, Comparison
-from rl_warmup.recording import recording
-from rl_warmup.records import table_schemas
+from rl_warmup.records.schema import table_schemas
+from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.write import recording
 from rl_warmup.reporting.summary import as_json
-from rl_warmup.study_files import write_study_plan
 
 STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
 GRADIENT_STEPS = 40  # of a whole run: 10 phases of 4

@@ -19,9 +19,9 @@ from synthetic import (
 )
 
 from rl_warmup.analysis import analyse
-from rl_warmup.recording import recording
+from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.write import recording
 from rl_warmup.reporting.summary import as_json
-from rl_warmup.study_files import write_study_plan
 
 # verdicts
 

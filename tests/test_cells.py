@@ -23,7 +23,8 @@ from rl_warmup.analysis import analyse
 from rl_warmup.cells import Cell, common_grid, contexts_of, distinct
 from rl_warmup.metrics import METRICS
 from rl_warmup.readings import Problems, Run
-from rl_warmup.records import RecordError, read_study
+from rl_warmup.records.read import read_study
+from rl_warmup.records.schema import RecordError
 from rl_warmup.reporting.summary import as_json
 
 

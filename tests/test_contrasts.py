@@ -14,7 +14,7 @@ from rl_warmup.config.checks import NOT_OF_AN_ARM
 from rl_warmup.config.identity import NOT_IDENTITY
 from rl_warmup.config.schema import ConfigError, StudyConfig
 from rl_warmup.config.study import contrasts_of
-from rl_warmup.study_files import write_study_plan
+from rl_warmup.records.study import write_study_plan
 from rl_warmup.sweep import _refuse_redeclared
 
 LINEAR, COSINE, NONE = ({"warmup.name": name} for name in ("linear", "cosine", "none"))

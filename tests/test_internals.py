@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rl_warmup import internals
 from rl_warmup.metrics import METRICS
-from rl_warmup.records import table_schemas
+from rl_warmup.records.schema import table_schemas
 
 CONFIG: dict[str, Any] = {
     "env": {"return_low": 10.0, "return_high": 110.0, "return_floor": 0.0, "reward_max": 1.0},

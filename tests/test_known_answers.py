@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from synthetic import DECLARED, write_run
 
+from rl_warmup.records.study import write_study_plan
 from rl_warmup.report import main
-from rl_warmup.study_files import write_study_plan
 
 STEPS = tuple(range(0, 5001, 250))  # 21 evaluations
 EPISODES = 10

@@ -25,7 +25,7 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.execution import execute_stack
 from rl_warmup.ray_jobs import RayCluster
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.read import Record, read_info
 from rl_warmup.workers import train_stacks
 
 pytestmark = pytest.mark.slow

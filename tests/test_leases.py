@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rl_warmup import heartbeats, leases
-from rl_warmup.leases import LeaseError, held, is_held, this_machine
+from rl_warmup.records import heartbeats, leases
+from rl_warmup.records.leases import LeaseError, held, is_held, this_machine
 
 HOUR = 3600.0
 

@@ -3,8 +3,8 @@ import shlex
 
 from hydra._internal.utils import get_args_parser
 
-from rl_warmup.provenance import command, hardware
-from rl_warmup.study_files import note_command, read_commands
+from rl_warmup.records.provenance import command, hardware
+from rl_warmup.records.study import note_command, read_commands
 
 
 def test_hardware_counts_the_cores_and_names_the_processor():

@@ -23,7 +23,7 @@ from rl_warmup import publish as publishing
 from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main, publish
 from rl_warmup.published import Publications, is_silent
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.read import Record, read_info
 from rl_warmup.wandb_client import wandb_id
 from rl_warmup.wandb_progress import publish_after
 from rl_warmup.wandb_rows import SENT_ROWS, numbered

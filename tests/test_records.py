@@ -14,18 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_warmup.recording import recording
-from rl_warmup.records import (
-    Record,
-    RecordError,
-    Unwritable,
-    is_alive,
-    read_info,
-    read_study,
-    table_schemas,
-    write_text,
-)
-from rl_warmup.study_files import read_study_plan, write_study_plan
+from rl_warmup.records.atomic import write_text
+from rl_warmup.records.read import Record, is_alive, read_info, read_study
+from rl_warmup.records.schema import RecordError, Unwritable, table_schemas
+from rl_warmup.records.study import read_study_plan, write_study_plan
+from rl_warmup.records.write import recording
 
 CONFIG = {"algo": {"name": "ppo"}, "seed": 0}
 INFO = {"run_id": "r", "arm": "a", "seed": 0, "warmup": {"name": "none"}, "config": CONFIG}

@@ -13,11 +13,11 @@ import torch
 from conftest import Configure
 from resuming import Memory, train
 
-from rl_warmup.checkpoints import start_of
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.execution import execute_stack
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.checkpoints import start_of
+from rl_warmup.records.read import Record, read_info
 
 PPO = ["algo=ppo", "algo.n_envs=2", "algo.n_steps=32", "algo.batch_size=32", "algo.n_epochs=2"]
 DQN = [

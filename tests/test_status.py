@@ -18,11 +18,12 @@ from rich.console import Console
 from rl_warmup.forecast import Forecast, at_once, forecast
 from rl_warmup.ledger import ForeignRecordError, Standing, standing, standings
 from rl_warmup.outlook import Outlook
-from rl_warmup.provenance import versions
-from rl_warmup.recording import mark_failed, recording
-from rl_warmup.records import read_info, write_text
+from rl_warmup.records.atomic import write_text
+from rl_warmup.records.provenance import versions
+from rl_warmup.records.read import read_info
+from rl_warmup.records.study import Planned, add_runs, note_command, read_runs
+from rl_warmup.records.write import mark_failed, recording
 from rl_warmup.status import main, show, status
-from rl_warmup.study_files import Planned, add_runs, note_command, read_runs
 
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
 KIND = "sb3 ppo Toy-v0"

@@ -10,10 +10,10 @@ from synthetic import LEARNS, VERSIONS, two_arms, write_run, write_study
 
 from rl_warmup.analysis import analyse
 from rl_warmup.metrics import METRICS
+from rl_warmup.records.study import note_command
 from rl_warmup.report import schema, write
 from rl_warmup.reporting.cell_rows import mean_interval
 from rl_warmup.reporting.summary import as_json
-from rl_warmup.study_files import note_command
 
 # the contract's words; report.schema.json has the rest
 COMPARISON = set(

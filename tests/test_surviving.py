@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from conftest import Configure, probe
 
-from rl_warmup.checkpoints import start_of
 from rl_warmup.config.identity import run_folder
 from rl_warmup.execution import execute, execute_stack
-from rl_warmup.leases import held, leased
-from rl_warmup.records import Record, is_alive, read_info
+from rl_warmup.records.checkpoints import start_of
+from rl_warmup.records.leases import held, leased
+from rl_warmup.records.read import Record, is_alive, read_info
 
 PPO = ["algo=ppo", "algo.n_envs=2", "algo.n_steps=32", "algo.batch_size=32", "algo.n_epochs=2"]
 SMALL = ["evaluation.episodes=1", "algo.net_arch=[16,16]", "trainer.compile=false"]
@@ -144,7 +144,7 @@ def test_a_process_that_has_lost_its_runs_while_it_was_suspended_says_so_and_lea
         for heart in lost.parent.glob(".heartbeat-*"):
             os.utime(heart, (1, 1))
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("rl_warmup.heartbeats.BEAT", 0.1)
+            patched.setattr("rl_warmup.records.heartbeats.BEAT", 0.1)
             with leased(lost, "elsewhere/1"):
                 before = contents(lost)
                 process.send_signal(signal.SIGCONT)

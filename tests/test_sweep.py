@@ -31,9 +31,10 @@ from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_s
 from rl_warmup.declaration import declaration
 from rl_warmup.execution import run_info
 from rl_warmup.readings import Problems
-from rl_warmup.recording import recording
-from rl_warmup.records import read_info, write_text
-from rl_warmup.study_files import read_commands, read_runs, read_study_plan
+from rl_warmup.records.atomic import write_text
+from rl_warmup.records.read import read_info
+from rl_warmup.records.study import read_commands, read_runs, read_study_plan
+from rl_warmup.records.write import recording
 from rl_warmup.sweep import Job, _launch, plan_jobs, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]

@@ -23,7 +23,7 @@ from wandb_server import Server
 from rl_warmup import tracking, wandb_client, wandb_rows
 from rl_warmup.config.identity import run_folder
 from rl_warmup.execution import execute
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.read import Record, read_info
 
 KEY = "0123456789" * 4
 CONFIG = {"algo": {"name": "ppo"}, "learning_rate": 3e-4, "warmup": {"length": None}}

@@ -22,7 +22,7 @@ from rl_warmup.execution import execute
 from rl_warmup.ledger import Standing
 from rl_warmup.publish import publish
 from rl_warmup.published import sole
-from rl_warmup.records import Record, read_info, read_study
+from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.run import single
 from rl_warmup.sweep import Job, run_sweep
 from rl_warmup.wandb_client import wandb_id

@@ -22,9 +22,9 @@ from polars.testing import assert_frame_equal
 from rl_warmup import workers
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import execute, execute_stack, finished_status, run_info
-from rl_warmup.recording import recording
-from rl_warmup.records import Record, is_alive, read_info
+from rl_warmup.execution import execute, execute_stack, run_info
+from rl_warmup.records.read import Record, finished_status, is_alive, read_info
+from rl_warmup.records.write import recording
 from rl_warmup.workers import Work, _record_death, stacks_of, train_stacks
 
 TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]

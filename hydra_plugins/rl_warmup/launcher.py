@@ -106,7 +106,7 @@ class StackedLauncher(Launcher):
 
 def _returned(overrides: Sequence[str], folder: Path) -> JobReturn:
     """What Hydra's own sweepers are told of a run: they raise the error of one that failed."""
-    from rl_warmup.execution import finished_status
+    from rl_warmup.records.read import finished_status
 
     status = finished_status(folder)
     if status is not None:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from rl_warmup.compose import SweepComposer
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.provenance import command
-from rl_warmup.wording import counted
+from rl_warmup.records.provenance import command
+from rl_warmup.records.words import counted
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_warmup.readings import Run
-from rl_warmup.study_files import read_commands
+from rl_warmup.records.study import read_commands
 
 
 def reproduce(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:

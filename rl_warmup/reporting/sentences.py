@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rl_warmup.records.words import counted
 from rl_warmup.wording import (
     Row,
     capital,
     compared,
-    counted,
     estimate,
     interval,
     listed,

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rl_warmup.records.words import counted
 from rl_warmup.reporting.sentences import sentences
 from rl_warmup.reporting.tables import grouped
-from rl_warmup.wording import SYMBOLS, Row, bare_p, counted, interval, metric_name, number, short_rate
+from rl_warmup.wording import SYMBOLS, Row, bare_p, interval, metric_name, number, short_rate
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
 

@@ -8,7 +8,7 @@ Rows of evaluations, episodes and updates are told to `emit(table, row)` in the 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from rl_warmup.checkpoints import Checkpoint
+from rl_warmup.records.checkpoints import Checkpoint
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import stream_seed
+from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.trainers import Sink, replay
 from rl_warmup.trainers.stacked.vector_envs import Array, VectorEnvs, make_envs
 

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup.checkpoints import Checkpoint
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import stream_seed
+from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.stacks import filled_up
 from rl_warmup.trainers import Sink

@@ -20,8 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from rl_warmup import heartbeats
-from rl_warmup.heartbeats import beating, beats, has_died
+from rl_warmup.records import heartbeats
+from rl_warmup.records.heartbeats import beating, beats, has_died
 
 _NOT_OFFERED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 """What file systems say that have no such locks, or no hard links."""

@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 @cache
 def git_commit() -> str | None:
     """Commit of the checkout that the package runs from, `-dirty` behind it if it was changed; None elsewhere."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]

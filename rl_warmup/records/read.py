@@ -1,55 +1,15 @@
 """The record files of a run: the only door between training and analysis. runs/README.md describes them."""
 
 import json
-import os
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rl_warmup.leases import is_held
-
-STATUSES = ("running", "completed", "diverged", "failed")
-FINISHED = ("completed", "diverged")
-
-_DOSE = {
-    "env_step": pl.Int64,
-    "gradient_step": pl.Int64,
-    "n_steps": pl.Int64,
-    "learning_rate_first": pl.Float64,
-    "learning_rate_last": pl.Float64,
-    "learning_rate_mean": pl.Float64,
-    "base_learning_rate": pl.Float64,
-    "n_below_99": pl.Int64,
-    "omega_sum": pl.Float64,
-}
-_DIAGNOSTICS = ("loss", "grad_norm_mean", "grad_norm_max", "clipped_share", "relative_update")
-_OF_ALGORITHM = {
-    "ppo": ("approx_kl", "clip_fraction", "entropy", "explained_variance", "policy_loss", "value_loss"),
-    "dqn": ("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
-}
-
-
-class RecordError(ValueError):
-    """A record that cannot be read, trusted or written; the message names the file and what is wrong with it."""
-
-
-class Unwritable(RecordError):
-    """A run's files cannot be written any more: a full disk, a read-only folder, a run that was taken over."""
-
-
-def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
-    """Columns and types of the three tables of a run of `algorithm`."""
-    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *_OF_ALGORITHM[algorithm]), pl.Float64)
-    return {
-        "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
-        "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},
-        "updates": {**_DOSE, **diagnostics},
-    }
+from rl_warmup.records.atomic import first_line
+from rl_warmup.records.leases import is_held
+from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
 
 
 def is_alive(folder: Path) -> bool:
@@ -155,30 +115,20 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
-def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
-    """Replace `path` by `text`, whole or not at all, unless `check` raises when it is written."""
-    with replacing(path, check) as temporary:
-        temporary.write_text(text)
+def unfinished(record: Record) -> str:
+    """Why a run that is neither completed nor diverged has no score, in words."""
+    if record.status == "failed":
+        error = str(record.info.get("error") or "").strip() or "no reason recorded"
+        return f"it failed ({error.splitlines()[-1]}); run it again"
+    if is_alive(record.folder):
+        return "it is still running"
+    return "it was interrupted, its process is gone; run it again"
 
 
-@contextmanager
-def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
-    """A temporary path; what is written there takes the place of `path`, whole or not at all.
-
-    `check` may refuse that by an exception, when the file is whole.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+def finished_status(folder: Path) -> str | None:
+    """`completed` or `diverged` if the run in `folder` is finished, else None."""
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        if check is not None:
-            check()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the error's name."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        status = str(read_info(folder)["status"])
+    except RecordError:
+        return None
+    return status if status in FINISHED else None

@@ -15,21 +15,12 @@ from typing import Any
 import polars as pl
 import yaml
 
-from rl_warmup import checkpoints
-from rl_warmup.checkpoints import Checkpoint, CheckpointError
-from rl_warmup.leases import Lease, LeaseError, held
-from rl_warmup.records import (
-    FINISHED,
-    STATUSES,
-    Record,
-    RecordError,
-    Unwritable,
-    first_line,
-    read_info,
-    replacing,
-    table_schemas,
-    write_text,
-)
+from rl_warmup.records import checkpoints
+from rl_warmup.records.atomic import first_line, replacing, write_text
+from rl_warmup.records.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.records.leases import Lease, LeaseError, held
+from rl_warmup.records.read import Record, read_info
+from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, Unwritable, table_schemas
 
 
 class RunWriter:

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from rl_warmup.records import RecordError, first_line, write_text
+from rl_warmup.records.atomic import first_line, write_text
+from rl_warmup.records.schema import RecordError
 
 DECLARATIONS = ("control", "comparisons", "contrasts", "smallest_effect")
 """Keys of study.yaml that declare something; a study in which all are null was not declared."""

@@ -1,0 +1,50 @@
+"""What the record files of a run hold: statuses, tables, columns, and the errors of those that do not."""
+
+from typing import Any
+
+import polars as pl
+
+STATUSES = ("running", "completed", "diverged", "failed")
+
+
+FINISHED = ("completed", "diverged")
+
+
+_DOSE = {
+    "env_step": pl.Int64,
+    "gradient_step": pl.Int64,
+    "n_steps": pl.Int64,
+    "learning_rate_first": pl.Float64,
+    "learning_rate_last": pl.Float64,
+    "learning_rate_mean": pl.Float64,
+    "base_learning_rate": pl.Float64,
+    "n_below_99": pl.Int64,
+    "omega_sum": pl.Float64,
+}
+
+
+_DIAGNOSTICS = ("loss", "grad_norm_mean", "grad_norm_max", "clipped_share", "relative_update")
+
+
+_OF_ALGORITHM = {
+    "ppo": ("approx_kl", "clip_fraction", "entropy", "explained_variance", "policy_loss", "value_loss"),
+    "dqn": ("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
+}
+
+
+class RecordError(ValueError):
+    """A record that cannot be read, trusted or written; the message names the file and what is wrong with it."""
+
+
+class Unwritable(RecordError):
+    """A run's files cannot be written any more: a full disk, a read-only folder, a run that was taken over."""
+
+
+def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
+    """Columns and types of the three tables of a run of `algorithm`."""
+    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *_OF_ALGORITHM[algorithm]), pl.Float64)
+    return {
+        "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
+        "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},
+        "updates": {**_DOSE, **diagnostics},
+    }

@@ -1,0 +1,32 @@
+"""Numbers in words: counts, times and sizes, the same in every message."""
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "run"), counted(3, "run")
+    ('1 run', '3 runs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(3725), duration(59.6), duration(61)
+    ('1 h 02 min', '1 min 00 s', '1 min 01 s')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def megabytes(size: float) -> str:
+    """A size on disk.
+
+    >>> megabytes(40_000), megabytes(123_400_000), megabytes(5.6e9)
+    ('0.04 MB', '123 MB', '5.6 GB')
+    """
+    return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.{0 if size >= 1e6 else 2}f} MB"
