@@ -18,7 +18,7 @@ import torch
 
 from rl_warmup.compose import configured
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs import Evaluator
+from rl_warmup.envs.evaluation import Evaluator
 from rl_warmup.execution import execute
 from rl_warmup.records.provenance import versions
 from rl_warmup.trainers import sb3

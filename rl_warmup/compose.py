@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rl_warmup.config.checks import check_seed
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.envs import check_env
+from rl_warmup.envs.spaces import check_env
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
 

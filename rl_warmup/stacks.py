@@ -9,7 +9,7 @@ from rl_warmup.config.hardware import _memory, visible_gpus
 from rl_warmup.config.identity import identity
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
-from rl_warmup.envs import spaces
+from rl_warmup.envs.spaces import spaces
 
 CHUNK = 4
 """Members that one program updates at once on a CPU, so that their parameters and activations stay in its cache;

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.envs.vector import make_envs
 from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.resuming import env_seeds, envs_of
 from rl_warmup.trainers.stacked.stack import Stack
 from rl_warmup.trainers.stacked.training import StackTraining
-from rl_warmup.trainers.stacked.vector_envs import make_envs
 
 Rows = dict[str, list[dict[str, Any]]]
 

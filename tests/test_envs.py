@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, EnvConfig
-from rl_warmup.envs import STREAMS, Evaluator, check_env, spaces, stream_seed
+from rl_warmup.envs.evaluation import Evaluator
+from rl_warmup.envs.seeds import STREAMS, stream_seed
+from rl_warmup.envs.spaces import check_env, spaces
 
 Observations = NDArray[Any]
 

@@ -9,10 +9,10 @@ from rl_warmup import execution, keeping
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError
+from rl_warmup.envs import replay
 from rl_warmup.execution import execute
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import mark_failed
-from rl_warmup.trainers import replay
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])
 

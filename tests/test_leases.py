@@ -20,8 +20,8 @@ HOUR = 3600.0
 HOLD = """
 import sys
 from pathlib import Path
-from rl_warmup import heartbeats
-from rl_warmup.leases import LeaseError, leased
+from rl_warmup.records import heartbeats
+from rl_warmup.records.leases import LeaseError, leased
 heartbeats.BEAT = 0.02
 with leased(Path(sys.argv[1]), sys.argv[2]) as lease:
     print("held", flush=True)
@@ -215,8 +215,8 @@ RACE = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from rl_warmup import heartbeats
-from rl_warmup.leases import LeaseError, leased
+from rl_warmup.records import heartbeats
+from rl_warmup.records.leases import LeaseError, leased
 heartbeats.BEAT = 0.01
 study, machine = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)

@@ -236,8 +236,8 @@ def _contents(folder: Path) -> dict[str, bytes]:
 TRY = f"""
 import sys
 from pathlib import Path
-from rl_warmup.recording import recording
-from rl_warmup.leases import LeaseError
+from rl_warmup.records.write import recording
+from rl_warmup.records.leases import LeaseError
 try:
     with recording(Path(sys.argv[1]), {INFO}, {CONFIG}):
         print("recording", flush=True)

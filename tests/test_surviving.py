@@ -32,7 +32,7 @@ from pathlib import Path
 import torch
 from rl_warmup import keeping
 from rl_warmup.compose import configured
-from rl_warmup.config import ConfigError
+from rl_warmup.config.schema import ConfigError
 from rl_warmup.execution import execute, execute_stack
 keeping.CHECKPOINT_SECONDS = 0.0
 
@@ -165,7 +165,7 @@ def test_a_process_that_has_lost_its_runs_while_it_was_suspended_says_so_and_lea
 FULL = """
 import os, shutil, subprocess
 from rl_warmup.execution import run_folder
-from rl_warmup.records import Record, read_info
+from rl_warmup.records.read import Record, read_info
 
 config = configured([*sys.argv[1:], "seed=0"], "test")
 disk, folder = Path(config.runs_dir), run_folder(config)

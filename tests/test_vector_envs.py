@@ -13,9 +13,10 @@ from scipy.stats import ks_2samp
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecTransposeImage
 
-from rl_warmup.envs import Evaluator, stream_seed
-from rl_warmup.trainers.stacked import vector_envs
-from rl_warmup.trainers.stacked.vector_envs import evaluate, make_envs, refusal
+from rl_warmup.envs import vector as vector_envs
+from rl_warmup.envs.evaluation import Evaluator, evaluate
+from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.vector import make_envs, refusal
 
 probe_envs.register()
 BACKENDS = ["envpool", "gymnasium"]

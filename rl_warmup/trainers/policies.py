@@ -10,7 +10,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
 from rl_warmup.config.schema import AlgoConfig, RunConfig
-from rl_warmup.envs import stream_seed
+from rl_warmup.envs.seeds import stream_seed
 
 
 class SmallCNN(BaseFeaturesExtractor):

@@ -11,9 +11,9 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs import stream_seed
+from rl_warmup.envs import replay
+from rl_warmup.envs.seeds import stream_seed
 from rl_warmup.records.checkpoints import Checkpoint
-from rl_warmup.trainers import replay
 
 _COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
 _COUNTS_OF_DQN = ("_n_calls", "exploration_rate")

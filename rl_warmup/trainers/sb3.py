@@ -18,12 +18,13 @@ from rl_warmup.config.learning_rate import base_schedule, env_schedule, plan_of,
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
-from rl_warmup.envs import Evaluator, stream_seed
+from rl_warmup.envs.evaluation import Evaluator
+from rl_warmup.envs.replay import ActionLog
+from rl_warmup.envs.seeds import stream_seed
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers import Diverged, Emit, Keeper
 from rl_warmup.trainers.diagnostics import check_finite, observed_training
 from rl_warmup.trainers.policies import policy_arguments
-from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.resuming import checkpoint_of, restore
 
 

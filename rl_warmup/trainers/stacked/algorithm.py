@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_warmup.trainers.stacked.vector_envs import Transition
+from rl_warmup.envs.vector import Transition
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rl_warmup.envs import STREAMS
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.stacked import philox
 
 BLOCK = 256  # vector steps of DQN's exploration that are drawn at once

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_warmup.envs.vector import Transition
 from rl_warmup.trainers import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
 from rl_warmup.trainers.stacked.members import Members
-from rl_warmup.trainers.stacked.vector_envs import Transition
 
 
 class Recorder:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs import stream_seed
+from rl_warmup.envs import replay
+from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
 from rl_warmup.records.checkpoints import Checkpoint
-from rl_warmup.trainers import Sink, replay
-from rl_warmup.trainers.stacked.vector_envs import Array, VectorEnvs, make_envs
+from rl_warmup.trainers import Sink
 
 
 def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:

@@ -10,12 +10,14 @@ from torch import Tensor
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs import stream_seed
+from rl_warmup.envs.evaluation import evaluate
+from rl_warmup.envs.replay import ActionLog
+from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.vector import Array, VectorEnvs
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.stacks import filled_up
 from rl_warmup.trainers import Sink
-from rl_warmup.trainers.replay import ActionLog
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.draws import Draws
@@ -24,7 +26,6 @@ from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.recording import Recorder
 from rl_warmup.trainers.stacked.resuming import begin_envs, envs_of, joined_tables, member_of, restored
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.vector_envs import Array, VectorEnvs, evaluate
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""

@@ -181,34 +181,3 @@ def _fitting(actions: Array, space: gym.Space[Any]) -> Array:
     if isinstance(space, gym.spaces.Box):
         return np.clip(actions, space.low, space.high).astype(space.dtype)
     return actions.astype(space.dtype)
-
-
-def evaluate(
-    backend: str,
-    env_id: str,
-    seeds: Sequence[Sequence[int]],  # [members][episodes]
-    act: Callable[[Array], Array],
-    threads: int = 1,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Returns and lengths [members, episodes] of one episode a seed, played side by side on fresh environments.
-
-    `act` maps observations [members, episodes, ...] to actions [members, episodes, ...]. An episode that has ended
-    is not stepped any more; what it showed last stays among the observations.
-    """
-    shape = (len(seeds), len(seeds[0]))
-    envs = make_envs(backend, env_id, [seed for row in seeds for seed in row], threads)
-    try:
-        observations = envs.reset()
-        returns, lengths = np.zeros(len(observations)), np.zeros(len(observations), dtype=np.int64)
-        active = np.arange(len(observations))
-        while len(active):
-            actions = act(observations.reshape(*shape, *observations.shape[1:]))
-            observations[active], rewards, ended = envs.step_some(
-                actions.reshape(-1, *actions.shape[2:])[active], active
-            )
-            returns[active] += rewards
-            lengths[active] += 1
-            active = active[~ended]
-    finally:
-        envs.close()
-    return returns.reshape(shape), lengths.reshape(shape)

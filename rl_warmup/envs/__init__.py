@@ -1,0 +1,1 @@
+"""Environments by id: made in one place, stepped side by side, seeded, evaluated and replayed."""
