@@ -25,12 +25,12 @@ import torch
 from sweeps import STACKED, machine, sweep, table
 
 from rl_warmup.compose import configured
-from rl_warmup.stacks import filled_up
-from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import prepare_compiler
-from rl_warmup.trainers.stacked.resuming import begin_envs
+from rl_warmup.trainers.stacked.sizes import filled_up
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.training import StackTraining
+from rl_warmup.trainers.stacked.state import begin_envs
+from rl_warmup.trainers.stacked.train import StackTraining
 
 DEVICE = "cuda:0"
 WARM_UP = 3  # update phases with gradient steps: compiled in the first, captured, and once more

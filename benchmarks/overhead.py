@@ -21,7 +21,7 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.evaluation import Evaluator
 from rl_warmup.execution import execute
 from rl_warmup.records.provenance import versions
-from rl_warmup.trainers import sb3
+from rl_warmup.trainers.sb3 import train as sb3
 
 
 def configure(algo: str, steps: int, folder: Path, seed: int) -> RunConfig:

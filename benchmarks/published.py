@@ -24,7 +24,7 @@ from rl_warmup.estimators import iqm
 from rl_warmup.execution import execute
 from rl_warmup.records.provenance import versions
 from rl_warmup.records.read import Record, read_info
-from rl_warmup.trainers import sb3
+from rl_warmup.trainers.sb3 import train as sb3
 
 SCHEDULES = {"ppo": "linear", "dqn": "constant"}
 

@@ -17,7 +17,7 @@ from rl_warmup.records.leases import Lease, LeaseError, held
 from rl_warmup.records.read import finished_status
 from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
 from rl_warmup.records.write import RunWriter
-from rl_warmup.trainers import Diverged, Sink
+from rl_warmup.trainers.protocol import Diverged, Sink
 
 
 class Train(Protocol):
@@ -191,7 +191,7 @@ def _advice(error: BaseException, members: int) -> str:
 def _trainer(name: str) -> Train:
     """The trainer of this name; imports torch, which planning does not need."""
     if name == "stacked":
-        from rl_warmup.trainers.stacked.training import train
+        from rl_warmup.trainers.stacked.train import train
 
         return train
     assert name == "sb3", name  # validation knows no other
@@ -199,7 +199,7 @@ def _trainer(name: str) -> Train:
 
 
 def _one_by_one(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-    from rl_warmup.trainers.sb3 import train
+    from rl_warmup.trainers.sb3.train import train
 
     for config, sink in zip(configs, sinks, strict=True):
         try:

@@ -10,12 +10,8 @@ from rl_warmup.config.identity import identity
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import spaces
+from rl_warmup.trainers.stacked.sizes import CHUNK
 
-CHUNK = 4
-"""Members that one program updates at once on a CPU, so that their parameters and activations stay in its cache;
-stacks are filled up to multiples of it."""
-GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(11)}))
-"""Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
 OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
@@ -69,16 +65,6 @@ def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
     count = min(chunks, rounds * workers)
     ends = [min(len(group), unit * ceil(chunks * i / count)) for i in range(count + 1)]
     return [tuple(group[first:last]) for first, last in pairwise(ends)]
-
-
-def filled_up(members: int, device: str) -> int:
-    """Members that a stack of so many is filled up to, so that few programs serve all sweeps.
-
-    >>> filled_up(5, "cpu"), filled_up(50, "cpu"), filled_up(50, "cuda:0")
-    (8, 52, 64)
-    """
-    whole = -(-members // CHUNK) * CHUNK
-    return whole if device == "cpu" else next((size for size in GPU_SIZES if size >= members), whole)
 
 
 def check_counts(workers: int | None, width: int | None) -> None:

@@ -23,7 +23,8 @@ from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.read import finished_status, is_alive, read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.write import mark_failed, recording, sitting_started
-from rl_warmup.stacks import CHUNK, Stack, default_width, plan_stacks
+from rl_warmup.stacks import Stack, default_width, plan_stacks
+from rl_warmup.trainers.stacked.sizes import CHUNK
 from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
 P = TypeVar("P")
@@ -31,7 +32,7 @@ P = TypeVar("P")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
 PRELOADED = ["hydra", "rl_warmup.compose", "rl_warmup.display", "rl_warmup.ledger"]
-PRELOADED += ["rl_warmup.trainers.stacked.training", "envpool"]
+PRELOADED += ["rl_warmup.trainers.stacked.train", "envpool"]
 """What processes that train import, seconds of it, and what the main module does, which multiprocessing imports
 in each again; where EnvPool is not installed it is left out."""
 

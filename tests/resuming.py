@@ -10,8 +10,8 @@ from stacking import Rows
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.checkpoints import Checkpoint
-from rl_warmup.trainers import sb3
-from rl_warmup.trainers.stacked.training import train as train_stack
+from rl_warmup.trainers.sb3.train import train as sb3
+from rl_warmup.trainers.stacked.train import train as train_stack
 
 
 class Memory:

@@ -14,7 +14,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.trainers import sb3
+from rl_warmup.trainers.sb3 import train as sb3
 
 
 @dataclass

@@ -7,10 +7,10 @@ import torch
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.vector import make_envs
-from rl_warmup.trainers.stacked.draws import Draws
-from rl_warmup.trainers.stacked.resuming import env_seeds, envs_of
+from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.training import StackTraining
+from rl_warmup.trainers.stacked.state import env_seeds, envs_of
+from rl_warmup.trainers.stacked.train import StackTraining
 
 Rows = dict[str, list[dict[str, Any]]]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_warmup import schedules
-from rl_warmup.trainers.stacked.adam import Moments, StepRates, adam, bias_correction, clip_by_norm
+from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, bias_correction, clip_by_norm
 
 MEMBERS, SIZE, STEPS = 4, 7, 50
 BETA1, BETA2 = np.array([0.9, 0.5, 0.0, 0.99]), np.array([0.999, 0.9, 0.99, 0.9])

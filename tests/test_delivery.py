@@ -11,7 +11,7 @@ from rl_warmup.delivery.hook import adam_steps, attach_warmup, plan_of_model
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
-from rl_warmup.trainers.sb3 import train
+from rl_warmup.trainers.sb3.train import train
 
 TINY = {
     "ppo": ["total_timesteps=250", "algo.n_envs=2", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],

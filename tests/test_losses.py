@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 from torch.distributions import Categorical, Normal
 
-from rl_warmup.trainers.stacked import losses
+from rl_warmup.trainers.functional import losses
 
 M, T, E, B, A = 3, 13, 4, 32, 5
 GAMMA = torch.tensor([0.9, 0.99, 0.5], dtype=torch.float64)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.trainers import sb3
 from rl_warmup.trainers.policies import initial_policy
+from rl_warmup.trainers.sb3 import train as sb3
 from rl_warmup.trainers.stacked.networks import Layout, Network, rational_tanh, stack_parameters, trained
 
 FLAT = gym.spaces.Box(-3.0, 3.0, (5,), np.float32)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rl_warmup.trainers.stacked.normalization import Normalizer, normalized
+from rl_warmup.trainers.functional.normalization import Normalizer, normalized
 
 MEMBERS, ENVS, STEPS = 3, 4, 60
 SPACE = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rl_warmup.trainers.stacked import philox
+from rl_warmup.trainers.functional import philox
 
 WORD = st.integers(0, 2**32 - 1)
 

@@ -10,9 +10,9 @@ from test_delivery import SHORT, TINY
 from rl_warmup.config.learning_rate import base_schedule, plan_of
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.trainers import Diverged
-from rl_warmup.trainers.diagnostics import observed_training
-from rl_warmup.trainers.sb3 import build_model, train, training_env
+from rl_warmup.trainers.protocol import Diverged
+from rl_warmup.trainers.sb3.observe import observed_training
+from rl_warmup.trainers.sb3.train import build_model, train, training_env
 
 
 def rows_of(config):

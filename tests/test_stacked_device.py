@@ -12,10 +12,10 @@ from stacking import ListSink, train_into
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked import dqn, learner, ppo
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Step
 from rl_warmup.trainers.stacked.dqn import DQN
-from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.stack import Stack
 

@@ -7,10 +7,10 @@ from conftest import Configure, probe
 from stacking import stacked
 from torch import Tensor
 
-from rl_warmup.trainers import sb3
+from rl_warmup.trainers.sb3.train import train as sb3
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.ppo import PPO
-from rl_warmup.trainers.stacked.training import StackTraining
+from rl_warmup.trainers.stacked.train import StackTraining
 
 FAST = {
     "ppo": ["total_timesteps=3000", "algo.n_envs=4", "algo.n_steps=16", "algo.batch_size=64", "algo.n_epochs=10"],

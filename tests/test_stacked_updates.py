@@ -19,11 +19,11 @@ from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.stacks import CHUNK
-from rl_warmup.trainers import sb3
+from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.functional.optimizers import Moments
+from rl_warmup.trainers.sb3 import train as sb3
 from rl_warmup.trainers.stacked import dqn, ppo
-from rl_warmup.trainers.stacked.adam import Moments
-from rl_warmup.trainers.stacked.draws import Draws
+from rl_warmup.trainers.stacked.sizes import CHUNK
 from rl_warmup.trainers.stacked.stack import Stack
 
 CASES = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from rl_warmup.trainers.stacked.adam import Moments, StepRates, adam, clip_by_norm
+from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, clip_by_norm
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import base_schedule, plan_of, planned_dose
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.trainers.stacked.adam import StepRates, bias_correction
+from rl_warmup.trainers.functional.optimizers import StepRates, bias_correction
 
 
 class Members:

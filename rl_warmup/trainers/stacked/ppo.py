@@ -8,9 +8,9 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from rl_warmup.config.schema import PPOConfig
-from rl_warmup.trainers.stacked import losses
+from rl_warmup.trainers.functional import losses
+from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.algorithm import Outcome, Step
-from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Activation, Network, Parameters

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.stacks import CHUNK
+from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.policies import initial_policy
 from rl_warmup.trainers.stacked.learner import Learner, Loss
 from rl_warmup.trainers.stacked.members import Members
 from rl_warmup.trainers.stacked.networks import Activation, Layout, rational_tanh, stack_parameters
-from rl_warmup.trainers.stacked.normalization import Normalizer
+from rl_warmup.trainers.stacked.sizes import CHUNK
 
 
 class Stack:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rl_warmup.envs.seeds import STREAMS
-from rl_warmup.trainers.stacked import philox
+from rl_warmup.trainers.functional import philox
 
 BLOCK = 256  # vector steps of DQN's exploration that are drawn at once
 

@@ -16,16 +16,16 @@ from rl_warmup.envs.seeds import stream_seed
 from rl_warmup.envs.vector import Array, VectorEnvs
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.stacks import filled_up
-from rl_warmup.trainers import Sink
+from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
-from rl_warmup.trainers.stacked.draws import Draws
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
-from rl_warmup.trainers.stacked.recording import Recorder
-from rl_warmup.trainers.stacked.resuming import begin_envs, envs_of, joined_tables, member_of, restored
+from rl_warmup.trainers.stacked.rows import Recorder
+from rl_warmup.trainers.stacked.sizes import filled_up
 from rl_warmup.trainers.stacked.stack import Stack
+from rl_warmup.trainers.stacked.state import begin_envs, envs_of, joined_tables, member_of, restored
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""

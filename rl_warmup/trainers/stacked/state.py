@@ -12,7 +12,7 @@ from rl_warmup.envs import replay
 from rl_warmup.envs.seeds import stream_seed
 from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
 from rl_warmup.records.checkpoints import Checkpoint
-from rl_warmup.trainers import Sink
+from rl_warmup.trainers.protocol import Sink
 
 
 def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:

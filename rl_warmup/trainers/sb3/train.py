@@ -22,10 +22,10 @@ from rl_warmup.envs.evaluation import Evaluator
 from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import stream_seed
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.trainers import Diverged, Emit, Keeper
-from rl_warmup.trainers.diagnostics import check_finite, observed_training
 from rl_warmup.trainers.policies import policy_arguments
-from rl_warmup.trainers.resuming import checkpoint_of, restore
+from rl_warmup.trainers.protocol import Diverged, Emit, Keeper
+from rl_warmup.trainers.sb3.observe import check_finite, observed_training
+from rl_warmup.trainers.sb3.state import checkpoint_of, restore
 
 
 def train(config: RunConfig, emit: Emit, keeper: Keeper | None = None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.delivery.meter import DoseMeter
-from rl_warmup.trainers import Diverged, Emit
+from rl_warmup.trainers.protocol import Diverged, Emit
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The reference trainer: stock Stable-Baselines3, observed without changing it."""

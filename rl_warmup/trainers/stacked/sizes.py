@@ -1,0 +1,19 @@
+"""How many members one program updates: few sizes, so that few programs serve all sweeps."""
+
+CHUNK = 4
+"""Members that one program updates at once on a CPU, so that their parameters and activations stay in its cache;
+stacks are filled up to multiples of it."""
+
+
+GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(11)}))
+"""Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
+
+
+def filled_up(members: int, device: str) -> int:
+    """Members that a stack of so many is filled up to, so that few programs serve all sweeps.
+
+    >>> filled_up(5, "cpu"), filled_up(50, "cpu"), filled_up(50, "cuda:0")
+    (8, 52, 64)
+    """
+    whole = -(-members // CHUNK) * CHUNK
+    return whole if device == "cpu" else next((size for size in GPU_SIZES if size >= members), whole)
