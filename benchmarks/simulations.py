@@ -9,10 +9,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats
 
-from rl_warmup.estimators import welch_p
-from rl_warmup.inference import Paired, Verdict, compare, decide
-from rl_warmup.metrics import RETURN_EFFECT, with_role
-from rl_warmup.sign_flips import SignFlips
+from rl_warmup.analysis.metrics.table import RETURN_EFFECT, with_role
+from rl_warmup.analysis.statistics.estimators import welch_p
+from rl_warmup.analysis.statistics.sign_flips import SignFlips
+from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide
 
 FloatArray = NDArray[np.float64]
 Draw = Callable[[Generator, int, int], tuple[FloatArray, FloatArray]]  # (rng, studies, n) -> two [studies, n]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from simulations import ALPHA, EPISODES, EVALUATIONS, STEPS, Draw, dip, pairs
 
-from rl_warmup.analysis import analyse
-from rl_warmup.estimators import brown_forsythe_p
-from rl_warmup.metrics import METRICS
-from rl_warmup.noise_floor import beyond, floor_draws, floor_of
-from rl_warmup.robustness import log2_ratio
+from rl_warmup.analysis.metrics.noise_floor import beyond, floor_draws, floor_of
+from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
+from rl_warmup.analysis.statistics.robustness import log2_ratio
+from rl_warmup.analysis.study import analyse
 
 FloatArray = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.analysis import Analysis, analyse
+from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.reporting.markdown import latex, markdown

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from rl_warmup.analysis import Analysis, Comparison
+from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.study import write_study_plan
 from rl_warmup.records.write import recording

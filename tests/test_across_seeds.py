@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.across_seeds import NAMES, across, share
+from rl_warmup.analysis.statistics.across_seeds import NAMES, across, share
 
 VALUES = st.lists(st.floats(-5, 5).map(lambda v: round(v, 6)), min_size=2, max_size=30)
 

@@ -18,7 +18,7 @@ from synthetic import (
     write_run,
 )
 
-from rl_warmup.analysis import analyse
+from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import write_study_plan
 from rl_warmup.records.write import recording
 from rl_warmup.reporting.summary import as_json

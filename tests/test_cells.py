@@ -19,10 +19,11 @@ from synthetic import (
     write_run,
 )
 
-from rl_warmup.analysis import analyse
-from rl_warmup.cells import Cell, common_grid, contexts_of, distinct
-from rl_warmup.metrics import METRICS
-from rl_warmup.readings import Problems, Run
+from rl_warmup.analysis.cells import Cell, common_grid, contexts_of, distinct
+from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.study import analyse
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.reporting.summary import as_json

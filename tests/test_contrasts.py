@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from synthetic import DECLARED, LEARNS, said, write_run
 
-from rl_warmup import inference
-from rl_warmup.analysis import Analysis, Comparison, analyse
+from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.study import Analysis, Comparison, analyse
 from rl_warmup.compose import configured
 from rl_warmup.config.checks import NOT_OF_AN_ARM
 from rl_warmup.config.identity import NOT_IDENTITY

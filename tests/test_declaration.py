@@ -14,7 +14,7 @@ from synthetic import (
     write_study,
 )
 
-from rl_warmup.analysis import analyse
+from rl_warmup.analysis.study import analyse
 from rl_warmup.config.study import matches
 
 

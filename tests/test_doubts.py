@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from synthetic import LEARNS, STEPS, VERSIONS, on, said, two_arms, write_run
 
-from rl_warmup.analysis import analyse
+from rl_warmup.analysis.study import analyse
 
 
 def test_different_commits_and_versions_of_the_package_inside_a_comparison_are_named(tmp_path: Path) -> None:

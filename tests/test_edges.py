@@ -7,9 +7,9 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from synthetic import LEARNS, said, two_arms, write_run
 
-from rl_warmup import inference
-from rl_warmup.analysis import analyse
-from rl_warmup.robustness import eta50
+from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.robustness import eta50
+from rl_warmup.analysis.study import analyse
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
 FAILS = np.multiply(LEARNS, 0.2)

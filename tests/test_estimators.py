@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from rl_warmup import inference
+from rl_warmup.analysis.statistics import verdicts as inference
 
 QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)

@@ -16,15 +16,15 @@ from matplotlib.image import imread
 from studies import many_arms
 from synthetic import DECLARED, LEARNS, STEPS, write_run, write_study
 
-from rl_warmup.analysis import Analysis, analyse
-from rl_warmup.cells import short
+from rl_warmup.analysis.cells import short
+from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.figures import Drawn, draw, lines
 from rl_warmup.figures.diagnostics import diagnostics
 from rl_warmup.figures.differences import differences
 from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
 from rl_warmup.figures.panels import COLORS, CONTROL, STYLE, looks_of
 from rl_warmup.figures.sheets import Sheet, file_name
-from rl_warmup.metrics import with_role
 
 CONFIRMATORY = with_role("confirmatory")
 KINDS = ("forest", "curves", "differences", "time_to_threshold", "learning_rate", "diagnostics")

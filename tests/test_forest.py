@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from studies import many_arms
 from synthetic import DECLARED, on, write_run, write_study
 
-from rl_warmup.analysis import Analysis, analyse
+from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.figures import draw
 from rl_warmup.figures.forest import forest
 from rl_warmup.figures.heatmaps import heatmaps
 from rl_warmup.figures.panels import STYLE, VERDICTS, looks_of
-from rl_warmup.metrics import with_role
 
 CONFIRMATORY = with_role("confirmatory")
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from rl_warmup import inference
-from rl_warmup.inference import Paired, compare, decide
-from rl_warmup.metrics import with_role
+from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.verdicts import Paired, compare, decide
 
 QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_warmup import internals
-from rl_warmup.metrics import METRICS
+from rl_warmup.analysis.metrics import diagnostics as internals
+from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.records.schema import table_schemas
 
 CONFIG: dict[str, Any] = {

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rl_warmup import metrics
-from rl_warmup.metrics import METRICS, Metric, with_role
-from rl_warmup.stability import drawdown
+from rl_warmup.analysis.metrics import table as metrics
+from rl_warmup.analysis.metrics.curve import best, reached, shortfall, time_to_threshold
+from rl_warmup.analysis.metrics.stability import drawdown
+from rl_warmup.analysis.metrics.table import METRICS, Metric, with_role
 
 QUICK = settings(deadline=None, max_examples=40)
 NUMBERS = st.floats(-10, 10).map(lambda v: round(v, 6))
@@ -86,17 +87,17 @@ def test_time_to_threshold_is_censored_at_the_budget() -> None:
     assert one("time_to_threshold", [0.0, 0.4, 0.49, 0.1], 0.5, t) == 1.0
     assert one("time_to_threshold", [0.0, 0.4, 0.49, 0.5], 0.5, t) == 1.0
     curves = [[0.0, 0.4, 0.49, 0.1], [0.0, 0.4, 0.49, 0.5]]  # never, and only at the end
-    assert metrics.reached(curves, 0.5).tolist() == [False, True]
+    assert reached(curves, 0.5).tolist() == [False, True]
 
 
 @QUICK
 @given(CURVES, NUMBERS, st.floats(0, 5))
 def test_a_higher_threshold_is_never_reached_sooner(z: np.ndarray, threshold: float, more: float) -> None:
     t = np.arange(z.shape[1]) * 512
-    sooner, later = (metrics.time_to_threshold(t, z, value) for value in (threshold, threshold + more))
+    sooner, later = (time_to_threshold(t, z, value) for value in (threshold, threshold + more))
     assert np.all((sooner >= 0) & (sooner <= later) & (later <= 1))
-    assert np.all(metrics.reached(z, threshold) >= (sooner < 1))
-    assert np.all(metrics.reached(z, threshold) == (metrics.best(t, z, 0) >= threshold))
+    assert np.all(reached(z, threshold) >= (sooner < 1))
+    assert np.all(reached(z, threshold) == (best(t, z, 0) >= threshold))
 
 
 @pytest.mark.parametrize("count", range(2, 45))
@@ -136,7 +137,7 @@ def test_shortfall_does_not_reward_a_run_that_never_learns() -> None:
 @QUICK
 @given(CURVES, NUMBERS)
 def test_shortfall_agrees_with_the_loop(z: np.ndarray, threshold: float) -> None:
-    got = metrics.shortfall(range(z.shape[1]), z, threshold)
+    got = shortfall(range(z.shape[1]), z, threshold)
     assert got == pytest.approx([oracle.shortfall(row.tolist(), threshold) for row in z], abs=1e-9)
     assert np.all(got >= 0)
 

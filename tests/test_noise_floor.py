@@ -6,9 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rl_warmup.metrics import METRICS
-from rl_warmup.noise_floor import beyond, floor_draws, floor_of
-from rl_warmup.stability import collapses, drawdown, drawdown_max
+from rl_warmup.analysis.metrics.noise_floor import beyond, floor_draws, floor_of
+from rl_warmup.analysis.metrics.stability import collapses, drawdown, drawdown_max
+from rl_warmup.analysis.metrics.table import METRICS
 
 WITH_FLOOR = [metric for metric in METRICS.values() if metric.noise_floor]
 
@@ -53,7 +53,7 @@ def test_draws_depend_on_the_generator_alone() -> None:
 
 
 def test_chunks_do_not_change_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rl_warmup.noise_floor._CHUNK", 7)
+    monkeypatch.setattr("rl_warmup.analysis.metrics.noise_floor._CHUNK", 7)
     episodes = np.arange(60.0).reshape(3, 4, 5)
     draws = floor_draws(np.random.default_rng(0), episodes, 3000)
     assert draws.var(axis=0) == pytest.approx(episodes.var(axis=2, ddof=1) / 5, rel=0.12)

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
-from rl_warmup.robustness import eta50, log2_ratio, lr_sensitivity, percentile_scaled, phi
+from rl_warmup.analysis.statistics.robustness import eta50, log2_ratio, lr_sensitivity, percentile_scaled, phi
 
 RATES = np.arange(-10.0, -3.0)  # log2, seven rates a factor of two apart
 QUICK = settings(deadline=None, max_examples=40, derandomize=True)

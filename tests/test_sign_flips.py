@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rl_warmup import inference
-from rl_warmup.subsets import Subsets
+from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.subsets import Subsets
 
 QUICK = settings(deadline=None, max_examples=40)
 # multiples of 1/8: sums are exact, ties and zeros frequent; with tenths sums round
@@ -120,7 +120,7 @@ def test_random_draws_count_the_observed_vector_and_approach_the_exact_p(
     d = rng(11).normal(0.2, 1, size=20)
     exact, interval = inference.sign_flip_p(d, rng()), inference.sign_flip_interval(d, rng())
     one_sided = inference.tost_p(d, 0.6, rng())
-    monkeypatch.setattr("rl_warmup.sign_flips.EXACT_PAIRS", 19)
+    monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 19)
     for p, drawn in (
         (exact, inference.sign_flip_p(d, rng(1))),
         (one_sided, inference.tost_p(d, 0.6, rng(1))),
@@ -132,7 +132,7 @@ def test_random_draws_count_the_observed_vector_and_approach_the_exact_p(
 
 
 def test_draws_without_any_flip_do_not_break_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rl_warmup.sign_flips.EXACT_PAIRS", 2)
+    monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 2)
     # at n = 8 some 80 of the 20 000 drawn subsets and complements are empty
     d = [-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert inference.sign_flip_interval(d, rng()) == pytest.approx(

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rl_warmup import stability
+from rl_warmup.analysis.metrics import stability
+from rl_warmup.analysis.statistics.estimators import lower_cvar, upper_cvar
 
 QUICK = settings(deadline=None, max_examples=40)
 NUMBERS = st.floats(-10, 10).map(lambda v: round(v, 6))
@@ -29,13 +30,13 @@ def test_published_drawdowns() -> None:
 
 
 def test_published_tails() -> None:
-    assert stability.lower_cvar(PUBLISHED, 0.3) == pytest.approx(0.75, rel=1e-7)
-    assert stability.upper_cvar(PUBLISHED, 0.1) == pytest.approx(5.5, rel=1e-7)
-    slopes = [float(stability.lower_cvar(stability.differences(t, y), 0.51)) for t, y in RISKS]
+    assert lower_cvar(PUBLISHED, 0.3) == pytest.approx(0.75, rel=1e-7)
+    assert upper_cvar(PUBLISHED, 0.1) == pytest.approx(5.5, rel=1e-7)
+    slopes = [float(lower_cvar(stability.differences(t, y), 0.51)) for t, y in RISKS]
     assert slopes == pytest.approx([5 / 6, -0.4], rel=1e-7)
-    falls = [float(stability.upper_cvar(stability.drawdown(y), 0.25)) for _, y in RISKS]
+    falls = [float(upper_cvar(stability.drawdown(y), 0.25)) for _, y in RISKS]
     assert falls == pytest.approx([0, 0.8], rel=1e-7)
-    assert [float(stability.lower_cvar(y, 0.51)) for _, y in RISKS] == pytest.approx([1.5, -0.2], rel=1e-7)
+    assert [float(lower_cvar(y, 0.51)) for _, y in RISKS] == pytest.approx([1.5, -0.2], rel=1e-7)
 
 
 def test_published_differences() -> None:
@@ -68,17 +69,17 @@ def test_a_window_includes_both_its_ends_and_ends_by_default_with_the_curve() ->
 @QUICK
 @given(CURVES, st.floats(0.01, 1))
 def test_tails_lie_on_their_side_and_mirror_each_other(z: np.ndarray, alpha: float) -> None:
-    lower, upper = stability.lower_cvar(z, alpha), stability.upper_cvar(z, alpha)
+    lower, upper = lower_cvar(z, alpha), upper_cvar(z, alpha)
     assert np.all(z.min(axis=1) - 1e-9 <= lower)
     assert np.all(lower <= z.mean(axis=1) + 1e-9)
     assert np.all(upper >= z.mean(axis=1) - 1e-9)
     assert stability.drawdown(z).min() >= 0
-    assert stability.lower_cvar(z, 1.0) == pytest.approx(z.mean(axis=1))
+    assert lower_cvar(z, 1.0) == pytest.approx(z.mean(axis=1))
     # with 1, 2, ..., 21 the edges of a fifth are values of the sample: 1..5 and 17..21
-    assert stability.lower_cvar(np.arange(1, 22), 0.2) == -stability.upper_cvar(-np.arange(1, 22), 0.2) == 3
+    assert lower_cvar(np.arange(1, 22), 0.2) == -upper_cvar(-np.arange(1, 22), 0.2) == 3
 
 
-@pytest.mark.parametrize("function", [stability.lower_cvar, stability.upper_cvar])
+@pytest.mark.parametrize("function", [lower_cvar, upper_cvar])
 @pytest.mark.parametrize("alpha", [0.0, -0.1, 1.1, float("nan")])
 def test_a_tail_share_is_a_share(function: object, alpha: float) -> None:
     with pytest.raises(ValueError, match="tail share"):

@@ -8,8 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from synthetic import LEARNS, VERSIONS, two_arms, write_run, write_study
 
-from rl_warmup.analysis import analyse
-from rl_warmup.metrics import METRICS
+from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import note_command
 from rl_warmup.report import schema, write
 from rl_warmup.reporting.cell_rows import mean_interval

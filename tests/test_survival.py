@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from rl_warmup.survival import kaplan_meier, median, restricted_mean
+from rl_warmup.analysis.statistics.survival import kaplan_meier, median, restricted_mean
 
 QUICK = settings(deadline=None, max_examples=60)
 # a run is watched up to the end of its budget unless it gets there

@@ -25,12 +25,12 @@ from rich.console import Console
 
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup import report
+from rl_warmup.analysis.declaration import declaration
+from rl_warmup.analysis.problems import Problems
 from rl_warmup.compose import SweepComposer, configured
 from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.declaration import declaration
 from rl_warmup.execution import run_info
-from rl_warmup.readings import Problems
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import read_info
 from rl_warmup.records.study import read_commands, read_runs, read_study_plan

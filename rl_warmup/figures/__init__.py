@@ -8,8 +8,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from rl_warmup.analysis import Analysis
-from rl_warmup.cells import Context, Group
+from rl_warmup.analysis.cells import Context, Group
+from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.study import Analysis
 from rl_warmup.figures.diagnostics import diagnostics
 from rl_warmup.figures.differences import differences
 from rl_warmup.figures.forest import forest
@@ -17,7 +18,6 @@ from rl_warmup.figures.heatmaps import heatmaps
 from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
 from rl_warmup.figures.panels import STYLE, looks_of
 from rl_warmup.figures.sheets import Kind, Sheet, file_name, save
-from rl_warmup.metrics import with_role
 
 
 @dataclass(frozen=True)

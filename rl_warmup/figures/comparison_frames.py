@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from rl_warmup.analysis import Comparison
-from rl_warmup.cells import Context, short, where
-from rl_warmup.estimators import iqm
+from rl_warmup.analysis.cells import Context, short, where
+from rl_warmup.analysis.statistics.estimators import iqm
+from rl_warmup.analysis.study import Comparison
 from rl_warmup.figures.frames import setting_of
 
 

@@ -9,7 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from rl_warmup.cells import Context
+from rl_warmup.analysis.cells import Context
 from rl_warmup.figures.frames import BINS, diagnostic_frame
 from rl_warmup.figures.panels import WIDTH, Looks, narrow
 from rl_warmup.figures.sheets import Sheet, headline, place, range_words

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, rate_scale, short
-from rl_warmup.dose import phases
-from rl_warmup.estimators import iqm
-from rl_warmup.survival import kaplan_meier
+from rl_warmup.analysis.cells import Cell, Context, rate_scale, short
+from rl_warmup.analysis.dose import phases
+from rl_warmup.analysis.statistics.estimators import iqm
+from rl_warmup.analysis.statistics.survival import kaplan_meier
 
 RESAMPLES = 500
 POINTS = 500  # more phases of one run than this are not drawn one by one

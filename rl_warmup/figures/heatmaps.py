@@ -11,8 +11,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rl_warmup.analysis import Comparison
-from rl_warmup.cells import Context
+from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.study import Comparison
 from rl_warmup.figures.comparison_frames import heat_frame
 from rl_warmup.figures.frames import setting_of
 from rl_warmup.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural

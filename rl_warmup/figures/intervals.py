@@ -6,7 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from rl_warmup.metrics import Metric
+from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.wording import metric_name
 
 

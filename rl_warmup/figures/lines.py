@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from rl_warmup.cells import Context
+from rl_warmup.analysis.cells import Context
 from rl_warmup.figures.frames import curve_frame, dose_frame, threshold_frame
 from rl_warmup.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
 from rl_warmup.figures.sheets import Sheet, headline, place, range_words

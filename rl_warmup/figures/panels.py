@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from rl_warmup.analysis import Analysis
-from rl_warmup.cells import Context, short
+from rl_warmup.analysis.cells import Context, short
+from rl_warmup.analysis.study import Analysis
 from rl_warmup.wording import SYMBOLS
 
 # Okabe and Ito's colors, told apart by color-blind readers; yellow is too pale for lines and comes last.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from rl_warmup.cells import Group
+from rl_warmup.analysis.cells import Group
 from rl_warmup.figures.panels import CONTROL, WIDTH, Looks, natural
 from rl_warmup.wording import environment
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.across_seeds import across, share
-from rl_warmup.cells import Cell, Context, short, where
-from rl_warmup.dose import mean_dose
-from rl_warmup.inference import iqm
-from rl_warmup.metrics import METRICS
-from rl_warmup.survival import median, restricted_mean
+from rl_warmup.analysis.cells import Cell, Context, short, where
+from rl_warmup.analysis.dose import mean_dose
+from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.statistics.across_seeds import across, share
+from rl_warmup.analysis.statistics.survival import median, restricted_mean
+from rl_warmup.analysis.statistics.verdicts import iqm
 
 RESAMPLES = 2000
 ACROSS = ("final", "area")  # metrics whose dispersion over seeds is reported

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rl_warmup.readings import Run
+from rl_warmup.analysis.runs import Run
 from rl_warmup.records.study import read_commands
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis import Analysis, Comparison, Dispersion, Edge, Sensitivity
-from rl_warmup.cells import Cell, rate_scale, where
-from rl_warmup.metrics import METRICS
+from rl_warmup.analysis.cells import Cell, rate_scale, where
+from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.study import Analysis, Comparison, Dispersion, Edge, Sensitivity
 from rl_warmup.reporting.cell_rows import RESAMPLES, cell_row, dose_row
 from rl_warmup.reporting.origin import reproduce
 

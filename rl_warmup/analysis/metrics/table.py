@@ -10,11 +10,20 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from rl_warmup import internals, stability
-from rl_warmup.curves import FloatArray, checked, fill_diverged, normalise
+from rl_warmup.analysis.metrics import diagnostics as internals
+from rl_warmup.analysis.metrics import stability
+from rl_warmup.analysis.metrics.curve import (
+    LEARNED,
+    area,
+    best,
+    fill_diverged,
+    final,
+    normalise,
+    not_learned,
+    reached,
+    shortfall,
+    time_to_threshold,
+)
 
 __all__ = [
     "LEARNED",
@@ -36,84 +45,11 @@ __all__ = [
     "with_role",
 ]
 
-LEARNED = 0.5  # normalized return below which a run has not learned
 RETURN_EFFECT = 0.05  # smallest effect that matters, for what is measured in normalized return
 TIME_EFFECT = 0.05  # and for times, in shares of the budget
 
 Role = Literal["confirmatory", "exploratory", "descriptive"]  # descriptive: shown, never tested
 Source = Literal["curve", "episodes", "updates"]
-
-
-def final(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Mean of the last max(2, ceil(K/10)) of the K evaluations of each run, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
-    _, z = checked(t, z)
-    last = max(2, -(-z.shape[1] // 10))
-    return np.asarray(z[:, -last:].mean(axis=1))
-
-
-def area(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Trapezoid rule over environment steps, divided by t_K - t_1, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
-    t, z = checked(t, z)
-    return np.asarray(np.trapezoid(z, t, axis=1) / (t[-1] - t[0]))
-
-
-def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Mean of the worst fifth of s_k = max(max_{j<=k} z_j, threshold) - z_k, k in the last ceil(K/2).
-
-    The fifth of ceil(K/2) evaluations may be a fraction: the last one counted has the rest as its weight. A
-    drawdown would reward runs that never learn; the threshold holds them to account.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs], in
-    normalized return. Raises ValueError for a threshold that is not finite.
-    """
-    _, z = checked(t, z)
-    if not np.isfinite(threshold):
-        raise ValueError(f"threshold {threshold!r}: give a finite normalized return")
-    below = np.maximum(np.maximum.accumulate(z, axis=1), threshold) - z
-    half = -(-z.shape[1] // 2)
-    worst_first = -np.sort(-below[:, -half:], axis=1)
-    mass = half / 5
-    weights = np.clip(mass - np.arange(half), 0.0, 1.0)
-    return np.asarray(worst_first @ (weights / mass))
-
-
-def not_learned(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """1.0 for each run whose `final` is below one half, 0.0 for the others.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
-    return (final(t, z, threshold) < LEARNED).astype(np.float64)
-
-
-def best(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Largest evaluation of each run, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
-    return np.asarray(checked(t, z)[1].max(axis=1))
-
-
-def reached(z: ArrayLike, threshold: float) -> NDArray[np.bool_]:
-    """Whether each run's return was at the threshold or above in some evaluation, z: [runs, evaluations]."""
-    return np.asarray((np.asarray(z) >= threshold).any(axis=1))
-
-
-def time_to_threshold(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """First t_k with z_k >= threshold as a share of the budget t_K; 1.0 for a run that never gets there.
-
-    So a run is right-censored at the budget, and the mean over runs is the mean restricted to it.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs].
-    """
-    t, z = checked(t, z)
-    first = t[np.argmax(z >= threshold, axis=1)] / t[-1]
-    return np.where(reached(z, threshold), first, 1.0)
 
 
 @dataclass(frozen=True)

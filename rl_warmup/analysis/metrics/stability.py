@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import iqr, median_abs_deviation
 
-from rl_warmup.curves import FloatArray, checked
+from rl_warmup.analysis.metrics.curve import FloatArray, checked
+from rl_warmup.analysis.statistics.estimators import lower_cvar, upper_cvar
 
-TAIL = 0.05  # share of the values in a conditional value at risk
 COLLAPSE = 0.5  # normalized return that a run must lose,
 COLLAPSE_LENGTH = 3  # in so many evaluations in a row
 RECOVERED = 0.1  # normalized return below the best so far from which a collapse is over
@@ -46,35 +46,6 @@ def differences(
     if not np.all(gaps > 0):
         raise ValueError(f"steps {np.asarray(t).tolist()}: give them strictly increasing")
     return np.asarray(np.diff(np.asarray(y, dtype=np.float64), axis=-1) / gaps)
-
-
-def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
-    """Mean of the x <= percentile(x, 100 alpha), linear interpolation; the unit is that of x.
-
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
-    """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x <= np.percentile(x, 100 * alpha, axis=-1, keepdims=True))
-
-
-def upper_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
-    """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
-
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
-    """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x >= np.percentile(x, 100 * (1 - alpha), axis=-1, keepdims=True))
-
-
-def _check_share(alpha: float) -> None:
-    if not 0 < alpha <= 1:
-        raise ValueError(f"tail share alpha={alpha!r}: give a number in (0, 1]")
-
-
-def _tail_mean(x: FloatArray, tail: NDArray[np.bool_]) -> FloatArray:
-    return np.asarray(np.mean(x, axis=-1, where=tail))
 
 
 def _std(d: FloatArray) -> FloatArray:

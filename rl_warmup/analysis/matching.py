@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rl_warmup.cells import Cell, Context, Group, differing
+from rl_warmup.analysis.caveats import note_differences, note_unpaired
+from rl_warmup.analysis.cells import Cell, Context, Group, differing
+from rl_warmup.analysis.declaration import Declaration
+from rl_warmup.analysis.pairs import Pairing, Term, barred
+from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.study import Contrast, matches, without_warmup, words
-from rl_warmup.declaration import Declaration
-from rl_warmup.doubts import note_differences, note_unpaired
-from rl_warmup.pairings import Pairing, Term, barred
-from rl_warmup.readings import Problems
 
 
 def pairings_of(contexts: Sequence[Context], declared: Declaration, problems: Problems) -> list[Pairing]:

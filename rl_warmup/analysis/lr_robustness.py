@@ -6,12 +6,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, Group, short
+from rl_warmup.analysis.cells import Cell, Context, Group, short
+from rl_warmup.analysis.dose import same_dose
+from rl_warmup.analysis.pairs import seeds_words
+from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.statistics.robustness import (
+    Finding,
+    Side,
+    log2_ratio,
+    lr_sensitivity,
+    percentile_scaled,
+    phi,
+)
 from rl_warmup.config.study import Conditions, matches
-from rl_warmup.dose import same_dose
-from rl_warmup.pairings import seeds_words
-from rl_warmup.readings import Problems, Run
-from rl_warmup.robustness import Finding, Side, log2_ratio, lr_sensitivity, percentile_scaled, phi
 
 FEWEST_RATES = 3
 FEWEST_ENVIRONMENTS = 3

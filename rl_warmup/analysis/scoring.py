@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from rl_warmup.curves import FloatArray, normalise
-from rl_warmup.dose import phases
-from rl_warmup.internals import fill_episodes
-from rl_warmup.metrics import METRICS, Metric, reached
-from rl_warmup.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
-from rl_warmup.readings import Run
+from rl_warmup.analysis.dose import phases
+from rl_warmup.analysis.metrics.curve import FloatArray, normalise, reached
+from rl_warmup.analysis.metrics.diagnostics import fill_episodes
+from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
+from rl_warmup.analysis.metrics.table import METRICS, Metric
+from rl_warmup.analysis.runs import Run
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rl_warmup.analysis.metrics.table import RETURN_EFFECT, Metric
+from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
-from rl_warmup.metrics import RETURN_EFFECT, Metric
-from rl_warmup.readings import Problems
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import is_declared, read_study_plan
 

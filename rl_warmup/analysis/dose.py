@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rl_warmup.readings import Run
+from rl_warmup.analysis.runs import Run
 from rl_warmup.records.dose import dose_of
 
 _RATES = ("learning_rate_first", "learning_rate_last", "learning_rate_mean")

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from rl_warmup.estimators import brown_forsythe_p
-from rl_warmup.pairings import Pairing
+from rl_warmup.analysis.pairs import Pairing
+from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 
 SPREAD_METRICS = ("final", "area")
 

@@ -1,13 +1,14 @@
 """Runs as analysis sees them: the record files, each read once, and what is wrong with them in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from rl_warmup.analysis.problems import Problems
 from rl_warmup.records.read import Record, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
@@ -17,24 +18,6 @@ _NEEDED = {
     "trainer": ("name",),
     "schedule": ("name",),
 }
-
-
-@dataclass
-class Problems:
-    """What makes a reader doubt the numbers, in words, each once; whether a run or a file was left out."""
-
-    texts: list[str] = field(default_factory=list)
-    left_out: bool = False
-
-    def note(self, text: str) -> None:
-        """Something to know."""
-        if text not in self.texts:
-            self.texts.append(text)
-
-    def leave_out(self, text: str) -> None:
-        """Something that could not be analyzed."""
-        self.left_out = True
-        self.note(text)
 
 
 @dataclass(frozen=True)

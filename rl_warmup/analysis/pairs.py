@@ -7,11 +7,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, short
+from rl_warmup.analysis.cells import Cell, Context, short
+from rl_warmup.analysis.declaration import Family
+from rl_warmup.analysis.dose import same_dose
+from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.runs import Run
 from rl_warmup.config.study import without_warmup
-from rl_warmup.declaration import Family
-from rl_warmup.dose import same_dose
-from rl_warmup.readings import Problems, Run
 
 Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1 and -1
 

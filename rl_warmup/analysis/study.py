@@ -8,16 +8,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.cells import Cell, Context, contexts_of
-from rl_warmup.declaration import Declaration, Family, declaration
-from rl_warmup.dispersions import Dispersion, dispersions_of
-from rl_warmup.doubts import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
-from rl_warmup.edges import Edge, Sensitivity, edges_of, sensitivities_of
-from rl_warmup.inference import Paired, Verdict, compare, decide
-from rl_warmup.matching import pairings_of
-from rl_warmup.metrics import Metric, with_role
-from rl_warmup.pairings import Pairing
-from rl_warmup.readings import Problems
+from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
+from rl_warmup.analysis.cells import Cell, Context, contexts_of
+from rl_warmup.analysis.declaration import Declaration, Family, declaration
+from rl_warmup.analysis.dispersion import Dispersion, dispersions_of
+from rl_warmup.analysis.lr_robustness import Edge, Sensitivity, edges_of, sensitivities_of
+from rl_warmup.analysis.matching import pairings_of
+from rl_warmup.analysis.metrics.table import Metric, with_role
+from rl_warmup.analysis.pairs import Pairing
+from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide
 from rl_warmup.records.read import read_study
 
 __all__ = [

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import iqr, median_abs_deviation
 from statsmodels.stats.proportion import proportion_confint
 
-from rl_warmup.stability import lower_cvar
+from rl_warmup.analysis.statistics.estimators import lower_cvar
 
 WORST = 0.25  # share of the runs in the lower conditional value at risk
 NAMES = ("iqr", "mad", "ipr90", "lower_cvar25")

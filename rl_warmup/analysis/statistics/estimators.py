@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from rl_warmup.sign_flips import DRAWS, ROUNDING, FloatArray, sample
+from rl_warmup.analysis.statistics.sign_flips import DRAWS, ROUNDING, FloatArray, sample
 
 
 def constant(x: FloatArray) -> bool:
@@ -174,3 +174,35 @@ def _levene(x: FloatArray, y: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):  # no spread around a spread is infinitely different
         statistic = stats.levene(x, y, center="median", axis=-1).statistic
     return np.asarray(np.nan_to_num(statistic, nan=0.0, posinf=1e300))
+
+
+TAIL = 0.05  # share of the values in a conditional value at risk
+
+
+def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
+    """Mean of the x <= percentile(x, 100 alpha), linear interpolation; the unit is that of x.
+
+    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    """
+    _check_share(alpha)
+    x = np.asarray(x, dtype=np.float64)
+    return _tail_mean(x, x <= np.percentile(x, 100 * alpha, axis=-1, keepdims=True))
+
+
+def upper_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
+    """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
+
+    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    """
+    _check_share(alpha)
+    x = np.asarray(x, dtype=np.float64)
+    return _tail_mean(x, x >= np.percentile(x, 100 * (1 - alpha), axis=-1, keepdims=True))
+
+
+def _check_share(alpha: float) -> None:
+    if not 0 < alpha <= 1:
+        raise ValueError(f"tail share alpha={alpha!r}: give a number in (0, 1]")
+
+
+def _tail_mean(x: FloatArray, tail: NDArray[np.bool_]) -> FloatArray:
+    return np.asarray(np.mean(x, axis=-1, where=tail))

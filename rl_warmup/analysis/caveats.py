@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rl_warmup.cells import Context
+from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.declaration import Family
+from rl_warmup.analysis.metrics.table import Metric
+from rl_warmup.analysis.pairs import Pairing, seeds_words
+from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.runs import Run
 from rl_warmup.config.schema import conf_dir
-from rl_warmup.declaration import Family
-from rl_warmup.metrics import Metric
-from rl_warmup.pairings import Pairing, seeds_words
-from rl_warmup.readings import Problems, Run
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from rl_warmup.subsets import FloatArray, Subsets, subset_sums
+from rl_warmup.analysis.statistics.subsets import FloatArray, Subsets, subset_sums
 
 __all__ = ["FloatArray", "SignFlips", "sample", "sign_flip_interval", "sign_flip_p", "subset_sums", "tost_p"]
 

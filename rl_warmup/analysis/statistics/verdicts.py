@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from rl_warmup.estimators import (
+from rl_warmup.analysis.statistics.estimators import (
     brown_forsythe_p,
     correlation,
     iqm,
@@ -26,7 +26,7 @@ from rl_warmup.estimators import (
     unpaired_p,
     welch_p,
 )
-from rl_warmup.sign_flips import (
+from rl_warmup.analysis.statistics.sign_flips import (
     DRAWS,
     ROUNDING,
     SignFlips,
