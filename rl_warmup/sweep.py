@@ -117,7 +117,7 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
             SweepProgress(config, folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)),
         ):
             _launch(launch, todo)
-    from rl_warmup.report import report  # a plan does without what analysis imports
+    from rl_warmup.report.command import report  # a plan does without what analysis imports
 
     unfinished_runs = [job.folder for job, run in zip(jobs, ahead.runs, strict=True) if not run.finished]
     code = report(folder, console)

@@ -80,7 +80,7 @@ def current_report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     path = folder / "report.json"
     newest = max((record.folder / "run.json").stat().st_mtime for record in records) if records else 0.0
     if not path.exists() or path.stat().st_mtime < newest:
-        from rl_warmup.report import report  # imports all that analysis needs
+        from rl_warmup.report.command import report  # imports all that analysis needs
 
         report(folder, Console(file=StringIO()))
     try:

@@ -8,7 +8,8 @@ from typing import Any
 
 from rl_warmup import wandb_client as client
 from rl_warmup.records.schema import FINISHED
-from rl_warmup.reporting.markdown import background, findings
+from rl_warmup.report.markdown import background, findings
+from rl_warmup.report.words import Row
 from rl_warmup.wandb_library import expr, view_at, wr, ws
 from rl_warmup.wandb_panels import (
     LINES,
@@ -22,7 +23,6 @@ from rl_warmup.wandb_panels import (
     sections,
 )
 from rl_warmup.wandb_study import JOB_TYPE
-from rl_warmup.wording import Row
 
 _SETTINGS = {
     "env": "env.name",

@@ -12,7 +12,7 @@ from synthetic import two_arms
 
 from rl_warmup.compose import configured
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.report import report
+from rl_warmup.report.command import report
 
 Configure = Callable[..., RunConfig]
 settings.register_profile("rl_warmup", deadline=None, max_examples=50)  # a busy machine is no defect

@@ -12,7 +12,7 @@ from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.study import write_study_plan
 from rl_warmup.records.write import recording
-from rl_warmup.reporting.summary import as_json
+from rl_warmup.report.content import as_json
 
 STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
 GRADIENT_STEPS = 40  # of a whole run: 10 phases of 4

@@ -21,7 +21,7 @@ from synthetic import (
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import write_study_plan
 from rl_warmup.records.write import recording
-from rl_warmup.reporting.summary import as_json
+from rl_warmup.report.content import as_json
 
 # verdicts
 

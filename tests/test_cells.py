@@ -26,7 +26,7 @@ from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import RecordError
-from rl_warmup.reporting.summary import as_json
+from rl_warmup.report.content import as_json
 
 
 def damage_evaluations(folder: Path) -> str:

@@ -19,12 +19,12 @@ from synthetic import DECLARED, LEARNS, STEPS, write_run, write_study
 from rl_warmup.analysis.cells import short
 from rl_warmup.analysis.metrics.table import with_role
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.figures import Drawn, draw, lines
-from rl_warmup.figures.diagnostics import diagnostics
-from rl_warmup.figures.differences import differences
-from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
-from rl_warmup.figures.panels import COLORS, CONTROL, STYLE, looks_of
-from rl_warmup.figures.sheets import Sheet, file_name
+from rl_warmup.report.figures import Drawn, draw, lines
+from rl_warmup.report.figures.diagnostics import diagnostics
+from rl_warmup.report.figures.differences import differences
+from rl_warmup.report.figures.lines import curves, learning_rates, time_to_threshold
+from rl_warmup.report.figures.panels import COLORS, CONTROL, STYLE, looks_of
+from rl_warmup.report.figures.sheets import Sheet, file_name
 
 CONFIRMATORY = with_role("confirmatory")
 KINDS = ("forest", "curves", "differences", "time_to_threshold", "learning_rate", "diagnostics")
@@ -275,7 +275,7 @@ def test_file_names_say_no_more_than_needed() -> None:
 
 
 def test_analysis_and_figures_import_no_trainer_no_tracker_and_no_pyplot() -> None:
-    code = "import sys, rl_warmup.report, rl_warmup.figures; print(*sys.modules)"
+    code = "import sys, rl_warmup.report.command, rl_warmup.report.figures; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "matplotlib.figure" in found
     assert not {"torch", "stable_baselines3", "wandb", "matplotlib.pyplot"} & set(found)

@@ -14,10 +14,10 @@ from synthetic import DECLARED, on, write_run, write_study
 
 from rl_warmup.analysis.metrics.table import with_role
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.figures import draw
-from rl_warmup.figures.forest import forest
-from rl_warmup.figures.heatmaps import heatmaps
-from rl_warmup.figures.panels import STYLE, VERDICTS, looks_of
+from rl_warmup.report.figures import draw
+from rl_warmup.report.figures.forest import forest
+from rl_warmup.report.figures.heatmaps import heatmaps
+from rl_warmup.report.figures.panels import STYLE, VERDICTS, looks_of
 
 CONFIRMATORY = with_role("confirmatory")
 

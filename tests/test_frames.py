@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from synthetic import STEPS, update_rows, write_run, write_study
 
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.figures.comparison_frames import comparison_frame, pair_frame
-from rl_warmup.figures.frames import curve_frame, diagnostic_frame, dose_frame, iqm_band, panel_of, threshold_frame
-from rl_warmup.figures.panels import CONTROL, inside, looks_of, spread
+from rl_warmup.report.figures.comparison_frames import comparison_frame, pair_frame
+from rl_warmup.report.figures.frames import (
+    curve_frame,
+    diagnostic_frame,
+    dose_frame,
+    iqm_band,
+    panel_of,
+    threshold_frame,
+)
+from rl_warmup.report.figures.panels import CONTROL, inside, looks_of, spread
 
 
 @pytest.fixture(scope="module")

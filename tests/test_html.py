@@ -15,7 +15,7 @@ import pytest
 from example_report import comparison, report, with_figures
 from matplotlib.figure import Figure
 
-from rl_warmup.reporting.html import LARGEST_SVG, picture, render
+from rl_warmup.report.html import LARGEST_SVG, picture, render
 
 CHROMIUM = shutil.which("chromium")
 QUIET = """

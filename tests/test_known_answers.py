@@ -10,7 +10,7 @@ import pytest
 from synthetic import DECLARED, write_run
 
 from rl_warmup.records.study import write_study_plan
-from rl_warmup.report import main
+from rl_warmup.report.command import main
 
 STEPS = tuple(range(0, 5001, 250))  # 21 evaluations
 EPISODES = 10

@@ -4,7 +4,7 @@ import re
 
 from example_report import comparison, report
 
-from rl_warmup.reporting.markdown import latex, markdown
+from rl_warmup.report.markdown import latex, markdown
 
 
 def test_markdown_has_the_answer_the_table_the_problems_and_the_origin_in_this_order() -> None:

@@ -13,9 +13,9 @@ from rich.console import Console
 from synthetic import DECLARED, LEARNS, write_run, write_study
 
 from rl_warmup.records.study import write_study_plan
-from rl_warmup.report import main, report, schema
-from rl_warmup.reporting.terminal import headlines, show
-from rl_warmup.wording import number
+from rl_warmup.report.command import main, report, schema
+from rl_warmup.report.terminal import headlines, show
+from rl_warmup.report.words import number
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import re
 import pytest
 from example_report import comparison, edge, report
 
-from rl_warmup.reporting.sentences import answers, limits, sentences, summary, verdict
-from rl_warmup.reporting.sentences import edge as edge_sentence
+from rl_warmup.report.sentences import answers, limits, sentences, summary, verdict
+from rl_warmup.report.sentences import edge as edge_sentence
 
 
 def said(kind: str, **changes: object) -> str:

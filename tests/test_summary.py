@@ -11,9 +11,9 @@ from synthetic import LEARNS, VERSIONS, two_arms, write_run, write_study
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import note_command
-from rl_warmup.report import schema, write
-from rl_warmup.reporting.cell_rows import mean_interval
-from rl_warmup.reporting.summary import as_json
+from rl_warmup.report.cell_rows import mean_interval
+from rl_warmup.report.command import schema, write
+from rl_warmup.report.content import as_json
 
 # the contract's words; report.schema.json has the rest
 COMPARISON = set(

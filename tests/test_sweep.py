@@ -24,7 +24,6 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
-from rl_warmup import report
 from rl_warmup.analysis.declaration import declaration
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.compose import SweepComposer, configured
@@ -35,6 +34,7 @@ from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import read_info
 from rl_warmup.records.study import read_commands, read_runs, read_study_plan
 from rl_warmup.records.write import recording
+from rl_warmup.report import command as report
 from rl_warmup.sweep import Job, _launch, plan_jobs, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]

@@ -3,8 +3,8 @@
 import pytest
 from example_report import comparison, edge, report
 
-from rl_warmup.reporting import cell_tables, comparison_tables
-from rl_warmup.reporting.tables import Table
+from rl_warmup.report import cell_tables, comparison_tables
+from rl_warmup.report.tables import Table
 
 
 def texts(table: Table | None, row: int = 0) -> dict[str, str]:

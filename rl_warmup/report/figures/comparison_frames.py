@@ -8,7 +8,7 @@ import polars as pl
 from rl_warmup.analysis.cells import Context, short, where
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.figures.frames import setting_of
+from rl_warmup.report.figures.frames import setting_of
 
 
 def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:

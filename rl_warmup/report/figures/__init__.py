@@ -11,13 +11,13 @@ import matplotlib as mpl
 from rl_warmup.analysis.cells import Context, Group
 from rl_warmup.analysis.metrics.table import with_role
 from rl_warmup.analysis.study import Analysis
-from rl_warmup.figures.diagnostics import diagnostics
-from rl_warmup.figures.differences import differences
-from rl_warmup.figures.forest import forest
-from rl_warmup.figures.heatmaps import heatmaps
-from rl_warmup.figures.lines import curves, learning_rates, time_to_threshold
-from rl_warmup.figures.panels import STYLE, looks_of
-from rl_warmup.figures.sheets import Kind, Sheet, file_name, save
+from rl_warmup.report.figures.diagnostics import diagnostics
+from rl_warmup.report.figures.differences import differences
+from rl_warmup.report.figures.forest import forest
+from rl_warmup.report.figures.heatmaps import heatmaps
+from rl_warmup.report.figures.lines import curves, learning_rates, time_to_threshold
+from rl_warmup.report.figures.panels import STYLE, looks_of
+from rl_warmup.report.figures.sheets import Kind, Sheet, file_name, save
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from rl_warmup.records.words import counted
-from rl_warmup.reporting.sentences import sentences
-from rl_warmup.reporting.tables import grouped
-from rl_warmup.wording import SYMBOLS, Row, bare_p, interval, metric_name, number, short_rate
+from rl_warmup.report.sentences import sentences
+from rl_warmup.report.tables import grouped
+from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, short_rate
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rl_warmup.analysis.cells import Context
-from rl_warmup.figures.frames import BINS, diagnostic_frame
-from rl_warmup.figures.panels import WIDTH, Looks, narrow
-from rl_warmup.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.figures.frames import BINS, diagnostic_frame
+from rl_warmup.report.figures.panels import WIDTH, Looks, narrow
+from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
 
 COLUMNS = 4  # learning rates of a figure; more are continued in another one
 WIDE = 30.0  # a quantity that spans more than this factor is drawn on a logarithmic scale

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rl_warmup.reporting.comparison_tables import comparisons
-from rl_warmup.reporting.sentences import Sentence, sentences
-from rl_warmup.reporting.tables import Table
-from rl_warmup.wording import SYMBOLS
+from rl_warmup.report.comparison_tables import comparisons
+from rl_warmup.report.sentences import Sentence, sentences
+from rl_warmup.report.tables import Table
+from rl_warmup.report.words import SYMBOLS
 
 _TEX = {
     "\\": r"\textbackslash{}",

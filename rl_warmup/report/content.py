@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rl_warmup.analysis.cells import Cell, rate_scale, where
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import Analysis, Comparison, Dispersion, Edge, Sensitivity
-from rl_warmup.reporting.cell_rows import RESAMPLES, cell_row, dose_row
-from rl_warmup.reporting.origin import reproduce
+from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
+from rl_warmup.report.reproduce import reproduce
 
 INTERVALS = {
     "comparisons": "estimate: 95%, inversion of the sign-flip test of the mean difference; iqm: 95%, BCa bootstrap",

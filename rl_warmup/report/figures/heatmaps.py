@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from rl_warmup.analysis.cells import Context
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.figures.comparison_frames import heat_frame
-from rl_warmup.figures.frames import setting_of
-from rl_warmup.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural
-from rl_warmup.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.figures.comparison_frames import heat_frame
+from rl_warmup.report.figures.frames import setting_of
+from rl_warmup.report.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural
+from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
 
 METRICS = ("final", "area")
 SMALLEST, LARGEST = 2, 3  # of both sides of a grid, and of its longer one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rl_warmup.records.words import counted
-from rl_warmup.wording import (
+from rl_warmup.report.words import (
     Row,
     capital,
     compared,

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rl_warmup.reporting.tables import Columns, Entry, Table, table
-from rl_warmup.wording import Row, interval, metric_name, number, place, rate, share, varied
+from rl_warmup.report.tables import Columns, Entry, Table, table
+from rl_warmup.report.words import Row, interval, metric_name, number, place, rate, share, varied
 
 DOSE = ("n_below_99", "budget_lost", "learning_rate_mean")  # descriptive metrics that the table of doses shows
 EVENTS = ("recovered",)  # descriptive metrics that belong to stability

@@ -13,10 +13,10 @@ from rich.console import Console
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
-from rl_warmup.reporting.markdown import latex, markdown
-from rl_warmup.reporting.sentences import answers
-from rl_warmup.reporting.summary import as_json
-from rl_warmup.reporting.terminal import show
+from rl_warmup.report.content import as_json
+from rl_warmup.report.markdown import latex, markdown
+from rl_warmup.report.sentences import answers
+from rl_warmup.report.terminal import show
 
 PIPED_WIDTH = 140  # columns where the output is no terminal
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every report.json follows."""
-    text = (resources.files("rl_warmup.reporting") / "report.schema.json").read_text(encoding="utf-8")
+    text = (resources.files("rl_warmup.report") / "report.schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -92,7 +92,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
 
     Raises OSError if a file cannot be written.
     """
-    from rl_warmup.reporting.html import render  # it and the figures import matplotlib, which takes half a second
+    from rl_warmup.report.html import render  # it and the figures import matplotlib, which takes half a second
 
     content = as_json(analysis)
     content["answers"] = answers(content)
@@ -110,11 +110,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
 
 
 def _draw(analysis: Analysis, folder: Path) -> list[dict[str, str]]:
-    from rl_warmup.figures import draw
+    from rl_warmup.report.figures import draw
 
     drawn = draw(analysis, folder)
     return [{key: getattr(figure, key) for key in ("name", "kind", "title", "caption")} for figure in drawn]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

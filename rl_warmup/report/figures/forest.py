@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.figures.comparison_frames import comparison_frame
-from rl_warmup.figures.intervals import Estimate, draw_estimates, head_metric
-from rl_warmup.figures.panels import VERDICTS, WIDTH
-from rl_warmup.figures.sheets import Sheet, headline, range_words, wrapped
-from rl_warmup.wording import environment
+from rl_warmup.report.figures.comparison_frames import comparison_frame
+from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
+from rl_warmup.report.figures.panels import VERDICTS, WIDTH
+from rl_warmup.report.figures.sheets import Sheet, headline, range_words, wrapped
+from rl_warmup.report.words import environment
 
 LONGEST = 60  # rows of a figure; more are continued in another one
 GROUP = ("env", "algo", "trainer", "total_timesteps")

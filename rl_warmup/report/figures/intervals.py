@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from rl_warmup.analysis.metrics.table import Metric
-from rl_warmup.wording import metric_name
+from rl_warmup.report.words import metric_name
 
 
 class Estimate(NamedTuple):

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from rl_warmup.analysis.cells import Context
-from rl_warmup.figures.frames import curve_frame, dose_frame, threshold_frame
-from rl_warmup.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
-from rl_warmup.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.figures.frames import curve_frame, dose_frame, threshold_frame
+from rl_warmup.report.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
+from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
 
 ENV_STEPS = "environment steps"
 

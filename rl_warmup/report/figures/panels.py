@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rl_warmup.analysis.cells import Context, short
 from rl_warmup.analysis.study import Analysis
-from rl_warmup.wording import SYMBOLS
+from rl_warmup.report.words import SYMBOLS
 
 # Okabe and Ito's colors, told apart by color-blind readers; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rl_warmup.wording import Row, capital, place, short_rate, varied
+from rl_warmup.report.words import Row, capital, place, short_rate, varied
 
 Key = TypeVar("Key", bound=Hashable)
 

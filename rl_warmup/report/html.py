@@ -9,11 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rl_warmup.figures.panels import VERDICTS as LOOKS
-from rl_warmup.reporting import cell_tables, comparison_tables
-from rl_warmup.reporting.sentences import VERDICTS, Sentence, sentences
-from rl_warmup.reporting.tables import Table
-from rl_warmup.wording import SYMBOLS
+from rl_warmup.report import cell_tables, comparison_tables
+from rl_warmup.report.figures.panels import VERDICTS as LOOKS
+from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
+from rl_warmup.report.tables import Table
+from rl_warmup.report.words import SYMBOLS
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
@@ -149,7 +149,7 @@ def _of(said: Sequence[Sentence], *kinds: str) -> list[Sentence]:
 
 def _template() -> Any:
     environment = Environment(
-        loader=PackageLoader("rl_warmup.reporting"),
+        loader=PackageLoader("rl_warmup.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

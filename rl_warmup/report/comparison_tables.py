@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_warmup.reporting.tables import Columns, Entry, Group, Table, grouped, heading_of, table
-from rl_warmup.wording import SYMBOLS, Row, bare_p, interval, metric_name, number, place, varied
+from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
+from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, place, varied
 
 
 def glance(report: Mapping[str, Any]) -> Table | None:

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from rl_warmup.analysis.cells import Group
-from rl_warmup.figures.panels import CONTROL, WIDTH, Looks, natural
-from rl_warmup.wording import environment
+from rl_warmup.report.figures.panels import CONTROL, WIDTH, Looks, natural
+from rl_warmup.report.words import environment
 
 DPI = 150
 SVG_DPI = 100  # of what is pixels in an SVG
