@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rl_warmup import wandb_client as client
-from rl_warmup.publish import chosen, command_line, items_of
-from rl_warmup.published import Publications, destination, sole
+from rl_warmup.publish import chosen, command_line
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted
-from rl_warmup.wandb_study import current_report, drawn, is_sent, study_run_id
+from rl_warmup.tracking import client
+from rl_warmup.tracking.sent import Publications, destination, sole
+from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
+from rl_warmup.tracking.upload import items_of
 
 if TYPE_CHECKING:
-    from rl_warmup.wandb_views import View
+    from rl_warmup.tracking.views import View
 
 SAVE_SECONDS = 6.0
 """Patience with a server that does not answer when a workspace or report is saved; then the others wait too."""
@@ -58,7 +59,7 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
         ImportError: if wandb-workspaces is not installed.
         OSError: if the specification or the ledger cannot be written.
     """
-    from rl_warmup.wandb_views import views  # needs the extra `dashboard`
+    from rl_warmup.tracking.views import views  # needs the extra `dashboard`
 
     records, _ = read_study(folder)
     with sole(folder, "publishing") as alone:
@@ -112,7 +113,7 @@ def _save(
     again: bool,
 ) -> int:
     """Send the views that changed, and say where all are; stops where the server fails."""
-    from rl_warmup.wandb_views import save
+    from rl_warmup.tracking.views import save
 
     for view in found:
         known = ledger.place(to, view.key)

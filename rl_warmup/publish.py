@@ -2,37 +2,17 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rl_warmup import wandb_client as client
 from rl_warmup.config.schema import TrackingConfig
-from rl_warmup.published import Publications, destination, digest, note_silence, sole
-from rl_warmup.records.read import Record, is_alive, read_study
-from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.records.words import counted
-from rl_warmup.tracking import sent_before
-from rl_warmup.wandb_rows import TABLES, numbered, summary
-from rl_warmup.wandb_study import PROGRESS, current_report, publish_study
-
-AT_ONCE = 4
-"""Runs that are sent side by side: what takes time is the server's answers."""
-FAILURES = 3
-"""Runs that may fail to arrive before the rest is left for the next time."""
-LOST_SECONDS = 5.0
-"""Seconds that may be spent on runs that fail to arrive, likewise."""
-
-IN_USE = "the study's own run, to which a sweep is sending its progress"
+from rl_warmup.records.schema import RecordError
+from rl_warmup.tracking.upload import _config, publish
 
 _EXPLANATION = """\
 Sends the records of a study to W&B: one W&B run for every run that is not being trained, with
@@ -46,192 +26,6 @@ exit code:
   1  something is missing; it is named, and the same command completes it
   2  DIR is not the folder of a study, or another process publishes it
 """
-
-
-@dataclass(frozen=True)
-class Item:
-    """A record that is to be sent."""
-
-    record: Record
-    id: str
-    digest: str
-    metrics: Mapping[str, Any]
-
-
-def publish(
-    folder: Path, settings: client.Settings, console: Console, *, checkpoints: bool = False, again: bool = False
-) -> int:
-    """Send what is new of the study in `folder`; the exit code, with what is missing named on stderr.
-
-    Args:
-        folder: of the study.
-        settings: server side: project, entity and mode.
-        console: for progress.
-        checkpoints: send the checkpoint of every run that has one, as an artifact.
-        again: ask the server about everything, also what the ledger says is there; rows are not doubled.
-
-    Raises:
-        RecordError: if `folder` is not the folder of a study, or another process publishes it.
-        OSError: if the ledger cannot be written.
-    """
-    records, problems = read_study(folder)
-    with sole(folder, "publishing") as alone:
-        if not alone:
-            raise RecordError(f"{folder} is being published by another process; wait for it")
-        try:
-            online = client.is_online(settings.mode)
-            if online is None:
-                console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
-                return 1
-            entity = client.account(settings, online)
-        except client.Unusable as error:
-            return _missing(folder, [str(error)])
-        to = destination(client.base_url(), entity, settings.project, online=online)
-        report = current_report(folder, records)
-        problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
-        ledger = Publications(folder)
-        items = items_of(records, report)
-        # offline a run that was tracked live is left as it is: it lacks metrics only
-        there = ledger.holds if online else ledger.holds_rows
-        todo = [item for item in items if again or checkpoints or not there(to, item.id, item.digest)]
-        sender = Sender(settings, online, to, ledger, folder, checkpoints)
-        problems += sender.send_all(todo, console)
-        if report and not sender.gave_up:
-            with sole(folder, PROGRESS) as free:
-                problems += publish_study(folder, settings, online, to, ledger, report, again) if free else [IN_USE]
-    address = (ledger.place(to, "study") or "").partition(" ")[2]
-    _tell(console, sender.arrived, len(todo), len(items), folder, address if online else None)
-    return _missing(folder, problems)
-
-
-class Sender:
-    """Sends records side by side, and stops when the server fails."""
-
-    def __init__(
-        self,
-        settings: client.Settings,
-        online: bool,
-        to: str,
-        ledger: Publications,
-        folder: Path,
-        checkpoints: bool,
-    ) -> None:
-        self._settings, self._online, self._to, self._ledger = settings, online, to, ledger
-        self._folder, self._checkpoints = folder, checkpoints
-        self._failures, self._lost = 0, 0.0
-        self.arrived = 0
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether the server failed too often."""
-        return self._failures >= FAILURES or self._lost >= LOST_SECONDS
-
-    def send_all(self, items: Sequence[Item], console: Console) -> list[str]:
-        """Send records; what is missing then, in words."""
-        problems: list[str] = []
-        left = iter(items)
-        columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
-            task = progress.add_task("publishing", total=len(items))
-            sent = 0
-            running: dict[Future[str | None], Item] = {}
-            while True:
-                room = 0 if self.gave_up else AT_ONCE - len(running)
-                running |= {pool.submit(self._send, item): item for item in islice(left, room)}
-                if not running:
-                    break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    del running[future]
-                    problem = future.result()
-                    problems += [problem] if problem else []
-                    sent += 1
-                    progress.advance(task)
-        if sent < len(items):
-            problems.append(f"{counted(len(items) - sent, 'run')} more, since the server fails")
-        return problems
-
-    def _send(self, item: Item) -> str | None:
-        """Send one record; why it is missing, if it is."""
-        began = time.monotonic()
-        try:
-            tables = {table: item.record.table(table) for table in TABLES}
-            config = _config(item.record.folder)
-        except (RecordError, OSError, yaml.YAMLError) as error:
-            return client.reason(error)
-        try:
-            address = self._upload(item, tables, config)
-            self._ledger.note(self._to, item.id, item.digest, address)
-            self.arrived += 1
-            return None
-        except Exception as error:
-            self._failures += 1
-            self._lost += time.monotonic() - began
-            note_silence(self._folder, client.reason(error))
-            return f"{item.record.folder.name}: {client.reason(error)}"
-
-    def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-        """Send what W&B lacks of a record; its address there."""
-        info = item.record.info
-        arguments = client.arguments(
-            self._settings,
-            wandb_id=item.id,
-            name=info["run_id"],
-            group=str(info.get("cell") or ""),
-            job_type=info["arm"],
-            study=str(info.get("study") or ""),
-            folder=self._folder,
-        )
-        run = client.start(self._online, arguments, config)
-        for row in numbered(tables, sent_before(run, self._online)):
-            run.log(row)
-        if self._checkpoints and (item.record.folder / "checkpoint").is_dir():
-            run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))
-        metrics = {f"metrics/{name}": value for name, value in item.metrics.items()}
-        final = summary(info, tables["updates"]) | metrics
-        client.close(run, final, exit_code=0 if info["status"] in FINISHED else 1)
-        return str(run.url or "")
-
-
-def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]:
-    """What is to be sent of a study's runs: all that are not being trained."""
-    metrics = {row["run_id"]: row["metrics"] for row in report.get("runs", ())}
-    items = []
-    for record in records:
-        if is_alive(record.folder):
-            continue
-        info, of_run = record.info, metrics.get(record.info["run_id"], {})
-        wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))
-        items.append(Item(record, wandb_id, digest(record.folder, of_run), of_run))
-    return items
-
-
-def _tell(console: Console, arrived: int, todo: int, total: int, folder: Path, address: str | None) -> None:
-    """Say what was sent, and where it is: an `address`, or None for offline files."""
-    part = "" if arrived == todo else f" of {todo:,}"
-    there = f", {total - todo:,} were there" if total > todo else ""
-    where = f"into {folder / 'wandb'} (`wandb sync {folder / 'wandb'}/offline-run-*` uploads)"
-    if address is not None:
-        where = f"to W&B: {address}" if address else "to W&B"
-    console.print(
-        f"{counted(arrived, 'run')}{part} sent {where}{there}", soft_wrap=True, highlight=False, markup=False
-    )
-
-
-def _missing(folder: Path, problems: Sequence[str]) -> int:
-    """Name what is not published; the exit code."""
-    for problem in problems:
-        print(f"not published: {problem}", file=sys.stderr)
-    if problems:
-        print(f"python -m rl_warmup.publish {folder} completes it", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _config(run: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(
-        (run / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )
-    return content
 
 
 def command_line(prog: str, explanation: str, offline: str) -> argparse.ArgumentParser:

@@ -18,7 +18,6 @@ from rl_warmup.display import LiveRuns
 from rl_warmup.execution import execute
 from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
-from rl_warmup.published import Publications
 from rl_warmup.records import provenance
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.dose import dose_of
@@ -26,7 +25,8 @@ from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import alone, note_command
 from rl_warmup.records.words import duration
-from rl_warmup.wandb_client import wandb_id
+from rl_warmup.tracking.client import wandb_id
+from rl_warmup.tracking.sent import Publications
 from rl_warmup.workers import train_apart
 
 

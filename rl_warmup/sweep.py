@@ -29,7 +29,7 @@ from rl_warmup.records.study import (
     write_study_plan,
 )
 from rl_warmup.records.words import counted
-from rl_warmup.wandb_progress import SweepProgress, progress_row, publish_after
+from rl_warmup.tracking.progress import SweepProgress, progress_row, publish_after
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from test_publish import send
 from test_tracking import KEY, _fresh_client, log_in, serve  # noqa: F401
 
 from rl_warmup import dashboard as dashboards
-from rl_warmup import wandb_client
 from rl_warmup.dashboard import main
-from rl_warmup.published import Publications, sole
-from rl_warmup.wandb_panels import contexts
-from rl_warmup.wandb_views import views
+from rl_warmup.tracking import client as wandb_client
+from rl_warmup.tracking.panels import contexts
+from rl_warmup.tracking.sent import Publications, sole
+from rl_warmup.tracking.views import views
 
 REFERENCE = Path(__file__).parent.parent / "runs" / "reference" / "quick" / "report.json"
 WORKSPACE, WRITES = "workspace toy ppo sb3 5000", ("UpsertView2", "upsertView", "CreateProject")

@@ -18,15 +18,19 @@ from synthetic import write_run
 from test_delivery import TINY
 from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
-from rl_warmup import execution, keeping, tracking, wandb_client
+from rl_warmup import execution, keeping
 from rl_warmup import publish as publishing
 from rl_warmup.config.identity import run_folder
-from rl_warmup.publish import main, publish
-from rl_warmup.published import Publications, is_silent
+from rl_warmup.publish import main
 from rl_warmup.records.read import Record, read_info
-from rl_warmup.wandb_client import wandb_id
-from rl_warmup.wandb_progress import publish_after
-from rl_warmup.wandb_rows import SENT_ROWS, numbered
+from rl_warmup.tracking import client as wandb_client
+from rl_warmup.tracking import live as tracking
+from rl_warmup.tracking.client import wandb_id
+from rl_warmup.tracking.outage import is_silent
+from rl_warmup.tracking.progress import publish_after
+from rl_warmup.tracking.rows import SENT_ROWS, numbered
+from rl_warmup.tracking.sent import Publications
+from rl_warmup.tracking.upload import Sender, publish
 
 QUIET = {"console": Console(file=io.StringIO())}
 
@@ -249,7 +253,7 @@ def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes
     monkeypatch.setattr(publishing, "AT_ONCE", 1)
     server = serve()
     records = {path: path.read_bytes() for path in study.rglob("*.parquet")}
-    upload = publishing.Sender._upload
+    upload = Sender._upload
 
     def then_die(self, item, *rest):
         upload(self, item, *rest)
@@ -257,14 +261,14 @@ def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes
             server.hangs = "all"
             server.release.clear()
 
-    monkeypatch.setattr(publishing.Sender, "_upload", then_die)
+    monkeypatch.setattr(Sender, "_upload", then_die)
     began = time.monotonic()
     assert send(study) == 1
     assert time.monotonic() - began < 20
     assert len(server.runs) == 2
     assert is_silent(study)
     assert {path: path.read_bytes() for path in study.rglob("*.parquet")} == records
-    monkeypatch.setattr(publishing.Sender, "_upload", upload)
+    monkeypatch.setattr(Sender, "_upload", upload)
     monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 15.0)
     server.hangs = ""

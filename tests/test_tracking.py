@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from test_delivery import TINY
 from wandb_server import Server
 
-from rl_warmup import tracking, wandb_client, wandb_rows
 from rl_warmup.config.identity import run_folder
 from rl_warmup.execution import execute
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.tracking import client as wandb_client
+from rl_warmup.tracking import live as tracking
+from rl_warmup.tracking import rows as wandb_rows
 
 KEY = "0123456789" * 4
 CONFIG = {"algo": {"name": "ppo"}, "learning_rate": 3e-4, "warmup": {"length": None}}
@@ -203,7 +205,7 @@ def test_two_runs_of_a_process_stay_two(study, mode, first_is_finished):
 
 PRELUDE = """
 import contextlib, logging, os, pathlib, signal, subprocess, sys, time, types
-from rl_warmup import tracking
+from rl_warmup.tracking import live as tracking
 logging.basicConfig(format="%(message)s")
 def open_run(name, run_id):
     choice = types.SimpleNamespace(name=name, mode="offline", project="p", entity=None)

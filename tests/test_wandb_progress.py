@@ -15,19 +15,20 @@ from rich.console import Console
 from test_delivery import TINY
 from test_tracking import _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
-from rl_warmup import wandb_client, wandb_progress
 from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.display import Shown
 from rl_warmup.execution import execute
 from rl_warmup.ledger import Standing
-from rl_warmup.publish import publish
-from rl_warmup.published import sole
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.run import single
 from rl_warmup.sweep import Job, run_sweep
-from rl_warmup.wandb_client import wandb_id
-from rl_warmup.wandb_progress import MOST_OFFLINE, progress_row, publish_after
-from rl_warmup.wandb_rows import TABLES
+from rl_warmup.tracking import client as wandb_client
+from rl_warmup.tracking import progress as wandb_progress
+from rl_warmup.tracking.client import wandb_id
+from rl_warmup.tracking.progress import MOST_OFFLINE, progress_row, publish_after
+from rl_warmup.tracking.rows import TABLES
+from rl_warmup.tracking.sent import sole
+from rl_warmup.tracking.upload import publish
 
 QUIET = Console(file=io.StringIO())
 SETTINGS = [*TINY["ppo"], "evaluation.count=3", "tracking=wandb", "device=cpu"]

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from rl_warmup import wandb_client as client
-from rl_warmup.published import (
-    Publications,
-    destination,
-    digest,
-    forget_silence,
-    is_silent,
-    note_silence,
-)
-from rl_warmup.wandb_rows import TABLES, counter, history_row, numbered
+from rl_warmup.tracking import client
+from rl_warmup.tracking.outage import forget_silence, is_silent, note_silence
+from rl_warmup.tracking.rows import TABLES, counter, history_row, numbered
+from rl_warmup.tracking.sent import Publications, destination, digest
 
 if TYPE_CHECKING:
     import wandb

@@ -12,9 +12,9 @@ from rl_warmup.report.figures.sheets import file_name
 from rl_warmup.report.markdown import escape, findings
 from rl_warmup.report.tables import grouped
 from rl_warmup.report.words import Row, capital, metric_name, place, rate, varied
-from rl_warmup.wandb_library import wr, ws
-from rl_warmup.wandb_rows import DOSE
-from rl_warmup.wandb_study import tables
+from rl_warmup.tracking.library import wr, ws
+from rl_warmup.tracking.rows import DOSE
+from rl_warmup.tracking.study_run import tables
 
 LINES = 100
 """Groups of runs that a chart shows at most, which W&B limits to 10 unless told otherwise."""

@@ -6,23 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup import wandb_client as client
 from rl_warmup.records.schema import FINISHED
 from rl_warmup.report.markdown import background, findings
 from rl_warmup.report.words import Row
-from rl_warmup.wandb_library import expr, view_at, wr, ws
-from rl_warmup.wandb_panels import (
-    LINES,
-    contexts,
-    diverged,
-    doses,
-    fixed,
-    fixed_id,
-    pictures,
-    returns,
-    sections,
-)
-from rl_warmup.wandb_study import JOB_TYPE
+from rl_warmup.tracking import client
+from rl_warmup.tracking.library import expr, view_at, wr, ws
+from rl_warmup.tracking.panels import LINES, contexts, diverged, doses, fixed, fixed_id, pictures, returns, sections
+from rl_warmup.tracking.study_run import JOB_TYPE
 
 _SETTINGS = {
     "env": "env.name",

@@ -10,9 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup import wandb_client as client
-from rl_warmup.published import Publications, note_silence
 from rl_warmup.records.read import Record
+from rl_warmup.tracking import client
+from rl_warmup.tracking.outage import note_silence
+from rl_warmup.tracking.sent import Publications
 
 JOB_TYPE = "study"
 PROGRESS = "progress"

@@ -17,7 +17,7 @@ def view_at(identity: str) -> dict[str, Any] | None:
     from wandb_workspaces._graphql import execute_graphql
     from wandb_workspaces.reports.v2.gql import view_report
 
-    from rl_warmup.wandb_client import api
+    from rl_warmup.tracking.client import api
 
     found: dict[str, Any] | None = execute_graphql(api(), view_report, {"reportId": identity})["view"]
     return found

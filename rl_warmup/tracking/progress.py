@@ -14,13 +14,14 @@ from typing import Self
 
 from rich.console import Console
 
-from rl_warmup import wandb_client as client
 from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.display import ORDER, Shown, steps_done
 from rl_warmup.ledger import Standing
-from rl_warmup.published import Publications, destination, is_silent, note_silence, sole
 from rl_warmup.records.schema import RecordError
-from rl_warmup.wandb_study import PROGRESS, study_arguments
+from rl_warmup.tracking import client
+from rl_warmup.tracking.outage import is_silent, note_silence
+from rl_warmup.tracking.sent import Publications, destination, sole
+from rl_warmup.tracking.study_run import PROGRESS, study_arguments
 
 PERIOD = 10.0
 """Seconds between two rows of progress."""
@@ -129,7 +130,7 @@ def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Co
         elif not online and runs > MOST_OFFLINE:
             console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)
         else:
-            from rl_warmup.publish import publish
+            from rl_warmup.tracking.upload import publish
 
             publish(folder, tracking, console)
     except (RecordError, OSError, client.Unusable) as error:
