@@ -26,10 +26,10 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.execution import run_info
-from rl_warmup.ledger import kind_of
 from rl_warmup.records.provenance import hardware
 from rl_warmup.records.study import Planned, add_runs
 from rl_warmup.records.write import recording
+from rl_warmup.status.states import kind_of
 
 WARMUPS = ("none", "linear", "exponential", "cosine", "constant")
 SCALES = tuple(2.0 ** (k / 2) for k in range(-6, 14))

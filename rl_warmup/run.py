@@ -14,9 +14,7 @@ from rl_warmup.compose import resolved
 from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.display import LiveRuns
 from rl_warmup.execution import execute
-from rl_warmup.ledger import standing
 from rl_warmup.orphans import end_with_parent
 from rl_warmup.records import provenance
 from rl_warmup.records.atomic import check_writable
@@ -25,6 +23,8 @@ from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import alone, note_command
 from rl_warmup.records.words import duration
+from rl_warmup.status.live import LiveRuns
+from rl_warmup.status.states import standing
 from rl_warmup.tracking.client import wandb_id
 from rl_warmup.tracking.sent import Publications
 from rl_warmup.workers import train_apart

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from rl_warmup.display import LiveRuns, Shown
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.words import duration
 from rl_warmup.records.write import recording
+from rl_warmup.status.live import LiveRuns, Shown
 
 CONFIG = {"algo": {"name": "ppo"}}
 INFO = {"run_id": "r", "arm": "a", "seed": 0, "warmup": {}, "config": CONFIG}

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rl_warmup.forecast import Forecast, at_once, forecast
-from rl_warmup.ledger import ForeignRecordError, Standing, standing, standings
-from rl_warmup.outlook import Outlook
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.provenance import versions
 from rl_warmup.records.read import read_info
 from rl_warmup.records.study import Planned, add_runs, note_command, read_runs
 from rl_warmup.records.write import mark_failed, recording
-from rl_warmup.status import main, show, status
+from rl_warmup.status.command import main, show, status
+from rl_warmup.status.forecast import Forecast, at_once, forecast
+from rl_warmup.status.plan import Outlook
+from rl_warmup.status.states import ForeignRecordError, Standing, standing, standings
 
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
 KIND = "sb3 ppo Toy-v0"
@@ -276,7 +276,7 @@ def test_json_has_every_run(study: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_status_needs_no_torch(study: Path) -> None:
     program = (
-        "import sys; from rl_warmup.status import main; main(sys.argv[1:]);"
+        "import sys; from rl_warmup.status.command import main; main(sys.argv[1:]);"
         "print(sorted({'torch', 'stable_baselines3', 'gymnasium', 'wandb', 'scipy'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program, study], capture_output=True, text=True, check=True)

@@ -15,9 +15,9 @@ from typing import Self
 from rich.console import Console
 
 from rl_warmup.config.schema import RunConfig, TrackingConfig
-from rl_warmup.display import ORDER, Shown, steps_done
-from rl_warmup.ledger import Standing
 from rl_warmup.records.schema import RecordError
+from rl_warmup.status.live import ORDER, Shown, steps_done
+from rl_warmup.status.states import Standing
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import is_silent, note_silence
 from rl_warmup.tracking.sent import Publications, destination, sole

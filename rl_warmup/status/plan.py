@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rl_warmup.forecast import Forecast, forecast, shortage
-from rl_warmup.ledger import Standing
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted
+from rl_warmup.status.forecast import Forecast, forecast, shortage
+from rl_warmup.status.states import Standing
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from rl_warmup.ledger import UNKNOWN, Standing, standing
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted, duration, megabytes
+from rl_warmup.status.states import UNKNOWN, Standing, standing
 
 SAMPLE = 20
 """Runs of a kind whose files are measured; runs of another study that are read."""

@@ -12,13 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.display import STYLES
-from rl_warmup.forecast import Forecast
-from rl_warmup.ledger import STATES, Standing, standings
-from rl_warmup.outlook import Outlook
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
 from rl_warmup.records.words import counted, duration
+from rl_warmup.status.forecast import Forecast
+from rl_warmup.status.live import STYLES
+from rl_warmup.status.plan import Outlook
+from rl_warmup.status.states import STATES, Standing, standings
 
 RETRIES = 2
 """How often failed runs are tried again where plan.json does not say it: the default of `retries`."""
@@ -192,7 +192,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         show(found, Console(), len(found.ahead.runs) if arguments.all else LISTED)
     return 0 if found.is_done else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
