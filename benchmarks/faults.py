@@ -30,9 +30,10 @@ from omegaconf import DictConfig
 from same import differences
 from sweeps import SB3, STACKED, family, machine, table
 
-from rl_warmup import keeping, worker
 from rl_warmup.records.read import is_alive, read_study
-from rl_warmup.stacks import Stack
+from rl_warmup.run import checkpointing as keeping
+from rl_warmup.run.launch import worker
+from rl_warmup.run.launch.packing import Stack
 
 # Whatever share of the time it takes: this file is also the program that trains, and its workers import it.
 keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
@@ -193,7 +194,8 @@ def _born(pid: int) -> str:
 
 def train() -> None:
     """The command line of rl_warmup.run, with checkpoints often."""
-    from rl_warmup import run, workers
+    from rl_warmup.run import command as run
+    from rl_warmup.run.launch import processes as workers
 
     original = run.job
 

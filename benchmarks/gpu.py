@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from sweeps import STACKED, machine, sweep, table
 
-from rl_warmup.compose import configured
+from rl_warmup.run.compose import configured
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.sizes import filled_up

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from rl_warmup.compose import configured
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.evaluation import Evaluator
-from rl_warmup.execution import execute
 from rl_warmup.records.provenance import versions
+from rl_warmup.run.compose import configured
+from rl_warmup.run.execute import execute
 from rl_warmup.trainers.sb3 import train as sb3
 
 

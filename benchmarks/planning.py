@@ -21,14 +21,14 @@ from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
 
-from rl_warmup.compose import configured
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import run_info
 from rl_warmup.records.provenance import hardware
 from rl_warmup.records.study import Planned, add_runs
 from rl_warmup.records.write import recording
+from rl_warmup.run.compose import configured
+from rl_warmup.run.execute import run_info
 from rl_warmup.status.states import kind_of
 
 WARMUPS = ("none", "linear", "exponential", "cosine", "constant")
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="write the studies here and leave them")
     arguments = parser.parse_args()
     print(f"{hardware('cpu')}; rl-warmup {version('rl-warmup')}, hydra-core {version('hydra-core')}", flush=True)
-    start = measure("rl_warmup.sweep")
+    start = measure("rl_warmup.run.sweep")
     print(f"start of a process: {words(start)}", flush=True)
     found: dict[str, list[Cost]] = {}
     with tempfile.TemporaryDirectory() as temporary:

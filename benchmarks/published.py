@@ -18,12 +18,12 @@ from joblib import Parallel, delayed
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from rl_warmup.analysis.statistics.estimators import iqm
-from rl_warmup.compose import configured
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import execute
 from rl_warmup.records.provenance import versions
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.run.compose import configured
+from rl_warmup.run.execute import execute
 from rl_warmup.trainers.sb3 import train as sb3
 
 SCHEDULES = {"ppo": "linear", "dqn": "constant"}

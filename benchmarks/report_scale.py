@@ -22,12 +22,12 @@ import numpy as np
 import polars as pl
 import yaml
 
-from rl_warmup.compose import configured
-from rl_warmup.execution import run_info
 from rl_warmup.records.provenance import hardware
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.study import write_study_plan
+from rl_warmup.run.compose import configured
+from rl_warmup.run.execute import run_info
 
 WARMUPS = ("none", "linear", "exponential", "cosine", "constant")
 SCALES = tuple(2.0**k for k in range(-3, 7))

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.compose import configured
 from rl_warmup.config.identity import arm_label, cell_label, file_name
 from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import check_writable
+from rl_warmup.run.compose import configured
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from hypothesis import settings
 from rich.console import Console
 from synthetic import two_arms
 
-from rl_warmup.compose import configured
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.report.command import report
+from rl_warmup.run.compose import configured
 
 Configure = Callable[..., RunConfig]
 settings.register_profile("rl_warmup", deadline=None, max_examples=50)  # a busy machine is no defect

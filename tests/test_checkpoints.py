@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from rl_warmup.execution import was_interrupted
 from rl_warmup.records import checkpoints
 from rl_warmup.records.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.run.execute import was_interrupted
 
 BELONGS = {"config": {"seed": 0, "sizes": (1, 2)}, "versions": {"torch": "2"}}
 FILES = ["state.json", "arrays.npz", "tensors.pt", "sha256.json"]

@@ -15,17 +15,9 @@ from hydra.errors import HydraException
 from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
-from rl_warmup.compose import resolved
-from rl_warmup.config import schema as config_module
-from rl_warmup.config.schema import (
-    ConfigError,
-    DQNConfig,
-    PPOConfig,
-    RunConfig,
-    TrainerConfig,
-    conf_dir,
-    register_schema,
-)
+from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
+from rl_warmup.run import compose as compose_module
+from rl_warmup.run.compose import conf_dir, register_schema, resolved
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {
@@ -205,7 +197,7 @@ def test_every_launcher_and_our_sweeper() -> None:
     [
         ("slurm", "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"),
         ("batch_local", "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"),
-        ("ray_cluster", "rl_warmup.ray_jobs.RayCluster"),
+        ("ray_cluster", "rl_warmup.run.launch.ray_cluster.RayCluster"),
     ],
 )
 def test_every_launcher_that_hands_stacks_to_others(launcher: str, via: str) -> None:
@@ -320,7 +312,7 @@ def test_missing_values_are_refused() -> None:
 def test_conf_is_found_beside_the_package_and_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "rl_warmup"
     (tmp_path / "conf").mkdir()
-    monkeypatch.setattr(config_module, "__file__", str(package / "config.py"))
+    monkeypatch.setattr(compose_module, "__file__", str(package / "run" / "compose.py"))
     assert conf_dir() == tmp_path / "conf"
     (package / "conf").mkdir(parents=True)
     assert conf_dir() == package / "conf"

@@ -9,13 +9,13 @@ from synthetic import DECLARED, LEARNS, said, write_run
 
 from rl_warmup.analysis.statistics import verdicts as inference
 from rl_warmup.analysis.study import Analysis, Comparison, analyse
-from rl_warmup.compose import configured
 from rl_warmup.config.checks import NOT_OF_AN_ARM
 from rl_warmup.config.identity import NOT_IDENTITY
 from rl_warmup.config.schema import ConfigError, StudyConfig
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.records.study import write_study_plan
-from rl_warmup.sweep import _refuse_redeclared
+from rl_warmup.run.compose import configured
+from rl_warmup.run.sweep import _refuse_redeclared
 
 LINEAR, COSINE, NONE = ({"warmup.name": name} for name in ("linear", "cosine", "none"))
 

@@ -5,14 +5,15 @@ import pytest
 from conftest import Configure, probe
 from test_delivery import SHORT, TINY
 
-from rl_warmup import execution, keeping
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.envs import replay
-from rl_warmup.execution import execute
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import mark_failed
+from rl_warmup.run import checkpointing as keeping
+from rl_warmup.run import execute as execution
+from rl_warmup.run.execute import execute
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])
 

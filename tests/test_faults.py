@@ -16,7 +16,7 @@ from conftest import Configure
 from test_delivery import SHORT, TINY
 
 from rl_warmup.config.identity import study_folder
-from rl_warmup.execution import execute
+from rl_warmup.run.execute import execute
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "faults.py"
 
@@ -38,7 +38,7 @@ def test_a_sweep_whose_processes_are_killed_is_the_sweep_in_peace(tmp_path: Path
 @pytest.fixture(scope="module")
 def faults() -> ModuleType:
     """The benchmark; importing it shortens the pause between checkpoints, which is undone."""
-    from rl_warmup import keeping
+    from rl_warmup.run import checkpointing as keeping
 
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(SCRIPT.parent))

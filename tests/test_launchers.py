@@ -18,15 +18,15 @@ from polars.testing import assert_frame_equal
 from test_workers import TINY, stack_of, statuses
 
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
-from rl_warmup.batch_jobs import BatchSystem
-from rl_warmup.clusters import StackJob, train_on
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.execution import execute_stack
-from rl_warmup.ray_jobs import RayCluster
 from rl_warmup.records.read import Record, read_info
-from rl_warmup.workers import train_stacks
+from rl_warmup.run.execute import execute_stack
+from rl_warmup.run.launch.cluster import StackJob, train_on
+from rl_warmup.run.launch.processes import train_stacks
+from rl_warmup.run.launch.ray_cluster import RayCluster
+from rl_warmup.run.launch.slurm import BatchSystem
 
 pytestmark = pytest.mark.slow
 PATHS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
@@ -83,7 +83,7 @@ def _when(condition: Any, act: Any) -> threading.Thread:
 def test_a_job_that_gets_notice_is_queued_again_and_goes_on(
     batch: BatchSystem, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rl_warmup.keeping.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("rl_warmup.run.checkpointing.CHECKPOINT_SECONDS", 0.0)
     stack = stack_of(configure, "slow", 1)
     job = batch.submit(StackJob(stack))
     _when(lambda: _evaluated(run_folder(stack[0])), job.job._interrupt).join()
@@ -140,7 +140,7 @@ def _below(parent: int) -> list[int]:
 def test_a_batch_system_here_says_for_how_many_jobs_there_is_room(
     batch: BatchSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rl_warmup.batch_jobs.cores", lambda: 3)
+    monkeypatch.setattr("rl_warmup.run.launch.slurm.cores", lambda: 3)
     assert batch.at_most() == 3
     assert BatchSystem("slurm", {"array_parallelism": 256}).at_most() is None
 
@@ -149,7 +149,7 @@ def test_a_batch_system_here_says_for_how_many_jobs_there_is_room(
 def test_no_more_jobs_here_than_the_cores_have_room_for(
     batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rl_warmup.batch_jobs.cores", lambda: 1)
+    monkeypatch.setattr("rl_warmup.run.launch.slurm.cores", lambda: 1)
     stack = stack_of(configure, "action", 2)
     train_on(batch, stack, 3, 1)
     assert statuses(stack) == ["completed"] * 2

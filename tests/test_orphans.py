@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import multiprocessing, os, threading, time
 from joblib import Parallel, delayed
-from rl_warmup import orphans
+from rl_warmup.run.launch import orphans
 
 def work():
     orphans.LOOK = 0.05
@@ -51,7 +51,7 @@ def _exists(pid: int) -> bool:
 
 DROPPED = """
 import os, signal, sys, time
-from rl_warmup import worker
+from rl_warmup.run.launch import worker
 
 class Finalized:
     def __del__(self):

@@ -18,13 +18,14 @@ from synthetic import write_run
 from test_delivery import TINY
 from test_tracking import KEY, Choice, _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
-from rl_warmup import execution, keeping
-from rl_warmup import publish as publishing
 from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.run import checkpointing as keeping
+from rl_warmup.run import execute as execution
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
+from rl_warmup.tracking import upload as uploading
 from rl_warmup.tracking.client import wandb_id
 from rl_warmup.tracking.outage import is_silent
 from rl_warmup.tracking.progress import publish_after
@@ -250,7 +251,7 @@ def test_a_client_that_is_set_up_wrongly_is_one_line(study, serve, monkeypatch, 
 def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes(study, serve, monkeypatch):  # noqa: F811
     monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1.0)
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 1.0)
-    monkeypatch.setattr(publishing, "AT_ONCE", 1)
+    monkeypatch.setattr(uploading, "AT_ONCE", 1)
     server = serve()
     records = {path: path.read_bytes() for path in study.rglob("*.parquet")}
     upload = Sender._upload

@@ -15,9 +15,9 @@ from resuming import Memory, train
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import execute_stack
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.run.execute import execute_stack
 
 PPO = ["algo=ppo", "algo.n_envs=2", "algo.n_steps=32", "algo.batch_size=32", "algo.n_epochs=2"]
 DQN = [
@@ -90,8 +90,9 @@ def test_a_run_that_was_interrupted_is_the_run_that_was_not(overrides: list[str]
 
 TRAIN = """
 import sys
-from rl_warmup import execution, keeping
-from rl_warmup.compose import configured
+from rl_warmup.run import execute as execution
+from rl_warmup.run import checkpointing as keeping
+from rl_warmup.run.compose import configured
 keeping.CHECKPOINT_SECONDS = 0.0
 execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for seed in (0, 1)])
 """

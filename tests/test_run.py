@@ -18,10 +18,10 @@ from rich.console import Console
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.execution import run_info
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.write import recording
-from rl_warmup.run import main, say_plan, single
+from rl_warmup.run.command import main, say_plan, single
+from rl_warmup.run.execute import run_info
 
 pytestmark = pytest.mark.slow
 

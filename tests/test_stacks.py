@@ -11,11 +11,11 @@ from composing import unresolved
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup import stacks
 from rl_warmup.config.hardware import _memory, cores, default_workers, env_threads, visible_gpus
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.stacks import check_counts, default_width, member_bytes, plan_stacks, stack_key
+from rl_warmup.run.launch import packing as stacks
+from rl_warmup.run.launch.packing import check_counts, default_width, member_bytes, plan_stacks, stack_key
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
 

@@ -16,10 +16,10 @@ import pytest
 from conftest import Configure, probe
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.execution import execute, execute_stack
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.leases import held, leased
 from rl_warmup.records.read import Record, is_alive, read_info
+from rl_warmup.run.execute import execute, execute_stack
 
 PPO = ["algo=ppo", "algo.n_envs=2", "algo.n_steps=32", "algo.batch_size=32", "algo.n_epochs=2"]
 SMALL = ["evaluation.episodes=1", "algo.net_arch=[16,16]", "trainer.compile=false"]
@@ -30,10 +30,10 @@ TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from rl_warmup import keeping
-from rl_warmup.compose import configured
+from rl_warmup.run import checkpointing as keeping
+from rl_warmup.run.compose import configured
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.execution import execute, execute_stack
+from rl_warmup.run.execute import execute, execute_stack
 keeping.CHECKPOINT_SECONDS = 0.0
 
 def train(kind, seeds):
@@ -164,7 +164,7 @@ def test_a_process_that_has_lost_its_runs_while_it_was_suspended_says_so_and_lea
 
 FULL = """
 import os, shutil, subprocess
-from rl_warmup.execution import run_folder
+from rl_warmup.run.execute import run_folder
 from rl_warmup.records.read import Record, read_info
 
 config = configured([*sys.argv[1:], "seed=0"], "test")

@@ -26,16 +26,16 @@ from rich.console import Console
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup.analysis.declaration import declaration
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.compose import SweepComposer, configured
 from rl_warmup.config.identity import run_folder, study_folder
-from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.execution import run_info
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import read_info
 from rl_warmup.records.study import read_commands, read_runs, read_study_plan
 from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
-from rl_warmup.sweep import Job, _launch, plan_jobs, run_sweep
+from rl_warmup.run.compose import SweepComposer, conf_dir, configured, register_schema
+from rl_warmup.run.execute import run_info
+from rl_warmup.run.sweep import Job, _launch, plan_jobs, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]
 
@@ -149,7 +149,7 @@ def test_hydras_own_sweeper_is_told_of_a_run_that_is_not_finished(
         with recording(run_folder(configs[0]), run_info(configs[0], 1), asdict(configs[0])) as writer:
             writer.finish("completed")
 
-    monkeypatch.setattr("rl_warmup.workers.train_runs", train)
+    monkeypatch.setattr("rl_warmup.run.launch.processes.train_runs", train)
     launcher = StackedLauncher()
     with hydra() as (launcher._context, launcher._config):
         done, left = launcher.launch(jobs, 0)

@@ -21,8 +21,8 @@ from test_delivery import TINY
 from wandb_server import Server
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.execution import execute
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.run.execute import execute
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import rows as wandb_rows

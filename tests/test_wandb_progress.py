@@ -16,12 +16,12 @@ from test_delivery import TINY
 from test_tracking import _fresh_client, decode, files, log_in, rows, serve  # noqa: F401
 
 from rl_warmup.config.identity import run_folder, study_folder
-from rl_warmup.execution import execute
 from rl_warmup.records.read import Record, read_info, read_study
-from rl_warmup.run import single
+from rl_warmup.run.command import single
+from rl_warmup.run.execute import execute
+from rl_warmup.run.sweep import Job, run_sweep
 from rl_warmup.status.live import Shown
 from rl_warmup.status.states import Standing
-from rl_warmup.sweep import Job, run_sweep
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import progress as wandb_progress
 from rl_warmup.tracking.client import wandb_id

@@ -19,13 +19,13 @@ import pytest
 from conftest import Configure
 from polars.testing import assert_frame_equal
 
-from rl_warmup import workers
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import execute, execute_stack, run_info
 from rl_warmup.records.read import Record, finished_status, is_alive, read_info
 from rl_warmup.records.write import recording
-from rl_warmup.workers import Work, _record_death, stacks_of, train_stacks
+from rl_warmup.run.execute import execute, execute_stack, run_info
+from rl_warmup.run.launch import processes as workers
+from rl_warmup.run.launch.processes import Work, _record_death, stacks_of, train_stacks
 
 TINY = ["trainer=stacked", "trainer.envs=gymnasium", "total_timesteps=512", "algo.n_envs=2", "algo.n_steps=32"]
 TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
@@ -235,8 +235,8 @@ def _script(path: Path, body: str) -> list[str]:
     path.write_text(
         textwrap.dedent("""
         import sys
-        from rl_warmup.compose import configured
-        from rl_warmup.workers import train_stacks
+        from rl_warmup.run.compose import configured
+        from rl_warmup.run.launch.processes import train_stacks
 
         def configs(kind, *overrides):
             own = [f"env.id=probe_envs:probe/{kind}-v0", f"env.name={kind}", *sys.argv[1:], *overrides]
@@ -285,7 +285,7 @@ def test_processes_that_train_do_not_hear_what_is_to_be_answered_for_them() -> N
     script = """
         import os, signal
         from multiprocessing import forkserver
-        from rl_warmup.workers import start_server
+        from rl_warmup.run.launch.processes import start_server
         start_server({signal.SIGTERM, signal.SIGUSR2})
         status = open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read()
         blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
@@ -335,10 +335,15 @@ def _wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 def test_planning_a_sweep_needs_no_torch() -> None:
-    modules = ["rl_warmup.sweep", "rl_warmup.stacks", "rl_warmup.workers", "hydra_plugins.rl_warmup.launcher"]
+    modules = [
+        "rl_warmup.run.sweep",
+        "rl_warmup.run.launch.packing",
+        "rl_warmup.run.launch.processes",
+        "hydra_plugins.rl_warmup.launcher",
+    ]
     plan = textwrap.dedent("""
-        from rl_warmup.compose import configured
-        from rl_warmup.stacks import default_width, plan_stacks
+        from rl_warmup.run.compose import configured
+        from rl_warmup.run.launch.packing import default_width, plan_stacks
         config = configured(["trainer=stacked", "device=cpu"], "test")
         assert plan_stacks([config], 2, lambda run: default_width(run, 2)) == [(config,)]
     """)

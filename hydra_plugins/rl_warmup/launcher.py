@@ -1,4 +1,4 @@
-"""The adapter by which Hydra finds our launcher; what it does is in rl_warmup/workers.py and clusters.py."""
+"""The adapter by which Hydra finds our launcher; what it does is in rl_warmup/run/launch/."""
 
 import sys
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from rl_warmup.compose import SweepComposer
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.stacks import check_counts
+from rl_warmup.run.compose import SweepComposer
+from rl_warmup.run.launch.packing import check_counts
 
 if TYPE_CHECKING:
-    from rl_warmup.clusters import Cluster
+    from rl_warmup.run.launch.cluster import Cluster
 
 
 @dataclass
@@ -41,7 +41,7 @@ class StackedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what is needed to compose jobs."""
-        from rl_warmup.workers import start_server  # late: Hydra imports every plugin in every process
+        from rl_warmup.run.launch.processes import start_server  # late: Hydra imports every plugin in every process
 
         self._context, self._config = hydra_context, config
         start_server()
@@ -81,17 +81,19 @@ class StackedLauncher(Launcher):
     def launch_runs(self, configs: Sequence[RunConfig]) -> None:
         """Train runs that are resolved and checked."""
         if self._via is not None:
-            from rl_warmup.clusters import train_on
+            from rl_warmup.run.launch.cluster import train_on
 
             train_on(self._cluster(), configs, self._workers, self._width)
         else:
-            from rl_warmup.workers import train_runs  # late: Hydra imports every plugin in every process
+            from rl_warmup.run.launch.processes import (
+                train_runs,  # late: Hydra imports every plugin in every process
+            )
 
             train_runs(configs, self._workers, self._width)
 
     def _cluster(self) -> "Cluster":
-        from rl_warmup.batch_jobs import BatchSystem
-        from rl_warmup.ray_jobs import RayCluster
+        from rl_warmup.run.launch.ray_cluster import RayCluster
+        from rl_warmup.run.launch.slurm import BatchSystem
 
         if isinstance(self._via, RayCluster):
             return self._via

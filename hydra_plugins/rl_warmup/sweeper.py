@@ -1,4 +1,4 @@
-"""The adapter by which Hydra finds our sweeper; what it does is in rl_warmup/sweep.py."""
+"""The adapter by which Hydra finds our sweeper; what it does is in rl_warmup/run/sweep.py."""
 
 import sys
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl_warmup.compose import SweepComposer
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.provenance import command
 from rl_warmup.records.words import counted
+from rl_warmup.run.compose import SweepComposer
 
 
 @dataclass
@@ -37,7 +37,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             sys.exit(f"error: {error}")
 
     def _sweep(self, arguments: list[str]) -> int:
-        from rl_warmup.sweep import plan_jobs, run_sweep  # late: Hydra imports every plugin in every process
+        from rl_warmup.run.sweep import plan_jobs, run_sweep  # late: Hydra imports every plugin in every process
 
         context = self.hydra_context
         assert self.config is not None
@@ -99,7 +99,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         if "joblib" in vars(launcher):  # the settings of joblib.Parallel
             import joblib
 
-            from rl_warmup.workers import side_by_side
+            from rl_warmup.run.launch.processes import side_by_side
 
             settings = vars(launcher)["joblib"]
             if settings["n_jobs"] == 0:

@@ -12,7 +12,7 @@ from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
-from rl_warmup.config.schema import conf_dir
+from rl_warmup.run.compose import conf_dir
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 

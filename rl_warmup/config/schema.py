@@ -1,7 +1,6 @@
 """The typed schema of a run's configuration; the values are in conf/."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
@@ -160,20 +159,3 @@ class RunConfig:
     runs_dir: str = "runs"
     retries: int = 2  # how often a sweep tries a failed run again
     plan_only: bool = False  # say what would be trained, and stop
-
-
-def conf_dir() -> Path:
-    """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
-    package = Path(__file__).parent.parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-def register_schema() -> None:
-    """Make the schema known to Hydra, so that an unknown key or a wrong type is refused when it composes."""
-    from hydra.core.config_store import ConfigStore  # a report, which asks for conf_dir only, does without
-
-    store = ConfigStore.instance()
-    store.store(name="schema", node=RunConfig)
-    store.store(group="schema/algo", name="ppo", node=PPOConfig)
-    store.store(group="schema/algo", name="dqn", node=DQNConfig)

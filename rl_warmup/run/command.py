@@ -10,12 +10,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from rl_warmup.compose import resolved
 from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import plan_of
-from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
-from rl_warmup.execution import execute
-from rl_warmup.orphans import end_with_parent
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import provenance
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.dose import dose_of
@@ -23,11 +20,14 @@ from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import alone, note_command
 from rl_warmup.records.words import duration
+from rl_warmup.run.compose import conf_dir, register_schema, resolved
+from rl_warmup.run.execute import execute
+from rl_warmup.run.launch.orphans import end_with_parent
+from rl_warmup.run.launch.processes import train_apart
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.states import standing
 from rl_warmup.tracking.client import wandb_id
 from rl_warmup.tracking.sent import Publications
-from rl_warmup.workers import train_apart
 
 
 def job(config: DictConfig) -> str | None:
@@ -59,7 +59,7 @@ def _refuse_foreign(config: RunConfig) -> None:
 
 def say_plan(config: RunConfig, console: Console) -> int:
     """Say what would be done for a single run, which is tried as often as it is asked for; the exit code."""
-    from rl_warmup.sweep import Job, outlook  # imports all that a report needs
+    from rl_warmup.run.sweep import Job, outlook  # imports all that a report needs
 
     for line in outlook([Job((), config, run_folder(config))], sys.maxsize).announce():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -125,7 +125,3 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
     except KeyboardInterrupt:
         sys.exit("interrupted: what is completed stays; the same command goes on with the rest")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,9 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup.clusters import StackJob
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.atomic import first_line
+from rl_warmup.run.launch.cluster import StackJob
 
 KNOCK_SECONDS = 5.0
 """Patience with the head node of a cluster."""

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.keeping import RunKeeper
 from rl_warmup.records import provenance
 from rl_warmup.records.leases import Lease, LeaseError, held
 from rl_warmup.records.read import finished_status
 from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
 from rl_warmup.records.write import RunWriter
+from rl_warmup.run.checkpointing import RunKeeper
 from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import rows as wandb_rows
 from rl_warmup.trainers.protocol import Diverged, Sink

@@ -12,7 +12,6 @@ from rl_warmup.config.identity import cell_label, identity, run_folder, study_fo
 from rl_warmup.config.learning_rate import plan_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
 from rl_warmup.config.study import contrasts_of
-from rl_warmup.execution import was_interrupted
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.read import Record, finished_status, is_alive, read_info, unfinished
 from rl_warmup.records.schema import RecordError
@@ -26,6 +25,7 @@ from rl_warmup.records.study import (
     write_study_plan,
 )
 from rl_warmup.records.words import counted
+from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Outlook
 from rl_warmup.status.states import ForeignRecordError, Standing, kind_of, standing

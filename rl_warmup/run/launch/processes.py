@@ -17,21 +17,21 @@ from typing import Generic, TypeVar
 from rl_warmup.config.hardware import cores, default_workers, visible_gpus
 from rl_warmup.config.identity import digest, identity, run_folder, run_id
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.execution import run_info
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.read import finished_status, is_alive, read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.write import mark_failed, recording, sitting_started
-from rl_warmup.stacks import Stack, default_width, plan_stacks
+from rl_warmup.run.execute import run_info
+from rl_warmup.run.launch.packing import Stack, default_width, plan_stacks
+from rl_warmup.run.launch.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 from rl_warmup.status.states import standing
 from rl_warmup.trainers.stacked.sizes import CHUNK
-from rl_warmup.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
 
 P = TypeVar("P")
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and has the next one's cleared: a tenth of an update."""
-PRELOADED = ["hydra", "rl_warmup.compose", "rl_warmup.status.live", "rl_warmup.status.states"]
+PRELOADED = ["hydra", "rl_warmup.run.compose", "rl_warmup.status.live", "rl_warmup.status.states"]
 PRELOADED += ["rl_warmup.trainers.stacked.train", "envpool"]
 """What processes that train import, seconds of it, and what the main module does, which multiprocessing imports
 in each again; where EnvPool is not installed it is left out."""

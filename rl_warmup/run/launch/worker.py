@@ -14,8 +14,8 @@ from types import FrameType
 from typing import NoReturn
 
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.execution import execute_stack
-from rl_warmup.stacks import Stack
+from rl_warmup.run.execute import execute_stack
+from rl_warmup.run.launch.packing import Stack
 
 PATIENCE = 30.0
 """Seconds in which an interrupted process must have written what it has; then it is killed."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rl_warmup.clusters import StackJob
 from rl_warmup.config.hardware import cores
 from rl_warmup.config.schema import ConfigError
+from rl_warmup.run.launch.cluster import StackJob
 
 ASK_SECONDS = 60.0
 """Seconds between two questions to Slurm; submitit's own grow to ten minutes."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rl_warmup.config.checks import check_seed
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig, conf_dir, register_schema
+from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import check_env
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
@@ -146,3 +147,20 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
             raise ConfigError(f"+{path}{name}={value}: there is no such key; leave it out, or see --help")
         if is_dataclass(value):
             _refuse_unknown(value, f"{path}{name}.")
+
+
+def conf_dir() -> Path:
+    """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra, so that an unknown key or a wrong type is refused when it composes."""
+    from hydra.core.config_store import ConfigStore  # a report, which asks for conf_dir only, does without
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=RunConfig)
+    store.store(group="schema/algo", name="ppo", node=PPOConfig)
+    store.store(group="schema/algo", name="dqn", node=DQNConfig)

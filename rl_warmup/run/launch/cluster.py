@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.stacks import Stack
-from rl_warmup.worker import PATIENCE
-from rl_warmup.workers import (
+from rl_warmup.run.launch.packing import Stack
+from rl_warmup.run.launch.processes import (
     Work,
     account_lost,
     interrupts,
@@ -22,6 +21,7 @@ from rl_warmup.workers import (
     stacks_of,
     train_stacks,
 )
+from rl_warmup.run.launch.worker import PATIENCE
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
 """Signals by which batch systems give notice: the job answers them, the process that trains does not hear them."""

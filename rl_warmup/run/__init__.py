@@ -1,0 +1,1 @@
+"""One run and many: composed, executed, recorded, swept and launched."""

@@ -1,0 +1,5 @@
+"""`python -m rl_warmup.run`."""
+
+from rl_warmup.run.command import main
+
+main()
