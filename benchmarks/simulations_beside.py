@@ -98,7 +98,7 @@ def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatA
     got the learning rates of the control.
     """
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
-    from synthetic import DECLARED, LEARNS, write_run
+    from helpers.synthetic import DECLARED, LEARNS, write_run
 
     from rl_warmup.records.study import write_study_plan
 

@@ -1,20 +1,18 @@
 """What several test modules need: resolved configs, made the way the command line makes them."""
 
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
-import probe_envs
 import pytest
+from helpers import probe_envs
+from helpers.configs import Configure
+from helpers.synthetic import two_arms
 from hypothesis import settings
 from rich.console import Console
-from synthetic import two_arms
 
-from rl_warmup.config.schema import RunConfig
 from rl_warmup.report.command import report
 from rl_warmup.run.compose import configured
 
-Configure = Callable[..., RunConfig]
 settings.register_profile("rl_warmup", deadline=None, max_examples=50)  # a busy machine is no defect
 settings.load_profile("rl_warmup")
 
@@ -33,15 +31,3 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = two_arms(tmp_path_factory.mktemp("reported") / "synthetic", [1.0, 2.0])
     assert report(folder, Console(file=StringIO())) == 0
     return folder
-
-
-def probe(kind: str) -> list[str]:
-    """Overrides that put the probe environment `kind` in the place of CartPole."""
-    return [
-        f"env.id=probe/{kind}-v0",
-        f"env.name={kind}",
-        "env.return_floor=-1",
-        "env.return_low=-1",
-        "env.return_high=1",
-        "env.threshold=1",
-    ]

@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from synthetic import write_run
-from test_publish import send
-from test_tracking import KEY, _fresh_client, log_in, serve  # noqa: F401
+from helpers.paths import ROOT
+from helpers.synthetic import write_run
+from helpers.wandb_client import KEY, _fresh_client, log_in, of, send, serve, shown
 
 from rl_warmup import dashboard as dashboards
 from rl_warmup.dashboard import main
@@ -22,7 +21,7 @@ from rl_warmup.tracking.panels import contexts
 from rl_warmup.tracking.sent import Publications, sole
 from rl_warmup.tracking.views import views
 
-REFERENCE = Path(__file__).parent.parent / "runs" / "reference" / "quick" / "report.json"
+REFERENCE = ROOT / "runs" / "reference" / "quick" / "report.json"
 WORKSPACE, WRITES = "workspace toy ppo sb3 5000", ("UpsertView2", "upsertView", "CreateProject")
 SECTIONS = [
     "Verdicts",
@@ -135,7 +134,7 @@ def writes(server):
 # ---------------------------------------------------------------- what is shown
 
 
-def test_every_key_that_is_named_was_sent(study, serve):  # noqa: F811
+def test_every_key_that_is_named_was_sent(study, serve):
     server = serve()
     assert send(study) == 0
     assert main([str(study)]) == 0
@@ -266,7 +265,7 @@ def test_the_same_report_gives_the_same_specification_with_ids_of_their_own(quic
 # ---------------------------------------------------------------- create, update
 
 
-def test_it_is_created_then_left_alone_then_updated_in_place(study, serve, capsys):  # noqa: F811
+def test_it_is_created_then_left_alone_then_updated_in_place(study, serve, capsys):
     server = serve()
     assert send(study) == 0
     capsys.readouterr()
@@ -305,7 +304,7 @@ def test_it_is_created_then_left_alone_then_updated_in_place(study, serve, capsy
     assert "something new" in next(view for view in server.views.values() if view["type"] == "runs")["spec"]
 
 
-def test_what_was_deleted_by_hand_is_made_anew(study, serve):  # noqa: F811
+def test_what_was_deleted_by_hand_is_made_anew(study, serve):
     server = serve()
     assert main([str(study)]) == 0
     server.views.clear()
@@ -317,7 +316,7 @@ def test_what_was_deleted_by_hand_is_made_anew(study, serve):  # noqa: F811
     assert len(server.views) == 2
 
 
-def test_another_project_has_its_own(study, serve):  # noqa: F811
+def test_another_project_has_its_own(study, serve):
     server = serve()
     assert main([str(study), "--project", "one", "--entity", "team"]) == 0
     assert main([str(study), "--project", "other", "--entity", "team"]) == 0
@@ -328,7 +327,7 @@ def test_another_project_has_its_own(study, serve):  # noqa: F811
     assert server.projects == {"one", "other"}
 
 
-def test_publishing_after_it_fills_the_run_that_it_pins(study, serve, capsys):  # noqa: F811
+def test_publishing_after_it_fills_the_run_that_it_pins(study, serve, capsys):
     server = serve()
     assert main([str(study)]) == 0
     assert "not published: 4 runs and the study's tables and figures" in capsys.readouterr().out
@@ -346,7 +345,7 @@ def test_without_a_server_the_specification_is_written_with_how_to_apply_it(
     study,
     options,
     capsys,
-    serve,  # noqa: F811
+    serve,
     monkeypatch,
 ):
     server = serve()
@@ -363,7 +362,7 @@ def test_without_a_server_the_specification_is_written_with_how_to_apply_it(
     assert not (study / "published.jsonl").exists()
 
 
-def test_a_server_that_hangs_is_left_and_the_next_time_completes(study, serve, capsys, monkeypatch):  # noqa: F811
+def test_a_server_that_hangs_is_left_and_the_next_time_completes(study, serve, capsys, monkeypatch):
     monkeypatch.setattr(wandb_client, "ASK_SECONDS", 0.5)
     monkeypatch.setattr(dashboards, "SAVE_SECONDS", 0.5)
     server = serve(hangs="all")
@@ -384,7 +383,7 @@ def test_a_server_that_hangs_is_left_and_the_next_time_completes(study, serve, c
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_does_not_keep_the_process(study, serve):  # noqa: F811
+def test_a_server_that_hangs_does_not_keep_the_process(study, serve):
     serve(hangs="all")
     command = (
         "import sys; from rl_warmup import dashboard as d; d.SAVE_SECONDS = 1.0; sys.exit(d.main(sys.argv[1:]))"
@@ -402,7 +401,7 @@ def test_a_server_that_hangs_does_not_keep_the_process(study, serve):  # noqa: F
     assert (study / "dashboard.json").read_bytes() == written
 
 
-def test_a_server_that_refuses_is_named(study, log_in, capsys, monkeypatch):  # noqa: F811
+def test_a_server_that_refuses_is_named(study, log_in, capsys, monkeypatch):
     monkeypatch.setattr(dashboards, "SAVE_SECONDS", 1.0)
     log_in("http://127.0.0.1:9")
     began = time.monotonic()
@@ -445,7 +444,7 @@ sys.exit(main([sys.argv[1], "--offline"]))
     assert done.stdout == ""
 
 
-def test_no_secret_is_sent_or_written(study, serve, monkeypatch, tmp_path):  # noqa: F811
+def test_no_secret_is_sent_or_written(study, serve, monkeypatch, tmp_path):
     monkeypatch.setenv("SOME_TOKEN", "token-of-the-environment")
     server = serve()
     assert main([str(study)]) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from composing import unresolved
+from helpers.composing import unresolved
 from rich.console import Console
 
 from rl_warmup.config.resolve import resolve

@@ -1,0 +1,226 @@
+"""The sign-flip test and its interval against loops over all sign vectors and subsets."""
+
+import math
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers import oracles_statistics as oracle
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.subsets import Subsets
+
+QUICK = settings(deadline=None, max_examples=40)
+# multiples of 1/8: sums are exact, ties and zeros frequent; with tenths sums round
+EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
+TENTHS = st.integers(-9, 9).map(lambda i: i / 10)
+DIFFERENCES = st.lists(EIGHTHS, min_size=1, max_size=9) | st.lists(TENTHS, min_size=1, max_size=9)
+ALTERNATIVES = ("two-sided", "greater", "less")
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def tenths(d: list[float]) -> list[Fraction]:
+    """The numbers that are meant: .1 + .2 = .3, where binary floats would miss the tie."""
+    return [Fraction(v).limit_denominator(1000) for v in d]
+
+
+@QUICK
+@given(DIFFERENCES, EIGHTHS)
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_p_counts_all_sign_vectors(alternative: str, d: list[float], center: float) -> None:
+    got = inference.sign_flip_p(d, rng(), center, alternative)  # type: ignore[arg-type]
+    assert got == oracle.sign_flip_p(tenths(d), center, alternative)
+    assert got >= 1 / 2 ** len(d)
+
+
+@pytest.mark.parametrize(
+    ("d", "p"),
+    [
+        ([1, 2, 3, 4, 5], 2 / 32),
+        ([1, 2, 3, 4, 5, 6], 2 / 64),
+        ([3, -1, 4], 4 / 8),  # totals of size 6 and 8: (+-+) and (+++), each with its mirror
+        ([0.1, 0.2, -0.3], 1.0),  # the total is 2.8e-17, but means 0
+        ([0.0] * 5, 1.0),
+        ([2.0], 1.0),
+    ],
+)
+def test_p_by_hand(d: list[float], p: float) -> None:
+    assert inference.sign_flip_p(d, rng()) == p
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_rounding_far_from_zero_is_a_tie(alternative: str) -> None:
+    assert inference.sign_flip_p([0.1] * 12, rng(), 0.1, alternative) == 1.0  # type: ignore[arg-type]
+
+
+def test_p_agrees_with_scipy() -> None:
+    d = rng(5).normal(0.4, 1, size=9)
+    exact = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert inference.sign_flip_p(d, rng()) == pytest.approx(exact.pvalue)
+
+
+@QUICK
+@given(DIFFERENCES, st.sampled_from([Fraction(1, 20), Fraction(1, 10), Fraction(1, 2)]))
+def test_interval_is_the_kth_subset_mean(d: list[float], alpha: Fraction) -> None:
+    expected = oracle.sign_flip_interval(tenths(d), alpha)
+    got = inference.sign_flip_interval(d, rng(), float(alpha))
+    assert got == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+def test_interval_by_hand() -> None:
+    assert inference.sign_flip_interval([1, 2, 3, 4, 5], rng()) is None  # floor(.025 * 32) = 0: unbounded
+    assert inference.sign_flip_interval([1, 2, 3, 4, 5], rng(), 0.1) == (1, 5)  # floor(.05 * 32) = 1
+    # floor(.025 * 128) = 3, and the smallest means are {1}, {1, 2} and three that are 2
+    assert inference.sign_flip_interval([1, 2, 3, 4, 5, 6, 7], rng()) == (2, 6)
+    assert inference.sign_flip_interval([0.1] * 7, rng()) == pytest.approx((0.1, 0.1), abs=1e-15)
+
+
+@QUICK
+@given(st.lists(EIGHTHS | TENTHS, min_size=6, max_size=12), st.sampled_from([0.05, 0.1]))
+@example([0.1, 0.2, -0.3, 0.1, 0.2, -0.3, 0.0], 0.05)
+def test_the_interval_leaves_out_zero_where_the_test_rejects(d: list[float], alpha: float) -> None:
+    low, high = inference.sign_flip_interval(d, rng(), alpha) or (-math.inf, math.inf)
+    assert (not low <= 0 <= high) == (inference.sign_flip_p(d, rng()) <= alpha)
+
+
+@pytest.mark.parametrize("n", [21, 22, 40])
+def test_test_and_interval_agree_for_random_draws_too(n: int) -> None:
+    rejected = 0
+    for seed in range(40):
+        d = rng(seed).normal(2 / math.sqrt(n), 1, size=n)
+        low, high = inference.sign_flip_interval(d, rng(seed)) or (-math.inf, math.inf)
+        p = inference.sign_flip_p(d, rng(seed))
+        assert (not low <= 0 <= high) == (p <= 0.05)
+        rejected += p <= 0.05
+    assert 5 < rejected < 35
+
+
+@QUICK
+@given(st.lists(EIGHTHS, min_size=6, max_size=11), st.sampled_from([0.0625, 0.3, 1.0, 1.7]))
+def test_equivalence_is_the_90_percent_interval_inside(d: list[float], effect: float) -> None:
+    low, high = inference.sign_flip_interval(d, rng(), 0.1) or (-math.inf, math.inf)
+    p = inference.tost_p(d, effect, rng())
+    assert (-effect < low and high < effect) == (p <= 0.05)
+    sides = (oracle.sign_flip_p(d, -effect, "greater"), oracle.sign_flip_p(d, effect, "less"))
+    assert p == max(sides)
+
+
+def test_random_draws_count_the_observed_vector_and_approach_the_exact_p(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert inference.sign_flip_p(np.ones(60), rng()) == 1 / 10_001
+    assert inference.sign_flip_p(np.zeros(60), rng()) == 1.0
+    d = rng(11).normal(0.2, 1, size=20)
+    exact, interval = inference.sign_flip_p(d, rng()), inference.sign_flip_interval(d, rng())
+    one_sided = inference.tost_p(d, 0.6, rng())
+    monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 19)
+    for p, drawn in (
+        (exact, inference.sign_flip_p(d, rng(1))),
+        (one_sided, inference.tost_p(d, 0.6, rng(1))),
+    ):
+        assert 0.01 < p < 0.5
+        assert drawn != p
+        assert drawn == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 10_000))
+    assert inference.sign_flip_interval(d, rng(1)) == pytest.approx(interval, abs=0.05)
+
+
+def test_draws_without_any_flip_do_not_break_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 2)
+    # at n = 8 some 80 of the 20 000 drawn subsets and complements are empty
+    d = [-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert inference.sign_flip_interval(d, rng()) == pytest.approx(
+        oracle.sign_flip_interval(d, Fraction(1, 20)), abs=0.35
+    )
+    # at n = 4 about 1250 are, more than the 500 outermost that may be left out: unbounded, as when exact
+    assert inference.sign_flip_interval(d[:4], rng()) is None
+
+
+def test_twenty_pairs_are_exact_and_fast() -> None:
+    d = rng(3).normal(0.5, 1, size=20)
+    start = time.perf_counter()
+    flips = inference.SignFlips.of(d, rng())
+    p, interval = flips.p_value(), flips.interval()
+    assert time.perf_counter() - start < 0.05
+    assert (p * 2**20) % 2 == 0  # sign vectors come in mirrored pairs
+    assert interval is not None
+    assert interval[0] < d.mean() < interval[1]
+    assert p == inference.sign_flip_p(d, rng(99))
+
+
+def differences(kind: str, n: int, generator: np.random.Generator) -> np.ndarray:
+    return {
+        "normal": generator.normal(0.4, 1, n),
+        "heavy": generator.standard_t(1, n) * 1e5,
+        "ties": generator.integers(-3, 4, n) / 10,
+        "signs": generator.integers(-1, 2, n).astype(float),
+        "zeros": np.where(generator.random(n) < 0.5, 0.0, generator.normal(size=n)),
+        "constant": np.full(n, 0.1),
+        "tiny": 1e-9 * generator.normal(size=n),
+        "outlier": np.append(generator.normal(0, 1e-3, n - 1), 1e6),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy", "ties", "signs", "zeros", "constant", "tiny", "outlier"])
+@pytest.mark.parametrize("n", [13, 16, 20])
+def test_the_halves_give_what_all_subsets_listed_give(kind: str, n: int) -> None:
+    d = differences(kind, n, rng(n))
+    scale = np.abs(d).max()
+    flips = inference.SignFlips.of(d, rng())
+    for center, alternative in ((0.0, "two-sided"), (0.1, "two-sided"), (-0.2 * scale, "greater"), (0.05, "less")):
+        assert flips.p_value(center, alternative) == oracle.listed_p(d, center, alternative)  # type: ignore[arg-type]
+    for alpha in (0.05, 0.1, 0.5):
+        expected = oracle.listed_interval(d, alpha)
+        assert flips.interval(alpha) == pytest.approx(expected, rel=1e-12, abs=1e-12 * scale)
+    assert flips.tost_p(0.3) == max(oracle.listed_p(d, -0.3, "greater"), oracle.listed_p(d, 0.3, "less"))
+
+
+@QUICK
+@given(st.lists(EIGHTHS | TENTHS, min_size=1, max_size=9), EIGHTHS, st.data())
+def test_subsets_are_counted_and_ranked_as_if_listed(
+    values: list[float], center: float, data: st.DataObject
+) -> None:
+    subsets = Subsets.of(np.array(values))
+    sums, sizes = oracle.listed_subsets(values)
+    bound = data.draw(EIGHTHS) + 1 / 16 + 1 / 64  # where no sum of eighths or tenths is
+    assert subsets.count(center, bound) == np.count_nonzero(sums - center * sizes <= bound)
+    rank = data.draw(st.integers(1, sums.size - 1))
+    assert subsets.kth_mean(rank) == pytest.approx(np.sort(sums[1:] / sizes[1:])[rank - 1], abs=1e-12)
+    with pytest.raises(ValueError, match=f"rank {sums.size} of {sums.size - 1}"):
+        subsets.kth_mean(sums.size)
+
+
+@QUICK
+@given(st.lists(st.floats(-10, 10).map(lambda v: round(v, 4)), min_size=6, max_size=10), st.data())
+def test_symmetries_of_the_test_and_its_interval(d: list[float], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(d))
+    shift, scale = data.draw(st.floats(-5, 5)), data.draw(st.floats(0.01, 100))
+    p, (low, high) = inference.sign_flip_p(d, rng()), inference.sign_flip_interval(d, rng()) or (0, 0)
+    assert inference.sign_flip_p(shuffled, rng()) == p
+    assert inference.sign_flip_interval(shuffled, rng()) == (low, high)
+    assert inference.sign_flip_p([-v for v in d], rng()) == p
+    assert inference.sign_flip_interval([-v for v in d], rng()) == pytest.approx((-high, -low), abs=1e-9)
+    moved = inference.sign_flip_interval([v * scale + shift for v in d], rng())
+    assert moved == pytest.approx((low * scale + shift, high * scale + shift), abs=1e-8)
+    assert inference.sign_flip_p([v * 4.0 for v in d], rng()) == p
+    assert low <= np.mean(d) <= high
+
+
+def test_exchangeable_pairs_are_rejected_at_the_nominal_rate() -> None:
+    """A/A: heavy tails and collapses in both arms; the exact level at n = 8 is 12/256."""
+    generator, studies = rng(20), 1000
+    runs = generator.standard_t(2, size=(studies, 2, 8)) - 50 * (generator.random((studies, 2, 8)) < 0.2)
+    rejected = sum(inference.sign_flip_p(arm - other, generator) <= 0.05 for arm, other in runs)
+    assert stats.binom(studies, 12 / 256).cdf(rejected) < 0.999
+    assert stats.binom(studies, 12 / 256).sf(rejected) < 0.999
+
+
+def test_no_differences_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one pair"):
+        inference.sign_flip_p([], rng())

@@ -1,0 +1,184 @@
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from helpers.configs import SHORT, TINY, Configure
+from stable_baselines3 import DQN, PPO
+
+from rl_warmup import schedules
+from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose
+from rl_warmup.delivery.hook import adam_steps, attach_warmup, plan_of_model
+from rl_warmup.delivery.schedule import for_sb3
+from rl_warmup.schedules.bases import constant, linear
+from rl_warmup.schedules.warmups import warmup
+from rl_warmup.trainers.sb3.train import train
+
+
+def dose(config):
+    """Rows of the table `updates` of a real run."""
+    rows = []
+    train(config, lambda table, row: rows.append(row) if table == "updates" else None)
+    return rows
+
+
+def per_phase(config, rates):
+    return np.split(rates, np.cumsum(plan_of(config).n_steps)[:-1])
+
+
+def assert_delivered(config):
+    """The optimizer received, step by step, what was planned: counts, rates, and dose against the base."""
+    rows, plan = dose(config), plan_of(config)
+    assert [row["env_step"] for row in rows] == plan.env_step.tolist()
+    assert [row["gradient_step"] for row in rows] == np.cumsum(plan.n_steps).tolist()
+    bases = per_phase(config, planned_base(config))
+    for row, rates, base in zip(rows, per_phase(config, planned_dose(config)), bases, strict=True):
+        np.testing.assert_allclose(
+            [row["learning_rate_first"], row["learning_rate_last"], row["learning_rate_mean"]],
+            [rates[0], rates[-1], rates.mean()],
+            rtol=1e-12,
+        )
+        assert row["n_below_99"] == (rates < 0.99 * base).sum()
+        omega = np.divide(rates, base, out=np.ones_like(rates), where=base > 0)
+        assert row["omega_sum"] == pytest.approx(omega.sum(), rel=1e-12)
+    return rows
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("clock", ["gradient_steps", "env_steps"])
+@pytest.mark.parametrize("shape", schedules.RAMPS)
+def test_every_shape_is_delivered_on_both_clocks(shape, clock, algo, configure: Configure):
+    chosen = [f"warmup={shape}", f"warmup.clock={clock}", "warmup.length=0.5"]
+    rows = assert_delivered(configure(*TINY[algo], *SHORT, *chosen))
+    assert rows[0]["n_below_99"] > 0
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("shape", schedules.ADAM_RAMPS)
+def test_the_shapes_of_beta2_are_delivered(shape, algo, configure: Configure):
+    assert_delivered(configure(*TINY[algo], *SHORT, f"warmup={shape}", "algo.optimizer.beta2=0.9"))
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("base", schedules.BASES)
+def test_every_base_schedule_is_delivered(base, algo, configure: Configure):
+    assert_delivered(configure(*TINY[algo], *SHORT, f"schedule={base}", "warmup=none"))
+    assert_delivered(configure(*TINY[algo], *SHORT, f"schedule={base}", "warmup.length=0.5"))
+
+
+def test_a_rate_of_zero_leaves_the_weights_where_they_are(configure: Configure):
+    """RAdam's factor is 0 in the first four steps: what the record says is what the weights felt."""
+    rows = dose(configure(*TINY["dqn"], *SHORT, "warmup=radam", "algo.gradient_steps=1", "algo.train_freq=1"))
+    assert [row["relative_update"] > 0 for row in rows[:6]] == [False] * 4 + [True] * 2
+    assert [row["learning_rate_mean"] > 0 for row in rows[:6]] == [False] * 4 + [True] * 2
+
+
+def test_for_sb3_clamps_what_stable_baselines3_lets_run_negative():
+    learning_rate = for_sb3(linear(1e-3))
+    assert learning_rate(1.0) == 1e-3
+    assert learning_rate(0.0) == learning_rate(-0.1) == 0.0
+    assert learning_rate(1.1) == 1e-3
+
+
+def spied_rates(model):
+    """Learning rates of all steps of `model` from now on, read inside the step itself."""
+    seen, original = [], model.policy.optimizer.step
+
+    def step(*args, **kwargs):
+        result = original(*args, **kwargs)
+        seen.append(model.policy.optimizer.param_groups[0]["lr"])
+        return result
+
+    model.policy.optimizer.step = step
+    return seen
+
+
+def small_ppo(learning_rate=1e-3):
+    return PPO(
+        "MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, n_epochs=2, learning_rate=learning_rate, seed=0
+    )
+
+
+def test_two_lines_are_enough_on_ones_own_model():
+    model = small_ppo(for_sb3(warmup(constant(3e-4), shape="linear", length=0.5)))
+    seen = spied_rates(model)
+    model.learn(64)
+    np.testing.assert_allclose(seen[::2], 3e-4 * np.array([0.5, 1.0, 1.0, 1.0]), rtol=1e-12)
+
+    model = small_ppo()
+    attach_warmup(model, "linear", 4)
+    seen = spied_rates(model)
+    model.learn(64)
+    np.testing.assert_allclose(seen, 1e-3 * np.array([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]), rtol=1e-12)
+
+
+def test_attaching_again_after_loading_goes_on_from_adams_step_count(tmp_path):
+    model = small_ppo()
+    attach_warmup(model, "linear", 0.5, total_timesteps=128)  # 8 of 16 steps
+    model.learn(32)
+    assert adam_steps(model.policy.optimizer) == 4
+    model.save(tmp_path / "model")
+    loaded = PPO.load(tmp_path / "model", env=model.get_env())
+    attach_warmup(loaded, "linear", 8)
+    seen = spied_rates(loaded)
+    loaded.learn(96, reset_num_timesteps=False)
+    np.testing.assert_allclose(seen, 1e-3 * np.minimum(1, np.arange(5, 17) / 8), rtol=1e-12)
+
+
+def test_the_base_may_be_any_callable_and_the_handle_takes_the_warmup_off():
+    model = small_ppo(lambda remaining: 1e-3 * remaining)
+    handle = attach_warmup(model, "cosine", 1000)
+    handle.remove()
+    seen = spied_rates(model)
+    model.learn(32)
+    np.testing.assert_allclose(seen, [5e-4, 5e-4, 0, 0], atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shape": "linear"}, "length=None is not a length"),
+        ({"shape": "linear", "length": -3}, "length=-3 is not a length"),
+        ({"shape": "linear", "length": float("nan")}, "length=nan is not a length"),
+        ({"shape": "linear", "length": 0.1}, "give total_timesteps"),
+        ({"shape": "linear", "length": 1}, "whole number from 2 on"),
+        ({"shape": "linear", "length": 2.5}, "whole number from 2 on"),
+        (
+            {"shape": "linear", "length": 99, "total_timesteps": 64},
+            "99 gradient steps does not fit into the run's 8",
+        ),
+        ({"shape": "radam", "length": 10}, "length=10 has no meaning for radam"),
+        ({"shape": "steep", "length": 10}, "steep"),
+    ],
+)
+def test_what_cannot_be_attached_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        attach_warmup(small_ppo(), **arguments)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(lambda: PPO("MlpPolicy", "CartPole-v1", n_steps=24, batch_size=24, n_epochs=3), id="ppo"),
+        pytest.param(
+            lambda: PPO("MlpPolicy", "CartPole-v1", n_steps=24, batch_size=10, n_epochs=3),
+            id="ppo-truncated-minibatch",
+            marks=pytest.mark.filterwarnings("ignore:You have specified a mini-batch size"),
+        ),
+        pytest.param(lambda: DQN("MlpPolicy", "CartPole-v1", learning_starts=50, train_freq=4), id="dqn"),
+        pytest.param(
+            lambda: DQN("MlpPolicy", "CartPole-v1", learning_starts=0, train_freq=7, gradient_steps=-1),
+            id="dqn-all",
+        ),
+    ],
+)
+def test_the_plan_is_what_stable_baselines3_does(model):
+    model = model()
+    plan = plan_of_model(model, 130)
+    steps = defaultdict(int)
+    model.policy.optimizer.register_step_post_hook(
+        lambda *_: steps.__setitem__(model.num_timesteps, steps[model.num_timesteps] + 1)
+    )
+    model.learn(130)
+    assert list(steps) == plan.env_step.tolist()
+    assert list(steps.values()) == plan.n_steps.tolist()
+    assert model.num_timesteps == plan.env_steps

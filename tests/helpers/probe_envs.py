@@ -1,0 +1,163 @@
+"""Environments whose right answer is known, registered with Gymnasium under the namespace `probe`."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+ENDS: dict[str, Callable[[], None]] = {
+    "broken": lambda: _raise(OverflowError("the environment broke")),
+    "interrupted": lambda: _raise(KeyboardInterrupt()),
+    "exit": lambda: _raise(SystemExit(3)),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "vanished": lambda: os._exit(3),
+    "left": lambda: os._exit(0),
+    "like_ctrl_c": lambda: os._exit(130),
+    "like_full": lambda: os._exit(74),
+    "secret": lambda: _raise(ValueError(f"no login with {os.environ['PROBE_API_KEY']} \ud800")),
+    "large": lambda: _raise(MemoryError("no room for more")),
+}
+
+
+class Probe(gym.Env[Any, Any]):
+    """One kind of question a trainer must be able to answer; episodes of one or two steps.
+
+    constant: reward 1 whatever is done (the value is 1).
+    action: reward +1 for action 1, -1 for action 0 (the policy matters).
+    delayed: the reward of the first step's action, which the second observation shows, comes in the second step
+    (discounting, bootstrapping).
+    explode: rewards so large that the loss overflows to infinity.
+    threads: as many as torch may use; gpu: the number of the one that the process sees.
+    slow: takes its time, so that it can be interrupted.
+    broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
+    killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); like_ctrl_c, like_full:
+    with those of a worker that was interrupted or cannot record; secret: its error tells one; large: out of memory.
+    """
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.step_index, self.first_action, self.steps = kind, 0, 0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.step_index = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.step_index += 1
+        self.steps += 1
+        if self.steps == 30 and self.kind in ENDS:
+            ENDS[self.kind]()
+        if self.kind == "delayed":
+            if self.step_index == 1:
+                self.first_action = int(action)
+                return self._observe(), 0.0, False, False, {}
+            return self._observe(), 2.0 * self.first_action - 1.0, True, False, {}
+        if self.kind == "slow":
+            time.sleep(0.002)
+        rewards = {"constant": 1.0, "action": 2.0 * int(action) - 1.0, "explode": 1e30, "threads": _threads()}
+        rewards["gpu"] = float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
+        reward = float(rewards.get(self.kind, 0.0))
+        return self._observe(), reward, True, False, {}
+
+    def _observe(self) -> Any:
+        taken = 2.0 * self.first_action - 1.0 if self.kind == "delayed" and self.step_index else 1.0
+        return np.array([self.step_index, taken], dtype=np.float32)
+
+
+class Signed(gym.Env[Any, Any]):
+    """One step; the observation is -1 or 1, and so is the reward, whatever is done: V(s) = s."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.shown = np.array([self.np_random.choice([-1.0, 1.0])], dtype=np.float32)
+        return self.shown, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return self.shown.copy(), float(self.shown[0]), True, False, {}
+
+
+class Limit(gym.Env[Any, Any]):
+    """Reward 1 for ever, cut off every 5 steps: with values bootstrapped there V = 1 / (1 - gamma)."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return np.ones(1, np.float32), 1.0, False, False, {}
+
+
+class Continuous(gym.Env[Any, Any]):
+    """One step; the reward is 1 - (a - 0.5)^2: the best action is 0.5."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return np.ones(1, np.float32), 1.0 - float(action[0] - 0.5) ** 2, True, False, {}
+
+
+class Image(gym.Env[Any, Any]):
+    """One step; a row is lit in one of two channels: reward 1 for the action of that channel's number, else -1."""
+
+    observation_space = gym.spaces.Box(0, 255, (10, 10, 2), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.lit = int(self.np_random.integers(2))
+        self.shown = np.zeros((10, 10, 2), np.uint8)
+        self.shown[self.np_random.integers(10), :, self.lit] = 255
+        return self.shown, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return self.shown.copy(), 1.0 if int(action) == self.lit else -1.0, True, False, {}
+
+
+OTHERS: dict[str, tuple[str, int | None]] = {
+    "signed": ("Signed", None),
+    "limit": ("Limit", 5),
+    "continuous": ("Continuous", None),
+    "image": ("Image", None),
+}
+
+
+def register() -> None:
+    """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
+    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *ENDS):
+        if f"probe/{kind}-v0" not in gym.registry:
+            gym.register(f"probe/{kind}-v0", entry_point="helpers.probe_envs:Probe", kwargs={"kind": kind})
+    for kind, (name, limit) in OTHERS.items():
+        if f"probe/{kind}-v0" not in gym.registry:
+            gym.register(f"probe/{kind}-v0", entry_point=f"helpers.probe_envs:{name}", max_episode_steps=limit)
+
+
+register()

@@ -1,0 +1,97 @@
+"""The tables of a report: what stands in which cell."""
+
+import pytest
+from helpers.example_report import comparison, edge, report
+
+from rl_warmup.report import cell_tables, comparison_tables
+from rl_warmup.report.tables import Table
+
+
+def texts(table: Table | None, row: int = 0) -> dict[str, str]:
+    """Text and detail of a row by column."""
+    assert table is not None
+    entries = [row for group in table.groups for row in group.rows][row]
+    return {c.text: f"{e.text} {e.detail}".strip() for c, e in zip(table.columns, entries, strict=True)}
+
+
+def test_a_glance_has_a_row_a_pair_of_arms_whatever_the_order_of_the_comparisons() -> None:
+    content = report()
+    content["comparisons"].sort(key=lambda row: row["metric"])
+    table = comparison_tables.glance(content)
+    assert table is not None
+    assert [column.text for column in table.columns] == ["final", "area", "shortfall", "not learned"]
+    assert table.rows == 4
+    row = next(group for group in table.groups if "0.004 (4×)" in group.heading and "Linear" in group.heading)
+    assert [entry.verdict for entry in row.rows[0]] == ["inconclusive", "inconclusive", "better", "inconclusive"]
+    assert (row.rows[0][2].text, row.rows[0][2].detail) == ("-0.120", "[-0.190, -0.050]")
+
+
+def test_a_glance_marks_what_is_exploratory() -> None:
+    rows = [comparison(0.004, "final", family="exploratory")]
+    table = comparison_tables.glance(report() | {"comparisons": rows})
+    assert table is not None
+    assert table.groups[0].heading.endswith("exploratory")
+
+
+def test_the_main_table_holds_every_confirmatory_comparison() -> None:
+    table = comparison_tables.comparisons(report(), "confirmatory")
+    assert table is not None
+    assert table.rows == 13
+    assert texts(table, 1) == {
+        "metric": "area",
+        "verdict": "▼ worse",
+        "n": "20",
+        "difference": "-0.089",
+        "95% interval": "[-0.134, -0.044]",
+        "adjusted p": ".031",
+        "pairs to decide": "",
+        "pairing ρ": "0.42",
+    }
+
+
+def test_undefined_numbers_are_dashes() -> None:
+    unknown = dict.fromkeys(("estimate", "ci_low", "ci_high", "p_adjusted", "pairing_correlation", "iqm"))
+    rows = [comparison(0.004, "final", **unknown)]
+    row = texts(comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory"))
+    assert {row[key] for key in ("difference", "95% interval", "adjusted p", "pairing ρ")} == {"–"}
+    row = texts(comparison_tables.sensitivity(report() | {"comparisons": rows}))
+    assert (row["IQM"], row["BCa interval"], row["p, Welch"]) == ("–", "–", "–")
+
+
+def test_the_edge_has_a_row_an_arm() -> None:
+    treatment, control = (texts(comparison_tables.edges(report()), index) for index in (0, 1))
+    assert (treatment["η50"], control["η50"]) == ("0.0152", "0.0079")
+    assert treatment["log2 ratio"] == "+0.94 [+0.31, ∞]"
+    assert control["share that learned, by rate"] == "100% 80% 20%"
+    censored = edge(eta50_control=None, censored_control="above", log2_ratio=None, finding="censored")
+    content = report() | {"robustness": {"edges": [censored], "sensitivity": []}}
+    assert texts(comparison_tables.edges(content), 1)["η50"] == "– above the grid"
+    assert texts(comparison_tables.edges(content))["log2 ratio"] == "–"
+
+
+def test_stability_stands_beside_its_noise_floor() -> None:
+    row = texts(cell_tables.stability(report()))
+    assert row == {"arm": "none", "n": "20", "drawdown max": "0.8 floor 0.15\nabove 40%", "recovered": "0.8"}
+
+
+def test_metrics_that_no_arm_has_make_no_column() -> None:
+    assert list(texts(cell_tables.internals(report()))) == ["arm", "n", "grad norm"]
+
+
+def test_times_dose_and_seeds() -> None:
+    assert texts(cell_tables.time_to_threshold(report())) == {
+        "arm": "none",
+        "reached": "18 of 20",
+        "restricted mean": "45%",
+        "median": "not reached",
+    }
+    assert texts(cell_tables.dose(report()), 1)["budget lost"] == "5%"
+    assert texts(cell_tables.across_seeds(report()))["diverged"] == "5% [0.89%, 24%]"
+    assert texts(comparison_tables.dispersion(report()))["adjusted p"] == ".12"
+    assert texts(comparison_tables.phi(report()))["Φ"] == "0.210"
+
+
+@pytest.mark.parametrize("make", [comparison_tables.glance, cell_tables.scores, comparison_tables.dispersion])
+def test_without_rows_there_is_no_table(make: object) -> None:
+    assert callable(make)
+    assert make(report() | {"comparisons": [], "cells": [], "dispersion": []}) is None

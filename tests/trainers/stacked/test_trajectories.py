@@ -1,0 +1,98 @@
+"""Members of a stack live through the runs of Stable-Baselines3 whose random draws they are fed."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.configs import Configure
+from helpers.sb3_draws import FollowedDraws, follow
+from helpers.stacking import Rows, stacked
+from torch.nn.utils import parameters_to_vector
+
+from rl_warmup.config.schema import RunConfig
+
+SHORT = ["evaluation.count=4", "evaluation.episodes=2", "trainer=stacked", "trainer.envs=gymnasium"]
+CASES = {
+    "ppo cartpole": ["total_timesteps=1536", "schedule=linear"],  # where nothing but the last bit decides, rate 0
+    "ppo acrobot": ["algo=ppo", "env=acrobot", "total_timesteps=1536", "algo.n_envs=2"],  # normalised, time limits
+    "dqn cartpole": [
+        "algo=dqn",
+        "total_timesteps=500",
+        "algo.learning_starts=100",
+        "algo.train_freq=64",
+        "algo.gradient_steps=32",
+    ],
+    "dqn acrobot": [
+        "algo=dqn",
+        "env=acrobot",
+        "total_timesteps=400",  # in longer ones a ReLU unit may die by the last bit, and its weights then part ways
+        "algo.learning_starts=100",
+        "algo.train_freq=20",
+    ],
+    "dqn normalized": [
+        "algo=dqn",
+        "total_timesteps=512",
+        "algo.n_envs=2",
+        "algo.normalize=true",
+        "algo.train_freq=32",
+        "algo.learning_starts=100",
+        "algo.gradient_steps=32",
+    ],
+}
+CASES["ppo pendulum"] = [
+    *("env.id=Pendulum-v1", "env.name=pendulum", "env.return_floor=-2000", "env.return_low=-1500"),
+    *("env.return_high=-150", "env.threshold=-200", "learning_rate=3e-4", "total_timesteps=1024", "algo.n_envs=2"),
+    *(
+        "algo.n_steps=128",
+        "algo.batch_size=64",
+        "algo.n_epochs=4",
+        "algo.ent_coef=0.01",
+        "algo.clip_range_schedule=constant",
+    ),
+]
+CONTINUOUS = 1e-3  # the runs with them are short and slow: a pendulum near its top magnifies the last bit
+ARMS = {
+    "none": ["warmup=none", "seed=3"],
+    "linear": ["warmup=linear", "warmup.length=0.3", "schedule=linear", "seed=4"],
+    "env clock": ["warmup=exponential", "warmup.clock=env_steps", "warmup.length=0.5", "seed=3"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long if "acrobot" in c else ()) for c in CASES])
+def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> None:
+    configs = [configure(*SHORT, *CASES[case], *arm) for arm in ARMS.values()]
+    runs = [follow(config) for config in configs]
+    training, rows = stacked(configs, draws=FollowedDraws(runs))
+    for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
+        mine = rows[member]
+        _same_episodes(mine, run.rows, tolerance=CONTINUOUS if case == "ppo pendulum" else 1e-9)
+        _same_updates(config, mine, run.rows)
+        policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
+        expected = parameters_to_vector(policy.parameters()).detach()
+        torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-4, rtol=0)
+
+
+def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
+    """Same actions, hence the same episodes and evaluations; continuous rewards within a relative tolerance."""
+    for table in ("evaluations", "episodes"):
+        assert len(mine[table]) == len(theirs[table])
+        for row, expected in zip(mine[table], theirs[table], strict=True):
+            assert row["env_step"] == expected["env_step"]
+            assert row.keys() == expected.keys()
+            for key in row.keys() & {"length", "lengths"}:
+                assert row[key] == expected[key]
+            for key in row.keys() & {"return", "returns"}:
+                assert row[key] == pytest.approx(expected[key], rel=tolerance)
+
+
+def _same_updates(config: RunConfig, mine: Rows, theirs: Rows) -> None:
+    assert len(mine["updates"]) == len(theirs["updates"]) > 2
+    for row, expected in zip(mine["updates"], theirs["updates"], strict=True):
+        assert row.keys() == expected.keys()
+        for key, value in expected.items():
+            if key == "clip_fraction" and row["learning_rate_last"] == 0:
+                continue  # the clip range is 0 too: the last bit of a ratio of 1 decides what is clipped
+            exact = key in ("env_step", "gradient_step", "n_steps", "n_below_99")
+            near = key.startswith("learning_rate") or key in ("omega_sum", "base_learning_rate")
+            tolerance = 0 if exact else 1e-9 if near else 2e-3
+            np.testing.assert_allclose(row[key], value, rtol=tolerance, atol=0 if exact else tolerance, err_msg=key)
