@@ -22,7 +22,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.provenance import hardware
 from rl_warmup.records.study import Planned, add_runs
@@ -95,7 +95,7 @@ def write_study(folder: Path, runs: int) -> None:
 
 def write_run(config: RunConfig) -> tuple[str, Planned]:
     """Record one completed run, through the door that trainers use."""
-    folder, info, steps = run_folder(config), run_info(config, members=8), plan_of(config).env_steps
+    folder, info, steps = run_folder(config), run_info(config, members=8), phases_of(config).env_steps
     with recording(folder, info, {"algo": {"name": config.algo.name}}) as writer:
         for step in (0, steps):
             writer.append("evaluations", {"env_step": step, "returns": [9.0] * 10, "lengths": [9] * 10})

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup.config.identity import arm_label, cell_label, file_name
-from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose
+from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.run.compose import configured
@@ -42,30 +42,30 @@ def preview(config: RunConfig) -> Preview:
     The warmup ends with gradient step W - 1 on the gradient-step clock (whose rate is the base's again), else
     with the last step whose rate is below the base schedule.
     """
-    plan, dose, base = plan_of(config), planned_dose(config), planned_base(config)
+    phases, dose, base = phases_of(config), planned_dose(config), planned_base(config)
     below = np.flatnonzero(dose < base * (1 - 1e-12))
     last: int | None = None
     if config.warmup.clock == "gradient_steps" and config.warmup.length is not None:
         last = int(config.warmup.length) - 1
     elif below.size:
         last = int(below[-1])
-    phase = None if last is None else plan.phase_of(last)
+    phase = None if last is None else phases.phase_of(last)
     return Preview(
         dose=dose,
         base=base,
         last_step=last,
         updates=0 if phase is None else phase + 1,
-        env_steps=0 if phase is None else int(plan.env_step[phase]),
+        env_steps=0 if phase is None else int(phases.env_step[phase]),
     )
 
 
 def table(config: RunConfig, shown: Preview) -> Table:
     """The numbers of a preview."""
-    plan, last = plan_of(config), shown.last_step
+    phases, last = phases_of(config), shown.last_step
     rows = [
-        ("run", f"{plan.env_steps:,} environment steps, {len(plan.n_steps):,} updates, "
-                f"{plan.gradient_steps:,} gradient steps"),
-        ("first update", f"after {plan.env_step[0]:,} environment steps"),
+        ("run", f"{phases.env_steps:,} environment steps, {len(phases.n_steps):,} updates, "
+                f"{phases.gradient_steps:,} gradient steps"),
+        ("first update", f"after {phases.env_step[0]:,} environment steps"),
         ("warmup", "none" if last is None else f"gradient steps 0 to {last:,}: {last + 1:,} gradient steps, "
                    f"{shown.updates:,} updates, {shown.env_steps:,} environment steps"),
         ("learning rate", f"{shown.dose[0]:.3g} first, {shown.dose.max():.3g} highest, {shown.dose[-1]:.3g} last"),

@@ -15,7 +15,7 @@ from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import score
 from rl_warmup.config.study import NOT_IN_CELL, settings_of
 from rl_warmup.records.read import Record
-from rl_warmup.schedules.phases import evaluation_grid, recorded_plan
+from rl_warmup.schedules.phases import evaluation_grid, recorded_phases
 
 Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
 
@@ -143,10 +143,10 @@ def common_grid(runs: Sequence[Run], settings: Mapping[str, Any]) -> NDArray[np.
     )
     if grids:
         return np.array(max(grids, key=lambda grid: (grids[grid], len(grid), grid)), dtype=np.int64)
-    plan, count = recorded_plan(settings), settings.get("evaluation.count")
-    if plan is None or count is None:
+    phases, count = recorded_phases(settings), settings.get("evaluation.count")
+    if phases is None or count is None:
         return np.array([0, settings["total_timesteps"]], dtype=np.int64)
-    return evaluation_grid(plan, count, settings["algo.n_envs"])
+    return evaluation_grid(phases, count, settings["algo.n_envs"])
 
 
 def _context(

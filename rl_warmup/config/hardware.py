@@ -7,7 +7,7 @@ from pathlib import Path
 from rl_warmup.config.schema import ConfigError, RunConfig
 
 
-def _device(device: str, elsewhere: bool) -> str:
+def resolved_device(device: str, elsewhere: bool) -> str:
     """`auto` as the device it stands for here; a CUDA device only where there is one."""
     if device == "cpu":
         return device
@@ -26,7 +26,7 @@ def _device(device: str, elsewhere: bool) -> str:
     return f"cuda:{index}"
 
 
-OF_A_GPU = 16 * 2**30
+ASSUMED_GPU_BYTES = 16 * 2**30
 """Bytes that a GPU is taken to have where another machine has it."""
 
 
@@ -66,13 +66,13 @@ def visible_gpus(device: str) -> list[str]:
     return (named.split(",") if named else [str(number) for number in range(count)])[:count]
 
 
-def _memory(device: str) -> int:
+def memory_bytes(device: str) -> int:
     """Bytes of the device; of this machine also no more than the control group allows."""
     if device.startswith("cuda"):
         import torch  # only where there is a GPU to ask
 
         if not torch.cuda.is_available():  # another machine has it
-            return OF_A_GPU
+            return ASSUMED_GPU_BYTES
         return int(torch.cuda.get_device_properties(device).total_memory)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.warmups import DEFAULT_START
 
@@ -52,7 +52,7 @@ def warmup_label(config: RunConfig) -> str:
         parts.append(f"power{warmup.power:g}")
     if warmup.length is not None and warmup.shape != "untuned_linear":
         gradient_clock = warmup.clock == "gradient_steps"
-        total = plan_of(config).gradient_steps if gradient_clock else config.total_timesteps
+        total = phases_of(config).gradient_steps if gradient_clock else config.total_timesteps
         parts.append(_share(int(warmup.length), total or 1))
         parts.append(str(warmup.clock))
     if warmup.start is not None and warmup.start != DEFAULT_START[warmup.shape]:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from rl_warmup import schedules
 from rl_warmup.config.checks import require
 from rl_warmup.config.schema import RunConfig, WarmupConfig
-from rl_warmup.schedules.phases import Plan, plan_run, planned_learning_rates
+from rl_warmup.schedules.phases import Phases, phases_of_run, planned_learning_rates
 
 
-def plan_of(config: RunConfig) -> Plan:
+def phases_of(config: RunConfig) -> Phases:
     """Update phases that the run will have."""
     total = require(config.total_timesteps, "total_timesteps")
-    return plan_run(config.algo.name, total, partial(getattr, config.algo))
+    return phases_of_run(config.algo.name, total, partial(getattr, config.algo))
 
 
 def base_schedule(config: RunConfig) -> schedules.Schedule:
@@ -44,12 +44,12 @@ def step_factor(config: RunConfig) -> schedules.Factor | None:
 
 def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
     """Learning rate that every gradient step of the run will be given."""
-    return planned_learning_rates(plan_of(config), env_schedule(config), step_factor(config))
+    return planned_learning_rates(phases_of(config), env_schedule(config), step_factor(config))
 
 
 def planned_base(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
     """Learning rate that every gradient step would be given without warmup."""
-    return planned_learning_rates(plan_of(config), base_schedule(config), None)
+    return planned_learning_rates(phases_of(config), base_schedule(config), None)
 
 
 def _power(warmup: WarmupConfig) -> float:

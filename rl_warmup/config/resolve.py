@@ -7,10 +7,10 @@ import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.config.checks import SHAPES, check_values, positive
-from rl_warmup.config.hardware import _device
-from rl_warmup.config.learning_rate import _power, plan_of, planned_base, planned_dose
+from rl_warmup.config.hardware import resolved_device
+from rl_warmup.config.learning_rate import _power, phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import ConfigError, RunConfig, TrainerConfig, WarmupConfig
-from rl_warmup.schedules.phases import Plan, evaluation_grid
+from rl_warmup.schedules.phases import Phases, evaluation_grid
 
 CLOCKS = ("gradient_steps", "env_steps")
 
@@ -25,36 +25,36 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
     check_values(config)
-    config = replace(config, learning_rate=_learning_rate(config), device=_device(config.device, elsewhere))
+    config = replace(config, learning_rate=_learning_rate(config), device=resolved_device(config.device, elsewhere))
     config = replace(config, trainer=_trainer(config.trainer))
     config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
-    plan = plan_of(config)
-    if plan.gradient_steps == 0:
+    phases = phases_of(config)
+    if phases.gradient_steps == 0:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} leaves no gradient step: {config.algo.name} first learns "
             "later; use more steps (or, for DQN, a smaller algo.learning_starts)"
         )
-    _refuse_crowded(config, plan)
-    config = replace(config, warmup=_resolve_warmup(config, plan))
+    _refuse_crowded(config, phases)
+    config = replace(config, warmup=_resolve_warmup(config, phases))
     if not planned_base(config).any():
         raise ConfigError(
             f"schedule={config.schedule.name} is 0 at every update of a run of {config.total_timesteps} "
             "environment steps; use more total_timesteps or schedule=constant"
         )
-    _refuse_inert(config, plan)
+    _refuse_inert(config, phases)
     return config
 
 
-def _resolve_warmup(config: RunConfig, plan: Plan) -> WarmupConfig:
+def _resolve_warmup(config: RunConfig, phases: Phases) -> WarmupConfig:
     warmup = config.warmup
     name = warmup.shape if warmup.name in SHAPES else warmup.name
     if warmup.shape == "none":
         return WarmupConfig(name="none", shape="none")
     if warmup.shape in schedules.ADAM_RAMPS:
-        return _resolve_adam_ramp(replace(warmup, name=name), config.algo.optimizer.beta2, plan)
+        return _resolve_adam_ramp(replace(warmup, name=name), config.algo.optimizer.beta2, phases)
     if warmup.clock not in CLOCKS:
         raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
-    total = plan.gradient_steps if warmup.clock == "gradient_steps" else plan.total_timesteps
+    total = phases.gradient_steps if warmup.clock == "gradient_steps" else phases.total_timesteps
     start = schedules.DEFAULT_START[warmup.shape] if warmup.start is None else warmup.start
     power = (2.0 if warmup.power is None else warmup.power) if warmup.shape == "polynomial" else None
     resolved = replace(warmup, name=name, length=_count(warmup, total), start=start, power=power)
@@ -65,7 +65,7 @@ def _resolve_warmup(config: RunConfig, plan: Plan) -> WarmupConfig:
     return resolved
 
 
-def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> WarmupConfig:
+def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, phases: Phases) -> WarmupConfig:
     length = round(2 / (1 - beta2)) if warmup.shape == "untuned_linear" else None
     for key in ("length", "start", "power"):
         if getattr(warmup, key) not in (None, length if key == "length" else None):
@@ -81,8 +81,8 @@ def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, plan: Plan) -> Warmup
         schedules.step_factor(warmup.shape, beta2=beta2)
     except ValueError as error:
         raise ConfigError(f"warmup: {error}") from error
-    if length is not None and length > plan.gradient_steps:
-        raise ConfigError(_does_not_fit(length, plan.gradient_steps, "gradient_steps"))
+    if length is not None and length > phases.gradient_steps:
+        raise ConfigError(_does_not_fit(length, phases.gradient_steps, "gradient_steps"))
     return replace(warmup, length=length, clock="gradient_steps")
 
 
@@ -110,29 +110,29 @@ def _does_not_fit(length: int, total: int, clock: str) -> str:
     )
 
 
-def _refuse_crowded(config: RunConfig, plan: Plan) -> None:
+def _refuse_crowded(config: RunConfig, phases: Phases) -> None:
     """Refuse more evaluations than there are distinct steps to make them at."""
     count, n_envs = config.evaluation.count, config.algo.n_envs
-    if (np.diff(evaluation_grid(plan, count, n_envs)) <= 0).any():
+    if (np.diff(evaluation_grid(phases, count, n_envs)) <= 0).any():
         raise ConfigError(
-            f"evaluation.count={count} evaluations do not fit into {plan.total_timesteps} environment steps, "
+            f"evaluation.count={count} evaluations do not fit into {phases.total_timesteps} environment steps, "
             f"{n_envs} at a time; use fewer"
         )
 
 
-def _refuse_inert(config: RunConfig, plan: Plan) -> None:
+def _refuse_inert(config: RunConfig, phases: Phases) -> None:
     """Refuse a warmup whose planned learning rates all equal those of `warmup=none`."""
     warmup = config.warmup
     if warmup.shape == "none" or not np.allclose(planned_dose(config), planned_base(config), rtol=1e-9, atol=0):
         return
     if warmup.clock == "env_steps":
-        why = f"the first update comes after {plan.env_step[0]} environment steps, when the warmup is over"
-        what = f"use warmup.length above {plan.env_step[0]} env_steps"
+        why = f"the first update comes after {phases.env_step[0]} environment steps, when the warmup is over"
+        what = f"use warmup.length above {phases.env_step[0]} env_steps"
     else:
         why, what = "the first gradient step is already at the peak", "use a warmup.length of 2 steps or more"
     raise ConfigError(
         f"the warmup {warmup.shape} over {warmup.length:g} {warmup.clock} is inert: {why}, so that all "
-        f"{plan.gradient_steps} planned learning rates equal those of warmup=none; {what}"
+        f"{phases.gradient_steps} planned learning rates equal those of warmup=none; {what}"
         + (", or warmup.clock=gradient_steps" if warmup.clock == "env_steps" else "")
     )
 

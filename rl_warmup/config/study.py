@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup.schedules.phases import recorded_plan
+from rl_warmup.schedules.phases import recorded_phases
 
 EXAMPLE = (
     "{name: a - b, arms: [{weight: 1, where: {warmup.name: linear}}, {weight: -1, where: {warmup.name: none}}]}"
@@ -139,8 +139,8 @@ def _clock_total(settings: Mapping[str, Any]) -> int | None:
     """Length of the run on the clock of its warmup."""
     if settings.get("warmup.clock") == "env_steps":
         return int(settings["total_timesteps"])
-    plan = recorded_plan(settings)
-    return None if plan is None else plan.gradient_steps
+    phases = recorded_phases(settings)
+    return None if phases is None else phases.gradient_steps
 
 
 NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm

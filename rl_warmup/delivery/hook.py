@@ -12,7 +12,7 @@ import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.schedules.bases import Factor
-from rl_warmup.schedules.phases import Plan, plan_run
+from rl_warmup.schedules.phases import Phases, phases_of_run
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -84,20 +84,20 @@ def adam_steps(optimizer: Optimizer) -> int:
     return max((int(state["step"]) for state in optimizer.state.values()), default=0)
 
 
-def plan_of_model(model: Any, total_timesteps: int) -> Plan:
+def phases_of_model(model: Any, total_timesteps: int) -> Phases:
     """Update phases that `model.learn(total_timesteps)` will have."""
 
     def setting(name: str) -> int:
         value = getattr(model, name)
         return int(getattr(value, "frequency", value))  # train_freq is a count with its unit
 
-    return plan_run("ppo" if hasattr(model, "n_epochs") else "dqn", total_timesteps, setting)
+    return phases_of_run("ppo" if hasattr(model, "n_epochs") else "dqn", total_timesteps, setting)
 
 
 def _whole_steps(model: BaseAlgorithm, length: float | None, total_timesteps: int | None) -> int:
     if length is None or not math.isfinite(length) or length <= 0:
         raise ValueError(f"length={length} is not a length; use gradient steps, or a fraction below 1")
-    total = None if total_timesteps is None else plan_of_model(model, total_timesteps).gradient_steps
+    total = None if total_timesteps is None else phases_of_model(model, total_timesteps).gradient_steps
     if length < 1 and total is None:
         raise ValueError(f"length={length:g} is a fraction: give total_timesteps, as you will give it to learn()")
     steps = round(length * total) if length < 1 and total else round(length)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rl_warmup.config.identity import identity, run_folder, study_folder
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import provenance
 from rl_warmup.records.atomic import check_writable
@@ -73,7 +73,7 @@ def single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        with LiveRuns({folder: plan_of(config).env_steps}, console):
+        with LiveRuns({folder: phases_of(config).env_steps}, console):
             status = execute(config)
         if status == "running":
             raise ConfigError(f"{folder} is being trained by another process; it is left to it")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.records.atomic import check_writable
@@ -43,7 +43,7 @@ class Job:
     @property
     def planned(self) -> Planned:
         """What is known of it before it is trained."""
-        return Planned(kind_of(identity(self.config)), plan_of(self.config).env_steps)
+        return Planned(kind_of(identity(self.config)), phases_of(self.config).env_steps)
 
 
 def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:

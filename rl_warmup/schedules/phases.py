@@ -12,7 +12,7 @@ from rl_warmup.schedules.bases import Factor, Schedule
 
 
 @dataclass(frozen=True)
-class Plan:
+class Phases:
     """The update phases (calls of Stable-Baselines3's `train()`) of one run, in order."""
 
     total_timesteps: int  # the budget asked for, by which Stable-Baselines3 measures progress
@@ -37,10 +37,10 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> Plan:
+def ppo_phases(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> Phases:
     """Phases of PPO: one after every rollout of R = n_steps·n_envs, n_epochs·ceil(R / batch_size) steps each.
 
-    >>> plan_ppo(1000, n_envs=8, n_steps=32, batch_size=256, n_epochs=20).env_step.tolist()
+    >>> ppo_phases(1000, n_envs=8, n_steps=32, batch_size=256, n_epochs=20).env_step.tolist()
     [256, 512, 768, 1024]
 
     Source: stable_baselines3/common/on_policy_algorithm.py (a rollout is never cut short).
@@ -48,7 +48,7 @@ def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int
     rollout = n_steps * n_envs
     phases = -(-total_timesteps // rollout)
     steps = n_epochs * -(-rollout // batch_size)
-    return Plan(
+    return Phases(
         total_timesteps=total_timesteps,
         env_steps=phases * rollout,
         env_step=rollout * np.arange(1, phases + 1),
@@ -57,14 +57,14 @@ def plan_ppo(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: int
 
 
 @lru_cache(maxsize=64)
-def plan_dqn(
+def dqn_phases(
     total_timesteps: int, *, n_envs: int, train_freq: int, gradient_steps: int, learning_starts: int
-) -> Plan:
+) -> Phases:
     """Phases of DQN: one after every F = train_freq·n_envs steps, once more than learning_starts are done.
 
     `gradient_steps` steps each; -1 means one for every environment step of the phase.
 
-    >>> plan_dqn(
+    >>> dqn_phases(
     ...     1500, n_envs=1, train_freq=256, gradient_steps=128, learning_starts=1000
     ... ).env_step.tolist()
     [1024, 1280, 1536]
@@ -76,7 +76,7 @@ def plan_dqn(
     ends = collected * np.arange(1, rollouts + 1)
     ends = ends[ends > learning_starts]
     steps = collected if gradient_steps < 0 else gradient_steps
-    return Plan(
+    return Phases(
         total_timesteps=total_timesteps,
         env_steps=rollouts * collected,
         env_step=ends,
@@ -84,46 +84,46 @@ def plan_dqn(
     )
 
 
-def plan_run(algorithm: str, total_timesteps: int, setting: Callable[[str], int]) -> Plan:
+def phases_of_run(algorithm: str, total_timesteps: int, setting: Callable[[str], int]) -> Phases:
     """Phases of a run of `algorithm` (ppo or dqn); `setting` gives its hyperparameters by their names."""
     if algorithm == "ppo":
         sizes = {name: setting(name) for name in ("n_envs", "n_steps", "batch_size", "n_epochs")}
-        return plan_ppo(total_timesteps, **sizes)
+        return ppo_phases(total_timesteps, **sizes)
     sizes = {name: setting(name) for name in ("n_envs", "train_freq", "gradient_steps", "learning_starts")}
-    return plan_dqn(total_timesteps, **sizes)
+    return dqn_phases(total_timesteps, **sizes)
 
 
-def recorded_plan(settings: Mapping[str, Any]) -> Plan | None:
+def recorded_phases(settings: Mapping[str, Any]) -> Phases | None:
     """Phases of a run by its canonical config, given by dotted keys; None if that lacks what they depend on."""
     try:
-        return plan_run(
+        return phases_of_run(
             settings["algo.name"], int(settings["total_timesteps"]), lambda name: int(settings[f"algo.{name}"])
         )
     except KeyError:
         return None
 
 
-def evaluation_grid(plan: Plan, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]
+def evaluation_grid(phases: Phases, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]
     """Environment steps at which a run is evaluated: `count` evenly spaced, step 0 and the end included.
 
     g_k = n_envs·ceil(round(k·T/(count-1)) / n_envs) for k = 0..count-2; the last is the run's last step.
 
-    >>> evaluation_grid(plan_ppo(100, n_envs=8, n_steps=4, batch_size=8, n_epochs=1), 3, 8).tolist()
+    >>> evaluation_grid(ppo_phases(100, n_envs=8, n_steps=4, batch_size=8, n_epochs=1), 3, 8).tolist()
     [0, 56, 128]
     """
-    even = np.linspace(0, plan.total_timesteps, count)
+    even = np.linspace(0, phases.total_timesteps, count)
     grid = (np.ceil(np.round(even) / n_envs) * n_envs).astype(np.int64)
-    grid[-1] = plan.env_steps
+    grid[-1] = phases.env_steps
     return grid
 
 
 def planned_learning_rates(
-    plan: Plan, schedule: Schedule, step_factor: Factor | None
+    phases: Phases, schedule: Schedule, step_factor: Factor | None
 ) -> NDArray[np.float64]:  # [gradient steps]
     """Learning rate that every optimizer step will be given: schedule(progress of its phase)·step_factor(k).
 
     `step_factor` is the warmup on the gradient-step clock, k = 0, 1, ...; None where there is none (a warmup on
     the environment-step clock is part of `schedule`).
     """
-    rates = np.repeat(np.asarray(schedule(plan.progress), dtype=np.float64), plan.n_steps)
-    return rates if step_factor is None else rates * step_factor(np.arange(plan.gradient_steps))
+    rates = np.repeat(np.asarray(schedule(phases.progress), dtype=np.float64), phases.n_steps)
+    return rates if step_factor is None else rates * step_factor(np.arange(phases.gradient_steps))

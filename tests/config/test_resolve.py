@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose, step_factor
+from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, step_factor
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
 
@@ -53,7 +53,7 @@ def test_length_becomes_a_count_of_its_clock(
 
 def test_a_fraction_is_of_the_budget_asked_for_not_of_the_steps_really_taken() -> None:
     config = resolve(unresolved(total_timesteps=300, warmup__clock="env_steps", warmup__length=0.95))
-    assert (config.warmup.length, plan_of(config).env_steps) == (285, 512)
+    assert (config.warmup.length, phases_of(config).env_steps) == (285, 512)
 
 
 @pytest.mark.parametrize("shape", schedules.RAMPS)
@@ -351,7 +351,7 @@ def test_a_rate_and_the_scale_that_gives_it_are_one_arm() -> None:
 
 
 def test_dqn_whose_last_rollout_is_its_first_update_is_trained() -> None:
-    assert plan_of(resolve(unresolved(*DQN, total_timesteps=769))).gradient_steps == 128
+    assert phases_of(resolve(unresolved(*DQN, total_timesteps=769))).gradient_steps == 128
 
 
 @pytest.mark.parametrize("shape", schedules.ADAM_RAMPS)

@@ -6,8 +6,8 @@ from helpers.configs import SHORT, TINY, Configure
 from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import plan_of, planned_base, planned_dose
-from rl_warmup.delivery.hook import adam_steps, attach_warmup, plan_of_model
+from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
+from rl_warmup.delivery.hook import adam_steps, attach_warmup, phases_of_model
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
@@ -22,14 +22,14 @@ def dose(config):
 
 
 def per_phase(config, rates):
-    return np.split(rates, np.cumsum(plan_of(config).n_steps)[:-1])
+    return np.split(rates, np.cumsum(phases_of(config).n_steps)[:-1])
 
 
 def assert_delivered(config):
     """The optimizer received, step by step, what was planned: counts, rates, and dose against the base."""
-    rows, plan = dose(config), plan_of(config)
-    assert [row["env_step"] for row in rows] == plan.env_step.tolist()
-    assert [row["gradient_step"] for row in rows] == np.cumsum(plan.n_steps).tolist()
+    rows, phases = dose(config), phases_of(config)
+    assert [row["env_step"] for row in rows] == phases.env_step.tolist()
+    assert [row["gradient_step"] for row in rows] == np.cumsum(phases.n_steps).tolist()
     bases = per_phase(config, planned_base(config))
     for row, rates, base in zip(rows, per_phase(config, planned_dose(config)), bases, strict=True):
         np.testing.assert_allclose(
@@ -173,12 +173,12 @@ def test_what_cannot_be_attached_is_refused(arguments, message):
 )
 def test_the_plan_is_what_stable_baselines3_does(model):
     model = model()
-    plan = plan_of_model(model, 130)
+    phases = phases_of_model(model, 130)
     steps = defaultdict(int)
     model.policy.optimizer.register_step_post_hook(
         lambda *_: steps.__setitem__(model.num_timesteps, steps[model.num_timesteps] + 1)
     )
     model.learn(130)
-    assert list(steps) == plan.env_step.tolist()
-    assert list(steps.values()) == plan.n_steps.tolist()
-    assert model.num_timesteps == plan.env_steps
+    assert list(steps) == phases.env_step.tolist()
+    assert list(steps.values()) == phases.n_steps.tolist()
+    assert model.num_timesteps == phases.env_steps

@@ -43,7 +43,7 @@ def rectification(t: int, beta2: float) -> float:
 Phases = list[tuple[int, int]]  # environment steps done before the update phase, its gradient steps
 
 
-def ppo_phases(total: int, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> tuple[int, Phases]:
+def walk_ppo(total: int, n_envs: int, n_steps: int, batch_size: int, n_epochs: int) -> tuple[int, Phases]:
     """Environment steps of a PPO run and its update phases, walked one vector step and one minibatch at a time."""
     done, phases = 0, []
     while done < total:
@@ -59,7 +59,7 @@ def ppo_phases(total: int, n_envs: int, n_steps: int, batch_size: int, n_epochs:
     return done, phases
 
 
-def dqn_phases(
+def walk_dqn(
     total: int, n_envs: int, train_freq: int, gradient_steps: int, learning_starts: int
 ) -> tuple[int, Phases]:
     """Environment steps of a DQN run and its update phases, walked one vector step at a time."""

@@ -5,7 +5,7 @@ import pytest
 from helpers.configs import SHORT, TINY, Configure, probe
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.envs import replay
 from rl_warmup.records.read import Record, finished_status, read_info
@@ -26,15 +26,15 @@ def test_a_completed_run_is_recorded_and_never_trained_or_overwritten_again(algo
     config = configure(*TINY[algo], "evaluation.count=4", "evaluation.episodes=2")
     assert execute(config) == "completed"
     folder = run_folder(config)
-    info, plan = read_info(folder), plan_of(config)
+    info, phases = read_info(folder), phases_of(config)
     record = Record(folder, info)
     assert (info["status"], info["error"]) == ("completed", None)
-    assert (info["env_steps"], info["gradient_steps"]) == (plan.env_steps, plan.gradient_steps)
+    assert (info["env_steps"], info["gradient_steps"]) == (phases.env_steps, phases.gradient_steps)
     assert info["arm"] == f"linear-10%-gradient_steps lr={config.learning_rate:g} constant"
     assert info["threads"] == 1
     assert info["versions"]["stable-baselines3"]
     assert record.evaluations().height == 4
-    assert record.table("updates").height == len(plan.n_steps)
+    assert record.table("updates").height == len(phases.n_steps)
     assert record.table("episodes").height > 0
     before = files(folder)
     assert execute(config) == "completed"
@@ -107,7 +107,7 @@ def test_config_yaml_holds_what_the_contract_names(configure: Configure):
     )
     assert (saved["learning_rate"], saved["total_timesteps"], saved["seed"]) == (0.001, 250, 0)
     assert saved["study"]["name"] == "test"
-    assert saved["warmup"]["length"] == round(0.1 * plan_of(config).gradient_steps)
+    assert saved["warmup"]["length"] == round(0.1 * phases_of(config).gradient_steps)
 
 
 def test_no_secret_enters_a_record(configure: Configure, monkeypatch):
@@ -203,7 +203,7 @@ def test_environments_that_cannot_be_brought_back_begin_an_episode(kind, configu
     info = read_info(run_folder(config))
     assert [entry["environments"] for entry in info["resumed"]] == ["reset", "reset", "replayed"]
     evaluations, _, updates = tables(run_folder(config))
-    assert (len(evaluations), len(updates)) == (5, len(plan_of(config).n_steps))
+    assert (len(evaluations), len(updates)) == (5, len(phases_of(config).n_steps))
 
 
 @pytest.mark.parametrize("name", ["state.json", "arrays.npz", "tensors.pt", "sha256.json"])

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, prod
 
-from rl_warmup.config.hardware import _memory, visible_gpus
+from rl_warmup.config.hardware import memory_bytes, visible_gpus
 from rl_warmup.config.identity import identity
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.trainers.stacked.sizes import CHUNK
@@ -82,14 +82,14 @@ def check_counts(workers: int | None, width: int | None) -> None:
 
 def default_width(config: RunConfig, workers: int) -> int:
     """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once."""
-    budget = _memory(config.device) / 2 / ceil(workers / max(1, len(visible_gpus(config.device))))
+    budget = memory_bytes(config.device) / 2 / ceil(workers / max(1, len(visible_gpus(config.device))))
     widest = min(WIDEST[config.device.partition(":")[0]], int(budget // member_bytes(config)))
     return max(1, widest // CHUNK * CHUNK or widest)
 
 
 def member_bytes(config: RunConfig) -> int:
     """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
-    algo, plan = config.algo, plan_of(config)
+    algo, phases = config.algo, phases_of(config)
     size = prod(spaces(config.env.id, config.trainer.envs)[0].shape or (1,))
     widths = [size, *algo.net_arch]
     parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
@@ -99,6 +99,6 @@ def member_bytes(config: RunConfig) -> int:
         experience = algo.n_steps * algo.n_envs * (2 * size + 16 + 6 * algo.n_epochs)
     else:
         assert isinstance(algo, DQNConfig)
-        drawn = 6 * int(plan.n_steps.max()) * algo.batch_size
-        experience = min(algo.buffer_size, plan.env_steps) * (2 * size + 3) + drawn
+        drawn = 6 * int(phases.n_steps.max()) * algo.batch_size
+        experience = min(algo.buffer_size, phases.env_steps) * (2 * size + 3) + drawn
     return 4 * (experience + 8 * parameters + activations)

@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import base_schedule, env_schedule, plan_of, step_factor
+from rl_warmup.config.learning_rate import base_schedule, env_schedule, phases_of, step_factor
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
@@ -120,8 +120,8 @@ class _Recorder(BaseCallback):
 
     def __init__(self, config: RunConfig, evaluator: Evaluator, emit: Emit) -> None:
         super().__init__()
-        plan = plan_of(config)
-        self._grid = evaluation_grid(plan, config.evaluation.count, config.algo.n_envs)
+        phases = phases_of(config)
+        self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
         self.evaluated = 0
         self._evaluator, self._emit = evaluator, emit
 
@@ -169,7 +169,7 @@ class _Checkpoints(BaseCallback):
 
     def _init_callback(self) -> None:
         n_envs, found = self._config.algo.n_envs, self._keeper.restored
-        steps = plan_of(self._config).env_steps // n_envs
+        steps = phases_of(self._config).env_steps // n_envs
         self._log = ActionLog(self.model.action_space, steps, n_envs, "gymnasium")
         if found is None:
             return

@@ -77,7 +77,7 @@ class Algorithm(Protocol):
         """Take what the environments answered to the actions."""
 
     def update(self, phase: int) -> Outcome:
-        """Update phase `phase` (from 0) of the plan."""
+        """Update phase `phase` (from 0) of the run."""
 
     def tables(self) -> dict[str, Tensor]:
         """What it needs to go on after an update, [members, ...] each; views, which change with it."""

@@ -67,7 +67,7 @@ class DQN:
 
         0 before the first step, as in Stable-Baselines3.
         """
-        algo, total = self._algo, self._members.plan.total_timesteps
+        algo, total = self._algo, self._members.phases.total_timesteps
         if step == 0:
             return 0.0
         done = 1 - (1.0 - step * algo.n_envs / total)
@@ -93,7 +93,7 @@ class DQN:
         if self._target_due:
             self.target.copy_(self.learner.parameters)
             self._target_due = False
-        n_steps = int(self._members.plan.n_steps[phase])
+        n_steps = int(self._members.phases.n_steps[phase])
         stored = self.replay.stored * self._algo.n_envs
         indices = self._draws.replay(phase, n_steps, self._algo.batch_size, stored)
         data = [self.replay.rows, self.target]
@@ -168,8 +168,8 @@ class _Replay:
     """A ring of transitions [members, slots * envs, row], a row being (s, s', a, r, terminated)."""
 
     def __init__(self, stack: Stack, slots: int) -> None:
-        envs, plan = stack.config.algo.n_envs, stack.members.plan
-        self._slots = max(1, min(slots, plan.env_steps // envs))  # no more than the run fills
+        envs, phases = stack.config.algo.n_envs, stack.members.phases
+        self._slots = max(1, min(slots, phases.env_steps // envs))  # no more than the run fills
         size = 2 * torch.Size(stack.observation_shape).numel() + 3
         self._table = torch.zeros(len(stack.members), self._slots, envs, size, device=stack.device)
         self.rows = self._table.flatten(1, 2)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import base_schedule, plan_of, planned_dose
+from rl_warmup.config.learning_rate import base_schedule, phases_of, planned_dose
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.optimizers import StepRates, bias_correction
 
@@ -19,10 +19,10 @@ class Members:
 
     def __init__(self, configs: Sequence[RunConfig], device: torch.device) -> None:
         self.configs, self.device = tuple(configs), device
-        self.plan = plan_of(configs[0])
-        self.base = np.stack([base_schedule(c)(self.plan.progress) for c in configs])  # [members, phases]
+        self.phases = phases_of(configs[0])
+        self.base = np.stack([base_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
         self._dose = np.stack([planned_dose(c) for c in configs])  # [members, gradient steps]
-        self._ends = np.concatenate([[0], np.cumsum(self.plan.n_steps)])
+        self._ends = np.concatenate([[0], np.cumsum(self.phases.n_steps)])
 
     def __len__(self) -> int:
         return len(self.configs)
@@ -50,7 +50,7 @@ class Members:
 
     def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
         """PPO's clip range in a phase."""
-        progress = float(self.plan.progress[phase])
+        progress = float(self.phases.progress[phase])
         linear = [c == "linear" for c in map(attrgetter("algo.clip_range_schedule"), self.configs)]
         left = np.where(linear, schedules.linear(1.0)(progress), 1.0)
         return self.of("algo.clip_range") * left

@@ -23,7 +23,7 @@ class Recorder:
         envs = members.configs[0].algo.n_envs
         self._returns = np.zeros((len(members), envs))
         self._lengths = np.zeros((len(members), envs), dtype=np.int64)
-        self._gradient_steps = np.cumsum(members.plan.n_steps)
+        self._gradient_steps = np.cumsum(members.phases.n_steps)
 
     @property
     def alive(self) -> bool:
@@ -70,7 +70,7 @@ class Recorder:
         """A row a member; one with a parameter or a loss that is not finite has diverged."""
         columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
         finite = columns.pop("finite")
-        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.plan.n_steps[phase])
+        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.phases.n_steps[phase])
         counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
         for member, sink in list(self._sinks.items()):
             row = {name: values[member] for name, values in columns.items()}

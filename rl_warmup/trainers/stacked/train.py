@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.config.hardware import env_threads
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.replay import ActionLog
@@ -63,7 +63,7 @@ def will_compile(configs: Sequence[RunConfig]) -> bool:
     round differently.
     """
     wanted = configs[0].trainer.compile
-    return plan_of(configs[0]).gradient_steps >= COMPILED_FROM if wanted is None else wanted
+    return phases_of(configs[0]).gradient_steps >= COMPILED_FROM if wanted is None else wanted
 
 
 class StackTraining:
@@ -75,13 +75,13 @@ class StackTraining:
         config = stack.config
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
         self._recorder = Recorder(stack.members, sinks, self.algorithm)
-        self._grid = evaluation_grid(stack.members.plan, config.evaluation.count, config.algo.n_envs)
+        self._grid = evaluation_grid(stack.members.phases, config.evaluation.count, config.algo.n_envs)
         self._before = torch.empty_like(self.algorithm.parameters)
         self._evaluated = self._phase = self._env_step = 0
         self._origin, self._resets = 0, [0] * len(stack.members)
-        plan, n_envs = stack.members.plan, config.algo.n_envs
+        phases, n_envs = stack.members.phases, config.algo.n_envs
         self._log = ActionLog(
-            stack.action_space, plan.env_steps // n_envs, len(stack.members) * n_envs, envs_of(config)
+            stack.action_space, phases.env_steps // n_envs, len(stack.members) * n_envs, envs_of(config)
         )
 
     def begin(self, observations: Array) -> None:
@@ -108,9 +108,9 @@ class StackTraining:
                 sink.keeper.resumed("replayed" if as_before else "reset")
 
     def run(self) -> None:
-        """Train to the end of the plan, or until every recorded member has diverged."""
-        plan, n_envs = self.stack.members.plan, self.stack.config.algo.n_envs
-        while self._env_step < plan.env_steps and self._recorder.alive:
+        """Train to the end of the phases, or until every recorded member has diverged."""
+        phases, n_envs = self.stack.members.phases, self.stack.config.algo.n_envs
+        while self._env_step < phases.env_steps and self._recorder.alive:
             actions = self._on_host(self.algorithm.act())
             transition = self._envs.step(actions)
             self._shown = transition.observations
@@ -120,7 +120,7 @@ class StackTraining:
             while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
                 self._evaluate()
             self.algorithm.observe(to_device(transition, len(self.stack.members), self.stack.device))
-            if self._phase < len(plan.env_step) and self._env_step == plan.env_step[self._phase]:
+            if self._phase < len(phases.env_step) and self._env_step == phases.env_step[self._phase]:
                 self._update(self._phase)
                 self._phase += 1
                 self._keep()
@@ -135,7 +135,7 @@ class StackTraining:
     def _keep(self) -> None:
         """Keep a checkpoint a member, if it is time."""
         keepers = {i: sink.keeper for i, sink in self._recorder.recorded.items() if sink.keeper is not None}
-        if self._env_step == self.stack.members.plan.env_steps or not any(k.due for k in keepers.values()):
+        if self._env_step == self.stack.members.phases.env_steps or not any(k.due for k in keepers.values()):
             return
         members, tables = len(self.stack.members), self.algorithm.tables()
         counts = {**self.algorithm.counts(), "evaluated": self._evaluated, "update_phase": self._phase}

@@ -11,7 +11,7 @@ from helpers.composing import unresolved
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.config.hardware import _memory, cores, default_workers, env_threads, visible_gpus
+from rl_warmup.config.hardware import cores, default_workers, env_threads, memory_bytes, visible_gpus
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.run.launch import packing as stacks
@@ -168,10 +168,10 @@ def test_cores_are_no_more_than_what_this_process_is_allowed(monkeypatch: pytest
 
 def test_a_width_is_limited_by_what_is_worth_it_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     run = config()
-    monkeypatch.setattr(stacks, "_memory", lambda device: 10**15)
+    monkeypatch.setattr(stacks, "memory_bytes", lambda device: 10**15)
     assert default_width(run, 2) == 64
     assert default_width(replace(run, device="cuda:0"), 1) == 4096
-    monkeypatch.setattr(stacks, "_memory", lambda device: int(2 * 3 * member_bytes(run) * 22.5))
+    monkeypatch.setattr(stacks, "memory_bytes", lambda device: int(2 * 3 * member_bytes(run) * 22.5))
     assert default_width(run, 3) == 20  # 22 fit, in fours 20
     assert default_width(run, 30) == 2
     assert default_width(run, 300) == 1
@@ -184,7 +184,7 @@ def test_memory_is_what_the_experience_takes() -> None:
     assert many - few == 500_000 * (6 + 6 + 3) * 4
     assert member_bytes(config(*dqn, "total_timesteps=500_000")) == few  # no more than the run fills
     assert 128 * member_bytes(config()) < 2**31
-    assert _memory("cpu") <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory_bytes("cpu") <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 # ---- refusals ----

@@ -6,7 +6,7 @@ import torch
 from helpers.configs import SHORT, TINY, Configure, probe
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rl_warmup.config.learning_rate import base_schedule, plan_of
+from rl_warmup.config.learning_rate import base_schedule, phases_of
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.protocol import Diverged
@@ -126,9 +126,9 @@ def test_adams_eps_is_pinned(configure: Configure):
 def test_evaluations_are_on_the_grid_and_the_last_follows_the_last_update(algo, configure: Configure):
     config = configure(*TINY[algo], "evaluation.count=5", "evaluation.episodes=3")
     rows = rows_of(config)
-    grid = evaluation_grid(plan_of(config), 5, config.algo.n_envs)
+    grid = evaluation_grid(phases_of(config), 5, config.algo.n_envs)
     assert [row["env_step"] for row in rows["evaluations"]] == grid.tolist()
-    assert rows["updates"][-1]["env_step"] <= grid[-1] == plan_of(config).env_steps
+    assert rows["updates"][-1]["env_step"] <= grid[-1] == phases_of(config).env_steps
     assert all(len(row["returns"]) == len(row["lengths"]) == 3 for row in rows["evaluations"])
     assert all(row["returns"] == row["lengths"] for row in rows["evaluations"])  # CartPole pays 1 a step
 

@@ -17,7 +17,7 @@ from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from rl_warmup.config.learning_rate import plan_of
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.optimizers import Moments
@@ -156,7 +156,7 @@ def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Confi
     with _watching(seen):
         run = follow(config)
     learner, rates = _learner(config, run, compiled=False)
-    ends = np.cumsum(plan_of(config).n_steps).tolist()
+    ends = np.cumsum(phases_of(config).n_steps).tolist()
     assert len(ends) >= 4
     for first, last in pairwise([0, *ends]):
         if seen[first].clip_range == 0 and algo == "ppo":
@@ -174,7 +174,7 @@ def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Ten
     policy, device = run.model.policy, torch.device("cpu")
     stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
     kind = ppo.PPO if config.algo.name == "ppo" else dqn.DQN
-    phases = range(len(stack.members.plan.env_step))
+    phases = range(len(stack.members.phases.env_step))
     return kind(stack, Draws([0] * CHUNK, device)).learner, torch.cat([stack.members.rates(i) for i in phases])
 
 
