@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from helpers.paths import ROOT
 
+from rl_warmup.__main__ import COMMANDS
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +33,7 @@ def test_every_config_and_the_plugin_are_in_the_wheel(installed: Path) -> None:
     assert shipped == {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
     assert (installed / "hydra_plugins/rl_warmup/sweeper.py").exists()
     assert not (installed / "hydra_plugins/__init__.py").exists()
-    for name in ("py.typed", *(f"reporting/{name}" for name in ("report.schema.json", "templates/report.html"))):
+    for name in ("py.typed", *(f"report/{name}" for name in ("report.schema.json", "templates/report.html"))):
         assert (installed / "rl_warmup" / name).exists(), name
 
 
@@ -50,7 +52,7 @@ def test_a_sweep_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_pat
     assert len(list((tmp_path / "runs/sweep").glob("*/run.json"))) == 2
     assert (tmp_path / "runs/sweep/report.html").exists()
     shown = subprocess.run(
-        [sys.executable, "-c", "import rl_warmup.config as c; print(c.conf_dir())"],
+        [sys.executable, "-c", "from rl_warmup.run.compose import conf_dir; print(conf_dir())"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,
@@ -65,15 +67,11 @@ def test_every_command_explains_itself_from_the_wheel(installed: Path, tmp_path:
     (listed,) = installed.glob("*.dist-info/entry_points.txt")
     entries = configparser.ConfigParser()
     entries.read(listed)
-    commands = dict(entries["console_scripts"])
-    assert set(commands) == {
-        f"rl-warmup-{name}" for name in ("run", "report", "preview", "status", "publish", "dashboard")
-    }
-    for command, target in commands.items():
-        module, _, function = target.partition(":")
-        code = f"import sys; from {module} import {function}; sys.exit({function}())"
+    assert dict(entries["console_scripts"]) == {"rl-warmup": "rl_warmup.__main__:main"}
+    for command in COMMANDS:
+        code = "import sys; from rl_warmup.__main__ import main; sys.exit(main())"
         shown = subprocess.run(
-            [sys.executable, "-c", code, "--help"],
+            [sys.executable, "-c", code, command, "--help"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(installed)},
             capture_output=True,
@@ -81,4 +79,4 @@ def test_every_command_explains_itself_from_the_wheel(installed: Path, tmp_path:
             timeout=120,
         )
         assert shown.returncode == 0, f"{command}: {shown.stderr}"
-        assert module in shown.stdout, command
+        assert f"python -m rl_warmup.{command}" in shown.stdout, command

@@ -1,0 +1,52 @@
+"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the six commands under one name."""
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+
+COMMANDS = {  # name: (module, what it does)
+    "run": ("rl_warmup.run.command", "train one run or, with -m or study=NAME, a sweep"),
+    "preview": ("rl_warmup.preview", "show the learning rates that a config will deliver"),
+    "report": ("rl_warmup.report.command", "compare the arms of a study: verdicts, tables, figures"),
+    "status": ("rl_warmup.status.command", "show how far a study is, and what is left to do"),
+    "publish": ("rl_warmup.publish", "send the records of a study to W&B"),
+    "dashboard": ("rl_warmup.dashboard", "make the workspaces and the report of a study at W&B"),
+}
+HELP = "\n".join(
+    [
+        "usage: rl-warmup COMMAND ...\n\nWhat learning-rate warmup does to PPO and DQN.\n\ncommands:",
+        *(f"  {name:<11}{does}" for name, (_, does) in COMMANDS.items()),
+        "\n`rl-warmup COMMAND --help` explains a command; `python -m rl_warmup.COMMAND ...` is the same.",
+        "`rl-warmup --version` prints the version.",
+    ]
+)
+
+
+def main() -> int | None:
+    """Import and run the command that the first argument names, with the other arguments; the exit code."""
+    name, arguments = (sys.argv[1] if sys.argv[1:] else ""), sys.argv[2:]
+    if name in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if name == "--version":
+        print(f"rl-warmup {version('rl-warmup')}")
+        return 0
+    if name not in COMMANDS:
+        print(f"error: {_unknown(name)}", file=sys.stderr)
+        return 2
+    sys.argv = [sys.argv[0], *arguments]
+    code: int | None = import_module(COMMANDS[name][0]).main()
+    return code
+
+
+def _unknown(name: str) -> str:
+    if "=" in name:
+        return f"{name!r} is not a command; did you mean rl-warmup run {name}?"
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
+    return f"{name!r} is not a command; {hint}" if name else f"a command is missing; {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
