@@ -25,7 +25,7 @@ from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.orphans import end_with_parent
 from rl_warmup.run.launch.processes import train_apart
 from rl_warmup.status.live import LiveRuns
-from rl_warmup.status.states import standing
+from rl_warmup.status.states import read_state
 from rl_warmup.tracking.client import wandb_id
 from rl_warmup.tracking.sent import Publications
 
@@ -54,7 +54,7 @@ def job(config: DictConfig) -> str | None:
 
 
 def _refuse_foreign(config: RunConfig) -> None:
-    standing(run_folder(config), identity(config))
+    read_state(run_folder(config), identity(config))
 
 
 def say_plan(config: RunConfig, console: Console) -> int:

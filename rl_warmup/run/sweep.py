@@ -28,7 +28,7 @@ from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Outlook
-from rl_warmup.status.states import ForeignRecordError, Standing, kind_of, standing
+from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
 from rl_warmup.tracking.progress import SweepProgress, progress_row, publish_after
 
 
@@ -81,7 +81,7 @@ def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
         ConfigError: if the record of another run is in a run's folder.
     """
     try:
-        runs = [standing(job.folder, identity(job.config)) for job in jobs]
+        runs = [read_state(job.folder, identity(job.config)) for job in jobs]
     except ForeignRecordError as error:
         raise ConfigError(str(error)) from error
     return Outlook(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
@@ -216,7 +216,7 @@ def _say_unwritable(folder: Path) -> None:
         print(f"error: {error}", file=sys.stderr)
 
 
-def _way_out(run: Standing) -> str:
+def _way_out(run: RunState) -> str:
     if run.state == "unreadable":
         return f"{run.error}; mend it, or move the folder away"
     times = counted(run.failures, "time")

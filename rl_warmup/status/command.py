@@ -18,7 +18,7 @@ from rl_warmup.records.words import counted, duration
 from rl_warmup.status.forecast import Forecast
 from rl_warmup.status.live import STYLES
 from rl_warmup.status.plan import Outlook
-from rl_warmup.status.states import STATES, Standing, standings
+from rl_warmup.status.states import STATES, RunState, read_states
 
 RETRIES = 2
 """How often failed runs are tried again where plan.json does not say it: the default of `retries`."""
@@ -60,7 +60,7 @@ class Status:
         """Whether every run is completed or diverged."""
         return all(run.finished for run in self.ahead.runs)
 
-    def of_state(self, state: str) -> list[Standing]:
+    def of_state(self, state: str) -> list[RunState]:
         """The runs in one of `STATES`."""
         return [run for run in self.ahead.runs if run.state == state]
 
@@ -100,7 +100,7 @@ def status(folder: Path) -> Status:
     """
     planned = read_runs(folder) if folder.is_dir() else None
     expected = planned.runs if planned else {}
-    runs = list(standings(folder, expected))
+    runs = list(read_states(folder, expected))
     if not runs:
         raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
     ahead = Outlook(folder, runs, expected, planned.retries if planned else RETRIES)
@@ -152,7 +152,7 @@ def _left(left: Forecast | None, unplanned: bool) -> str:
     return "not known before the first runs are done" if left is None else left.words()
 
 
-def _progress(run: Standing, ahead: Outlook) -> str:
+def _progress(run: RunState, ahead: Outlook) -> str:
     if run.run_id not in ahead.planned:
         return f"{run.env_steps:,} environment steps"
     total = ahead.planned[run.run_id].env_steps
@@ -162,7 +162,7 @@ def _progress(run: Standing, ahead: Outlook) -> str:
     return f"{run.env_steps / total:.0%} of {total:,} environment steps, about {duration(left)} left"
 
 
-def _more(console: Console, what: str, runs: Sequence[Standing], listed: int) -> None:
+def _more(console: Console, what: str, runs: Sequence[RunState], listed: int) -> None:
     if len(runs) > listed:
         _say(console, f"{what}: … and {len(runs) - listed:,} more (--all lists them)")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted, duration, megabytes
-from rl_warmup.status.states import UNKNOWN, Standing, standing
+from rl_warmup.status.states import UNKNOWN, RunState, read_state
 
 SAMPLE = 20
 """Runs of a kind whose files are measured; runs of another study that are read."""
@@ -39,7 +39,7 @@ class Forecast:
         return f"about {duration(self.seconds)} in {beside}, {megabytes(self.bytes)} of disk, by {self.source}"
 
 
-def forecast(folder: Path, known: Sequence[Standing], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
+def forecast(folder: Path, known: Sequence[RunState], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
     """What the runs in `left`, each with the environment steps it has done, may take; None if nobody can know.
 
     From the runs of the study in `folder`, of which `known` is where they stand; where they do not say it of each
@@ -62,14 +62,14 @@ def forecast(folder: Path, known: Sequence[Standing], left: Iterable[tuple[Plann
     return Forecast(seconds / side_by_side, space, side_by_side, f"{counted(len(used), 'run')} {source}")
 
 
-def at_once(runs: Iterable[Standing]) -> float:
+def at_once(runs: Iterable[RunState]) -> float:
     """Mean number of processes that trained at the same time, while any did; at least 1.
 
-    A run of a stack of m members counts as 1/m of a process: the sum of the sittings over their union.
+    A run of a stack of m members counts as 1/m of a process: the sum of the sessions over their union.
     """
     total = union = 0.0
     last = float("-inf")
-    for (began, ended), members in sorted((run.sitting, run.members) for run in runs if run.sitting):
+    for (began, ended), members in sorted((run.session, run.members) for run in runs if run.session):
         total += (ended - began) / members
         union += max(0.0, ended - max(began, last))
         last = max(last, ended)
@@ -86,7 +86,7 @@ def shortage(folder: Path, needed: float) -> str | None:
     return f"the disk of {folder} has {megabytes(free)} left: make room, or use another runs_dir"
 
 
-def _beside(runs_dir: Path, kinds: set[str]) -> list[Standing]:
+def _beside(runs_dir: Path, kinds: set[str]) -> list[RunState]:
     """Some finished runs of every study in `runs_dir` that are of these kinds, newest studies first."""
     if not runs_dir.is_dir():
         return []
@@ -97,7 +97,7 @@ def _beside(runs_dir: Path, kinds: set[str]) -> list[Standing]:
             folders = [
                 study / entry.name for entry in islice((entry for entry in entries if entry.is_dir()), SAMPLE)
             ]
-        runs = (standing(folder) for folder in folders)
+        runs = (read_state(folder) for folder in folders)
         alike = (run for run in runs if run.finished and run.kind in kinds and run.env_steps)
         found += [replace(run, run_id=f"{study.name}/{run.run_id}") for run in alike]
     return found
@@ -107,7 +107,7 @@ def _changed_at(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _costs(runs: Iterable[Standing]) -> dict[str, float]:
+def _costs(runs: Iterable[RunState]) -> dict[str, float]:
     """Seconds of one process for an environment step, by kind."""
     seconds, steps = defaultdict[str, float](float), defaultdict[str, int](int)
     for run in runs:
@@ -116,9 +116,9 @@ def _costs(runs: Iterable[Standing]) -> dict[str, float]:
     return {kind: seconds[kind] / steps[kind] for kind in steps}
 
 
-def _sizes(folder: Path, runs: Iterable[Standing]) -> Mapping[str, tuple[float, float]]:
+def _sizes(folder: Path, runs: Iterable[RunState]) -> Mapping[str, tuple[float, float]]:
     """Mean bytes on disk and mean environment steps of some runs, by kind."""
-    some = defaultdict[str, list[Standing]](list)
+    some = defaultdict[str, list[RunState]](list)
     for run in runs:
         if len(some[run.kind]) < SAMPLE:
             some[run.kind].append(run)

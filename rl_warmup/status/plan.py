@@ -9,7 +9,7 @@ from pathlib import Path
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted
 from rl_warmup.status.forecast import Forecast, forecast, shortage
-from rl_warmup.status.states import Standing
+from rl_warmup.status.states import RunState
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class _Case:
     """A case that a run may be in: what is said of it, and whether each run of it is named."""
 
     words: str
-    applies: Callable[[Standing, bool], bool]
+    applies: Callable[[RunState, bool], bool]
     named: bool = False
 
 
@@ -39,25 +39,25 @@ class Outlook:
     """The runs that a command asks for, where each stands, and what follows."""
 
     folder: Path
-    runs: Sequence[Standing]
+    runs: Sequence[RunState]
     planned: Mapping[str, Planned]
     """What is known of them, by run id."""
     retries: int
     """How often a failed run is tried again."""
 
     @cached_property
-    def to_do(self) -> list[Standing]:
+    def to_do(self) -> list[RunState]:
         """The runs that will be trained."""
         return [run for run in self.runs if run.is_to_do(self.retries)]
 
     @cached_property
-    def given_up(self) -> list[Standing]:
+    def given_up(self) -> list[RunState]:
         """The runs that failed too often or cannot be read: not trained without somebody's doing."""
         return [
             run for run in self.runs if run.state in ("failed", "unreadable") and not run.is_to_do(self.retries)
         ]
 
-    def forecast(self, known: Sequence[Standing] = (), live: bool = False) -> Forecast | None:
+    def forecast(self, known: Sequence[RunState] = (), live: bool = False) -> Forecast | None:
         """What is left may take, by the runs in `known` and its own; with `live`, with what is running now."""
         left = [run for run in self.runs if run.is_to_do(self.retries) or (live and run.state == "running")]
         work = [(self.planned[run.run_id], run.env_steps) for run in left if run.run_id in self.planned]
@@ -93,8 +93,8 @@ class Outlook:
         short = shortage(self.folder, found.bytes)
         return [f"expected: {found.words()}", *([short] if short else [])]
 
-    def _cases(self) -> dict[int, list[Standing]]:
-        cases: dict[int, list[Standing]] = {}
+    def _cases(self) -> dict[int, list[RunState]]:
+        cases: dict[int, list[RunState]] = {}
         for run in self.runs:
             to_do = run.is_to_do(self.retries)
             index = next(
@@ -104,14 +104,14 @@ class Outlook:
                 cases.setdefault(index, []).append(run)
         return cases
 
-    def _story(self, run: Standing) -> str:
+    def _story(self, run: RunState) -> str:
         if run.state != "failed":
             return str(run.error)
         way_out = "" if run.is_to_do(self.retries) else f"; retries={run.failures} tries it once more"
         return f"{run.error or 'no reason recorded'} (failed {counted(run.failures, 'time')}{way_out})"
 
 
-def _other_versions(runs: Sequence[Standing]) -> list[str]:
+def _other_versions(runs: Sequence[RunState]) -> list[str]:
     """How many records were made with which other versions."""
     found = Counter(run.versions for run in runs if run.versions)
     return [f"{counted(count, 'record')} made with {words}" for words, count in found.most_common()]

@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunState:
     """What run.json says of a run and what its lock adds, in a few hundred bytes."""
 
     run_id: str
@@ -32,9 +32,9 @@ class Standing:
     env_steps: int = 0
     """Environment steps done, up to the last evaluation; of a run that is to go on, up to its checkpoint."""
     seconds: float = 0.0
-    """Seconds that one process has spent on it: all its sittings, shared among the members of a stack."""
-    sitting: tuple[float, float] | None = None
-    """When the last sitting began and ended, or now; seconds since 1970."""
+    """Seconds that one process has spent on it: all its sessions, shared among the members of a stack."""
+    session: tuple[float, float] | None = None
+    """When the last session began and ended, or now; seconds since 1970."""
     members: int = 1
     failures: int = 0
     """Attempts that failed; interruptions are none."""
@@ -55,7 +55,7 @@ class Standing:
         return self.state in ("missing", "interrupted")
 
 
-def standing(folder: Path, identity: Mapping[str, Any] | None = None) -> Standing:
+def read_state(folder: Path, identity: Mapping[str, Any] | None = None) -> RunState:
     """Where the run in `folder` stands; with `identity`, only if the record is of that canonical config.
 
     Raises:
@@ -67,16 +67,16 @@ def standing(folder: Path, identity: Mapping[str, Any] | None = None) -> Standin
         state = "unreadable" if os.path.exists(folder / "run.json") else "missing"  # noqa: PTH110, it is faster
         if is_alive(folder):
             state = "running"
-        return Standing(folder.name, state, error=str(error) if state == "unreadable" else None)
+        return RunState(folder.name, state, error=str(error) if state == "unreadable" else None)
     if identity is not None and info["config"] != identity:
         raise ForeignRecordError(folder, info["config"], identity)
     try:
         return _of(folder, info)
     except (TypeError, ValueError, AttributeError, LookupError) as error:
-        return Standing(folder.name, "unreadable", error=f"{folder / 'run.json'} holds what it should not: {error}")
+        return RunState(folder.name, "unreadable", error=f"{folder / 'run.json'} holds what it should not: {error}")
 
 
-def standings(folder: Path, expected: Iterable[str] = ()) -> Iterator[Standing]:
+def read_states(folder: Path, expected: Iterable[str] = ()) -> Iterator[RunState]:
     """Where every run of a study stands, in the order of run ids; `expected` are missing if they have no record.
 
     Raises:
@@ -88,7 +88,7 @@ def standings(folder: Path, expected: Iterable[str] = ()) -> Iterator[Standing]:
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries if entry.is_dir()}
     for name in sorted(names | wanted):
-        found = standing(folder / name)
+        found = read_state(folder / name)
         if name in wanted or found.state != "missing" or (folder / name / "config.yaml").exists():
             yield found
 
@@ -115,24 +115,24 @@ def kind_of(config: Mapping[str, Any]) -> str:
         return UNKNOWN
 
 
-def _of(folder: Path, info: Mapping[str, Any]) -> Standing:
+def _of(folder: Path, info: Mapping[str, Any]) -> RunState:
     state = str(info["status"])
     if state not in FINISHED:
         state = "running" if is_alive(folder) else "failed" if state == "failed" else "interrupted"
     resumes = state in ("failed", "interrupted")
     members = int(info.get("members") or 1)
-    sitting = _sitting(info, state == "running")
+    session = _session(info, state == "running")
     seconds = info.get("wall_seconds") or 0.0
-    if state == "running" and sitting is not None:
+    if state == "running" and session is not None:
         seconds = seconds_trained(info)
     attempts = [info, *info.get("earlier_attempts", ())]
-    return Standing(
+    return RunState(
         run_id=folder.name,
         state=intern(state),
         kind=kind_of(info["config"]),
         env_steps=start_of(folder)[0] if resumes else int(info.get("env_steps") or 0),
         seconds=seconds / members,
-        sitting=sitting,
+        session=session,
         members=members,
         failures=sum(attempt.get("status") == "failed" for attempt in attempts),
         error=_last_line(info.get("error")),
@@ -140,7 +140,7 @@ def _of(folder: Path, info: Mapping[str, Any]) -> Standing:
     )
 
 
-def _sitting(info: Mapping[str, Any], running: bool) -> tuple[float, float] | None:
+def _session(info: Mapping[str, Any], running: bool) -> tuple[float, float] | None:
     try:
         began = sitting_started(info).timestamp()
         ended = datetime.now().timestamp() if running else datetime.fromisoformat(info["finished"]).timestamp()

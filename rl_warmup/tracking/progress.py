@@ -17,7 +17,7 @@ from rich.console import Console
 from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.records.schema import RecordError
 from rl_warmup.status.live import ORDER, Shown, steps_done
-from rl_warmup.status.states import Standing
+from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import is_silent, note_silence
 from rl_warmup.tracking.sent import Publications, destination, sole
@@ -36,7 +36,7 @@ def progress_row(
     totals: Mapping[Path, int],
     cells: Mapping[Path, str],
     seconds: float,
-    before: Sequence[Standing] = (),
+    before: Sequence[RunState] = (),
 ) -> dict[str, float]:
     """How far a sweep is: runs by status, environment steps, the share that is done, the mean return so far.
 

@@ -23,7 +23,7 @@ from rl_warmup.records.write import mark_failed, recording
 from rl_warmup.status.command import main, show, status
 from rl_warmup.status.forecast import Forecast, at_once, forecast
 from rl_warmup.status.plan import Outlook
-from rl_warmup.status.states import ForeignRecordError, Standing, standing, standings
+from rl_warmup.status.states import ForeignRecordError, RunState, read_state, read_states
 
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
 KIND = "sb3 ppo Toy-v0"
@@ -41,7 +41,7 @@ def make(folder: Path, outcome: str = "completed", steps: int = 1000, *, error: 
 
 
 def lasting(folder: Path, seconds: float, began: float = 0.0, **info: Any) -> Path:
-    """Let the run's only sitting begin `began` seconds after noon and take so many."""
+    """Let the run's only session begin `began` seconds after noon and take so many."""
     times = {"started": NOON + timedelta(seconds=began), "finished": NOON + timedelta(seconds=began + seconds)}
     stamps = {name: moment.isoformat() for name, moment in times.items()}
     stamps["sitting_started"] = stamps["started"]
@@ -132,18 +132,18 @@ def test_only_attempts_that_failed_count(tmp_path: Path, retries: int, to_do: bo
     folder = tmp_path / "run"
     for outcome in ("failed", "running", "running", "failed", "running"):
         make(folder, outcome)
-    assert standing(folder).failures == 2
-    assert standing(folder).is_to_do(retries)  # interrupted, not failed
+    assert read_state(folder).failures == 2
+    assert read_state(folder).is_to_do(retries)  # interrupted, not failed
     make(folder, "running")
     mark_failed(folder, "killed by signal 9 (SIGKILL)")
-    assert (standing(folder).failures, standing(folder).error) == (3, "killed by signal 9 (SIGKILL)")
-    assert standing(folder).is_to_do(retries + 1) == to_do
+    assert (read_state(folder).failures, read_state(folder).error) == (3, "killed by signal 9 (SIGKILL)")
+    assert read_state(folder).is_to_do(retries + 1) == to_do
 
 
 def test_a_run_that_failed_too_often_is_named_with_the_way_out(tmp_path: Path) -> None:
     for _ in range(3):
         make(tmp_path / "bad", "failed", error="ValueError: broke")
-    ahead = Outlook(tmp_path, [standing(tmp_path / "bad")], {"bad": Planned(KIND, 1000)}, 2)
+    ahead = Outlook(tmp_path, [read_state(tmp_path / "bad")], {"bad": Planned(KIND, 1000)}, 2)
     assert not ahead.to_do
     assert "bad: ValueError: broke (failed 3 times; retries=3 tries it once more)" in "\n".join(ahead.announce())
     assert Outlook(tmp_path, ahead.runs, ahead.planned, 3).to_do
@@ -151,18 +151,18 @@ def test_a_run_that_failed_too_often_is_named_with_the_way_out(tmp_path: Path) -
 
 def test_a_record_of_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
     folder = make(tmp_path / "run")
-    assert standing(folder, CONFIG).state == "completed"
+    assert read_state(folder, CONFIG).state == "completed"
     with pytest.raises(ForeignRecordError, match=r"algo.name ppo instead of dqn\).*neither used nor overwritten"):
-        standing(folder, CONFIG | {"algo": {"name": "dqn"}})
+        read_state(folder, CONFIG | {"algo": {"name": "dqn"}})
     with pytest.raises(ForeignRecordError, match="seed 0 instead of None"):
-        standing(folder, {key: value for key, value in CONFIG.items() if key != "seed"})
+        read_state(folder, {key: value for key, value in CONFIG.items() if key != "seed"})
 
 
 def test_other_versions_are_named_and_used(tmp_path: Path) -> None:
     old = versions() | {"rl-warmup": "0.0.9", "gone": "1.0"}
     make(tmp_path / "old", versions=old)
     make(tmp_path / "new")
-    found = {run.run_id: run for run in standings(tmp_path)}
+    found = {run.run_id: run for run in read_states(tmp_path)}
     assert found["old"].finished
     assert found["new"].versions == ""
     (line,) = Outlook(tmp_path, list(found.values()), {}, 2).lines(5)
@@ -175,7 +175,7 @@ def test_time_is_steps_left_times_pace_over_processes_at_once(tmp_path: Path) ->
     study = tmp_path / "study"
     lasting(make(study / "one"), 100, began=0)  # 0.1 s a step
     lasting(make(study / "two"), 100, began=50)  # the same: 200 s of processes in 150 s
-    known = list(standings(study))
+    known = list(read_states(study))
     found = forecast(study, known, [(Planned(KIND, 4000), 0), (Planned(KIND, 1000), 500)])
     assert found is not None
     assert found.side_by_side == pytest.approx(200 / 150)
@@ -188,7 +188,7 @@ def test_time_is_steps_left_times_pace_over_processes_at_once(tmp_path: Path) ->
 def test_members_of_a_stack_share_its_time(tmp_path: Path) -> None:
     for name in ("one", "two", "three", "four"):
         lasting(make(tmp_path / "study" / name), 100, members=4)
-    found = forecast(tmp_path / "study", list(standings(tmp_path / "study")), [(Planned(KIND, 1000), 0)] * 4)
+    found = forecast(tmp_path / "study", list(read_states(tmp_path / "study")), [(Planned(KIND, 1000), 0)] * 4)
     assert found is not None
     assert (found.seconds, found.side_by_side) == (pytest.approx(100), 1)
 
@@ -205,7 +205,7 @@ def test_the_first_runs_of_a_study_are_judged_by_those_of_others(tmp_path: Path)
 
 
 def test_without_finished_runs_those_that_train_say_how_long(tmp_path: Path) -> None:
-    live = Standing("live", "running", KIND, env_steps=250, seconds=10.0, sitting=(0.0, 10.0))
+    live = RunState("live", "running", KIND, env_steps=250, seconds=10.0, session=(0.0, 10.0))
     make(tmp_path / "live", "running", 250)
     found = forecast(tmp_path, [live], [(Planned(KIND, 1000), 250), (Planned(KIND, 1000), 0)])
     assert found is not None
@@ -215,7 +215,7 @@ def test_without_finished_runs_those_that_train_say_how_long(tmp_path: Path) -> 
 def test_a_disk_that_is_too_small_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Forecast(1.0, 1e30, 1.0, "1 run")
     monkeypatch.setattr(Outlook, "forecast", lambda self: whole)
-    ahead = Outlook(tmp_path / "new", [Standing("run", "missing")], {"run": Planned(KIND, 10)}, 2)
+    ahead = Outlook(tmp_path / "new", [RunState("run", "missing")], {"run": Planned(KIND, 10)}, 2)
     assert f"the disk of {tmp_path} has" in ahead.announce()[-1]
 
 
@@ -224,10 +224,10 @@ Sittings = st.lists(st.tuples(st.integers(0, 100), st.integers(1, 50), st.intege
 
 @given(Sittings)
 def test_at_once_is_the_mean_over_seconds_with_a_process(
-    sittings: list[tuple[int, int, int]],
+    sessions: list[tuple[int, int, int]],
 ) -> None:
-    runs = [Standing("r", "completed", sitting=(a, a + n), members=m) for a, n, m in sittings]
-    training = [sum(1 / m for a, n, m in sittings if a <= second < a + n) for second in range(200)]
+    runs = [RunState("r", "completed", session=(a, a + n), members=m) for a, n, m in sessions]
+    training = [sum(1 / m for a, n, m in sessions if a <= second < a + n) for second in range(200)]
     busy = [processes for processes in training if processes]
     assert at_once(runs) == pytest.approx(max(1.0, sum(busy) / len(busy)))
     assert at_once(runs[::-1]) == pytest.approx(at_once(runs))

@@ -21,7 +21,7 @@ from rl_warmup.run.command import single
 from rl_warmup.run.execute import execute
 from rl_warmup.run.sweep import Job, run_sweep
 from rl_warmup.status.live import Shown
-from rl_warmup.status.states import Standing
+from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import progress as wandb_progress
 from rl_warmup.tracking.client import wandb_id
@@ -47,7 +47,7 @@ def test_a_row_counts_runs_steps_and_the_mean_return_of_every_cell():
     # a run that diverged has nothing left to do
     others = {"env_steps": 180, "share": 0.625, "seconds": 7.0, "return/x": 15.0}
     assert row == {f"progress/{name}": value for name, value in (counts | others).items()}
-    before = [Standing("e", "completed", env_steps=100), Standing("f", "diverged", env_steps=20)]
+    before = [RunState("e", "completed", env_steps=100), RunState("f", "diverged", env_steps=20)]
     row = progress_row(shown, dict.fromkeys(shown, 100), dict.fromkeys(shown, "x"), 7.0, before)
     assert (row["progress/completed"], row["progress/diverged"], row["progress/env_steps"]) == (2, 2, 300)
     assert row["progress/share"] == (250 + 120) / (400 + 120)

@@ -24,7 +24,7 @@ from rl_warmup.records.write import mark_failed, recording, sitting_started
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.packing import Stack, default_width, plan_stacks
 from rl_warmup.run.launch.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
-from rl_warmup.status.states import standing
+from rl_warmup.status.states import read_state
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
 P = TypeVar("P")
@@ -98,7 +98,7 @@ def stacks_of(configs: Sequence[RunConfig], workers: int, width: int | None, sha
 
 
 def _failures(config: RunConfig) -> int:
-    return standing(run_folder(config)).failures
+    return read_state(run_folder(config)).failures
 
 
 def train_apart(config: RunConfig) -> str:
