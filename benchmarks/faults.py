@@ -30,7 +30,8 @@ from omegaconf import DictConfig
 from same import differences
 from sweeps import SB3, STACKED, family, machine, table
 
-from rl_warmup.records.read import is_alive, read_study
+from rl_warmup.records.locks import is_training
+from rl_warmup.records.read import read_study
 from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run.launch import worker
 from rl_warmup.run.launch.packing import Stack
@@ -150,7 +151,7 @@ class Faults:
                 try:
                     return process.wait(LOOK)
                 except subprocess.TimeoutExpired:
-                    pause -= LOOK if always or any(map(is_alive, folder.glob("*-s*-*"))) else 0
+                    pause -= LOOK if always or any(map(is_training, folder.glob("*-s*-*"))) else 0
             self._kill(process.pid)
         return process.wait()
 

@@ -27,7 +27,7 @@ from sweeps import STACKED, machine, sweep, table
 from rl_warmup.run.compose import configured
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import prepare_compiler
-from rl_warmup.trainers.stacked.sizes import filled_up
+from rl_warmup.trainers.stacked.sizes import padded_size
 from rl_warmup.trainers.stacked.stack import Stack
 from rl_warmup.trainers.stacked.state import begin_envs
 from rl_warmup.trainers.stacked.train import StackTraining
@@ -92,7 +92,7 @@ def measure(algo: str, members: int, seconds: float) -> Sequence[object]:
     torch.cuda.reset_peak_memory_stats()
     asked = [f"algo={algo}", "env=cartpole", "warmup=linear", "trainer=stacked", f"device={DEVICE}"]
     config = configured([*asked, "tracking=disabled", f"total_timesteps={STEPS_OF_ALL // members + 8192}"], "gpu")
-    configs = [replace(config, seed=seed) for seed in range(filled_up(members, DEVICE))]
+    configs = [replace(config, seed=seed) for seed in range(padded_size(members, DEVICE))]
     began = time.monotonic()
     envs, observations, _ = begin_envs(configs, [])
     try:

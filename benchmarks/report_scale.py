@@ -25,7 +25,7 @@ import yaml
 from rl_warmup.records.provenance import hardware
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import table_schemas
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.run.compose import configured
 from rl_warmup.run.execute import run_info
 
@@ -46,7 +46,7 @@ def write_study(folder: Path, seeds: int, evaluations: int) -> int:
                 config.seed = seed
                 write_run(folder, run_info(config, 1), rng, failing=min(0.9, 0.02 * scale))
     plan = {"name": "scale", "control": {"warmup.name": "none"}, "comparisons": None, "smallest_effect": 0.05}
-    write_study_plan(folder, plan)
+    write_declaration(folder, plan)
     return len(WARMUPS) * len(SCALES) * seeds
 
 

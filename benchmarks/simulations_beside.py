@@ -100,7 +100,7 @@ def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatA
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
     from helpers.synthetic import DECLARED, LEARNS, write_run
 
-    from rl_warmup.records.study import write_study_plan
+    from rl_warmup.records.study import write_declaration
 
     rng = np.random.default_rng(seed)
     rows = []
@@ -110,7 +110,7 @@ def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatA
             for number in range(10):
                 write_run(study, "none", number, np.add(LEARNS, rng.normal(0, 2)))
                 write_run(study, "linear", number, np.add(LEARNS, 20 + rng.normal(0, 2)), inert=inert)
-            write_study_plan(study, DECLARED)
+            write_declaration(study, DECLARED)
             analysis = analyse(study, rng)
         flagged = any("do not differ at all" in problem for problem in analysis.problems)
         verdict = any(found.verdict.verdict != "inconclusive" for found in analysis.comparisons)

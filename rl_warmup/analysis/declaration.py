@@ -10,7 +10,7 @@ from rl_warmup.analysis.metrics.table import RETURN_EFFECT, Metric
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.study import is_declared, read_study_plan
+from rl_warmup.records.study import is_declared, read_declaration
 
 Family = Literal["confirmatory", "exploratory"]
 NO_WARMUP = {"warmup.name": "none"}
@@ -43,7 +43,7 @@ class Declaration:
 def declaration(folder: Path, problems: Problems) -> Declaration:
     """Read study.yaml of a study's folder; what it lacks is assumed, and said so in `problems`."""
     try:
-        plan = read_study_plan(folder)
+        plan = read_declaration(folder)
         if plan is not None:
             _check(folder, plan)
     except RecordError as error:

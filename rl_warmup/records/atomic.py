@@ -34,11 +34,6 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
         temporary.unlink(missing_ok=True)
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the error's name."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def check_writable(folder: Path, size: int = 0) -> None:
     """Refuse a folder in which nothing can be recorded, or not so many bytes.
 

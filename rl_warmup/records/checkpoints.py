@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.records.words import first_line
+
 FOLDER = "checkpoint"
 _FILES = ("state.json", "arrays.npz", "tensors.pt")
 
@@ -117,8 +119,7 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
     except pickle.UnpicklingError as error:  # torch's own message tells how to run what is in there
         raise CheckpointError("its checkpoint cannot be read: tensors.pt holds more than tensors") from error
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
-        reason = (str(error).splitlines() or [repr(error)])[0]
-        raise CheckpointError(f"its checkpoint cannot be read: {reason}") from error
+        raise CheckpointError(f"its checkpoint cannot be read: {first_line(error)}") from error
 
 
 def start_of(run: Path) -> tuple[int, int]:

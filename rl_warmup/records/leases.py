@@ -1,45 +1,46 @@
-"""Which process trains a run: a file lock among those of one machine, a lease among machines that share a folder.
+"""Leases: the right to write a run's files, among machines that share a folder but perhaps no file locks.
 
-A file lock ends with its process, however that ends, but on shared file systems it may not reach other machines.
-So a run's folder also holds `.lease-N`, N counting its holders: created whole, by one process only, and emptied
-when it is released. Where the holder shows no signs of life (heartbeats.py), another process creates `.lease-N+1`
-and removes the stale one; the holder, had it only been suspended, misses its lease before it writes again.
+A run's folder holds `.lease-N`, N counting its holders: created whole, by one process only, and emptied when it is
+released. A process that holds leases touches one file of its own in the folder of the study, its heartbeat. A lease
+is stale if that file is older than `PATIENCE` by the clock of its file system, which all machines share, and then
+does not change for two more beats of who looks, whatever the clocks say. Another process then creates `.lease-N+1`
+and removes the stale one; its holder, had it only been suspended, misses its lease before it writes again.
 """
 
 import errno
-import fcntl
 import json
 import os
 import platform
+import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
-from rl_warmup.records import heartbeats
-from rl_warmup.records.heartbeats import beating, beats, has_died
-
-_NOT_OFFERED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
-"""What file systems say that have no such locks, or no hard links."""
+BEAT = 5.0
+"""Seconds between two heartbeats."""
+PATIENCE = 90.0
+"""Age of a heartbeat in seconds from which a lease may be stale. A client of NFS may believe what it has read for a
+minute."""
+NOT_OFFERED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
+"""Errors of file systems that have no file locks, or no hard links."""
 _PREFIX = ".lease-"
 
 
 class LeaseError(OSError):
-    """The run is another process's; the message says whose."""
+    """The run is another process's; the message names it."""
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds a lease."""
 
     machine: str
     pid: int
-    heart: str
-    """Name of the file that shows, by its time, when the process last lived."""
+    heart: str  # name of its heartbeat's file
 
     @property
     def name(self) -> str:
@@ -48,7 +49,7 @@ class Holder:
 
 
 class Lease:
-    """The right to write into a run's folder, while nobody has taken it over."""
+    """The right to write into a run's folder, until another process takes it over."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path, self._text = path, text
@@ -65,7 +66,7 @@ class Lease:
             by = f" by {_holder(text).name}" if text else ""
             raise LeaseError(
                 f"{folder} was taken over{by}, since this process had shown no sign of life for "
-                f"{heartbeats.PATIENCE:g} seconds; it writes nothing more there"
+                f"{PATIENCE:g} seconds; it writes nothing more there"
             )
 
     def release(self) -> None:
@@ -83,94 +84,54 @@ class Lease:
 
 @cache
 def this_machine() -> str:
-    """Name of this machine and, where the system tells it, which of its boots this is."""
+    """Name of this machine and, where the system has one, the id of its boot."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else ''}"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[Lease]:
-    """Lock and lease of a run's folder, which is made if need be.
+def lease(folder: Path, machine: str, sole: bool = False, beat: float = BEAT) -> Iterator[Lease]:
+    """The lease of a run's folder, for a process of `machine`.
 
-    Raises:
-        LeaseError: if another process has them; one of this machine is known at once, one of another by its lease.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        alone = _take(lock, folder)
-        with leased(folder, this_machine(), alone) as lease:
-            yield lease
-
-
-@contextmanager
-def leased(folder: Path, machine: str, alone: bool = False) -> Iterator[Lease]:
-    """The lease alone, for a process of `machine`; `alone`: no other one there can have it, so that it has died.
+    Args:
+        folder: of the run.
+        machine: see `this_machine`.
+        sole: no other process of `machine` can have it: one that is its holder has died.
+        beat: seconds between two heartbeats of this process.
 
     Raises:
         LeaseError: if another process has it, and lives.
     """
-    with beating(folder.parent) as heart:
-        text = json.dumps(asdict(Holder(machine, os.getpid(), heart.name)))
-        lease = Lease(_acquire(folder, text, machine if alone else None), text)
+    with _beating(folder.parent, beat) as heartbeat:
+        text = json.dumps(Holder(machine, os.getpid(), heartbeat.name)._asdict())
+        ours = Lease(_acquire(folder, text, machine if sole else None, beat), text)
         try:
-            yield lease
+            yield ours
         finally:
-            lease.release()
+            ours.release()
 
 
-def is_held(folder: Path, machine: str | None = None) -> bool:
-    """Whether a process, seen from `machine` (default: this one), is training the run right now."""
-    locked = _is_locked(folder)
-    if locked:
-        return True
+def is_leased(folder: Path, dead_on: str | None) -> bool:
+    """Whether a process holds the lease and lives; one of the machine `dead_on` is known to be dead."""
     _, text = _latest(folder)
-    if not text or (locked is False and _holder(text).machine == (machine or this_machine())):
-        return False
-    return beats(folder.parent / _holder(text).heart)
+    return bool(text) and _holder(text).machine != dead_on and beats(folder.parent / _holder(text).heart)
 
 
-def _take(lock: IO[str], folder: Path, patience: float = 0.5) -> bool:
-    """Lock a run's folder for this process; False where the file system has no locks.
-
-    `is_held` may hold the lock for a moment, a trainer holds it long.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise LeaseError(f"{folder} is being trained by another process") from error
-            time.sleep(0.05)
-        except OSError as error:
-            if error.errno in _NOT_OFFERED:
-                return False
-            raise
+def holds_leases() -> bool:
+    """Whether this process holds the lease of any run."""
+    return bool(_heartbeats)
 
 
-def _is_locked(folder: Path) -> bool | None:
-    """Whether a process holds the lock; None where the file system has no locks."""
-    try:
-        with (folder / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        return None if error.errno in _NOT_OFFERED else False
-    return False
-
-
-def _acquire(folder: Path, text: str, alone_on: str | None) -> Path:
+def _acquire(folder: Path, text: str, dead_on: str | None, beat: float) -> Path:
     """Create the next lease, if the one before is released or stale; older ones are removed."""
     while True:
         number, before = _latest(folder)
-        holder = _holder(before) if before else None
-        if holder is not None:
-            heart = folder.parent / holder.heart
-            if holder.machine != alone_on and not has_died(heart):
+        if before:
+            holder = _holder(before)
+            heartbeat = folder.parent / holder.heart
+            if holder.machine != dead_on and not has_died(heartbeat, beat):
                 raise LeaseError(f"{folder} is being trained by another process ({holder.name})")
-            heart.unlink(missing_ok=True)
+            heartbeat.unlink(missing_ok=True)
         path = folder / f"{_PREFIX}{number + 1}"
         if _create(path, text):
             if _latest(folder)[0] == number + 1:
@@ -190,7 +151,7 @@ def _create(path: Path, text: str) -> bool:
         try:
             os.link(temporary, path)
         except OSError as error:
-            if error.errno in _NOT_OFFERED:
+            if error.errno in NOT_OFFERED:
                 return _create_in_place(path, text)
         return temporary.stat().st_nlink == 2  # the answer of link may be lost on a network, its effect is not
     finally:
@@ -224,5 +185,86 @@ def _latest(folder: Path) -> tuple[int, str]:
 def _holder(text: str) -> Holder:
     try:
         return Holder(**json.loads(text))
-    except (ValueError, TypeError):  # somebody's hand was in it
+    except (ValueError, TypeError):  # edited by hand
         return Holder("an unknown machine", 0, ".heartbeat")
+
+
+class _Heartbeat:
+    """A file that a thread of this process touches, for all leases that the process holds in one study."""
+
+    def __init__(self, folder: Path, beat: float) -> None:
+        self.leases, self.path, self._beat = 0, folder / f".heartbeat-{uuid.uuid4().hex}", beat
+        self.path.touch()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._touch, daemon=True)
+        self._thread.start()
+
+    def _touch(self) -> None:
+        while not self._stopped.wait(self._beat):
+            with suppress(OSError):
+                self.path.touch()
+
+    def stop(self) -> None:
+        """The last lease is released."""
+        self._stopped.set()
+        self._thread.join()
+        with suppress(OSError):
+            self.path.unlink()
+
+
+_heartbeats: dict[Path, _Heartbeat] = {}  # by folder of the study
+_guard = threading.Lock()
+
+
+@contextmanager
+def _beating(folder: Path, beat: float) -> Iterator[Path]:
+    """This process's heartbeat in a study's folder while it is entered, once or several times."""
+    with _guard:
+        ours = _heartbeats.get(folder) or _heartbeats.setdefault(folder, _Heartbeat(folder, beat))
+        ours.leases += 1
+    try:
+        yield ours.path
+    finally:
+        with _guard:
+            ours.leases -= 1
+            if not ours.leases:
+                del _heartbeats[folder]
+                ours.stop()
+
+
+def _last_beat(heartbeat: Path) -> int | None:
+    """When a process last lived, in ns of its file system's clock; None if its file is gone."""
+    try:
+        with heartbeat.open() as file:  # a network's file system looks up anew what is opened
+            return os.fstat(file.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def beats(heartbeat: Path) -> bool:
+    """Whether a process has shown a sign of life within `PATIENCE`, by the clock of its file system."""
+    last = _last_beat(heartbeat)
+    if last is None:
+        return False
+    try:
+        with tempfile.TemporaryFile(dir=heartbeat.parent) as file:
+            now = os.fstat(file.fileno()).st_mtime
+    except OSError:  # where nothing can be written, this machine's clock must do
+        now = time.time()
+    return now - last / 1e9 < PATIENCE
+
+
+_dead: dict[Path, int | None] = {}  # with their last beat: one process may have held the leases of many runs
+
+
+def has_died(heartbeat: Path, beat: float = BEAT) -> bool:
+    """Whether the heartbeat is too old, and does not change for two more beats."""
+    if beats(heartbeat):
+        return False
+    last = _last_beat(heartbeat)
+    if heartbeat not in _dead or last not in (None, _dead[heartbeat]):
+        time.sleep(2 * beat)
+        if _last_beat(heartbeat) != last:
+            return False
+        _dead[heartbeat] = last
+    return True

@@ -7,14 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from rl_warmup.records.atomic import first_line
-from rl_warmup.records.leases import is_held
+from rl_warmup.records.locks import is_training
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
-
-
-def is_alive(folder: Path) -> bool:
-    """Whether some process, on this machine or another, is training the run right now."""
-    return is_held(folder)
+from rl_warmup.records.words import first_line, last_line
 
 
 @dataclass(frozen=True)
@@ -118,9 +113,9 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
 def unfinished(record: Record) -> str:
     """Why a run that is neither completed nor diverged has no score, in words."""
     if record.status == "failed":
-        error = str(record.info.get("error") or "").strip() or "no reason recorded"
-        return f"it failed ({error.splitlines()[-1]}); run it again"
-    if is_alive(record.folder):
+        reason = last_line(record.info.get("error")) or "no reason recorded"
+        return f"it failed ({reason}); run it again"
+    if is_training(record.folder):
         return "it is still running"
     return "it was interrupted, its process is gone; run it again"
 

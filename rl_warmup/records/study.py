@@ -1,17 +1,16 @@
 """What the folder of a study holds beside its runs: what was declared, what was planned, the commands."""
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rl_warmup.records.atomic import first_line, write_text
+from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
+from rl_warmup.records.words import first_line
 
 DECLARATIONS = ("control", "comparisons", "contrasts", "smallest_effect")
 """Keys of study.yaml that declare something; a study in which all are null was not declared."""
@@ -35,22 +34,13 @@ class StudyRuns:
     """How often a failed one is tried again, as the last command said."""
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make the folder of a study, and keep other processes from changing its files meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def write_study_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+def write_declaration(folder: Path, plan: Mapping[str, Any]) -> None:
     """Write study.yaml: name, control, comparisons and smallest effect, as they were declared before training."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "study.yaml", yaml.safe_dump(dict(plan), sort_keys=False))
 
 
-def read_study_plan(folder: Path) -> dict[str, Any] | None:
+def read_declaration(folder: Path) -> dict[str, Any] | None:
     """study.yaml of a study's folder, None if there is none.
 
     Raises:
@@ -116,7 +106,7 @@ def read_runs(folder: Path) -> StudyRuns | None:
         ) from error
 
 
-def note_command(folder: Path, command: str) -> None:
+def record_command(folder: Path, command: str) -> None:
     """Add a command that trains runs of a study to its commands.txt, a line each, if it is not there yet."""
     commands = read_commands(folder)
     if command not in commands:

@@ -1,4 +1,16 @@
-"""Numbers in words: counts, times and sizes, the same in every message."""
+"""Numbers and errors in words, the same in every message."""
+
+from typing import Any
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the error's name."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def last_line(error: Any) -> str | None:
+    """The last line of a recorded error, which names it; None where nothing was recorded."""
+    return str(error).strip().splitlines()[-1] if error and str(error).strip() else None
 
 
 def counted(count: int, noun: str) -> str:

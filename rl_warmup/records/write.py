@@ -16,11 +16,13 @@ import polars as pl
 import yaml
 
 from rl_warmup.records import checkpoints
-from rl_warmup.records.atomic import first_line, replacing, write_text
+from rl_warmup.records.atomic import replacing, write_text
 from rl_warmup.records.checkpoints import Checkpoint, CheckpointError
-from rl_warmup.records.leases import Lease, LeaseError, held
+from rl_warmup.records.leases import Lease, LeaseError
+from rl_warmup.records.locks import run_lock
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, Unwritable, table_schemas
+from rl_warmup.records.words import first_line
 
 
 class RunWriter:
@@ -204,7 +206,7 @@ def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) 
         RecordError: if the run is finished.
         LeaseError: if another process is training it.
     """
-    with held(folder) as lease:
+    with run_lock(folder) as lease:
         yield RunWriter(folder, info, config, lease)
 
 
@@ -214,20 +216,20 @@ def mark_failed(folder: Path, reason: str) -> None:
     Raises:
         LeaseError: if another process is training the run.
     """
-    with held(folder) as lease:
+    with run_lock(folder) as lease:
         info = read_info(folder)
         if info["status"] not in FINISHED:
             _write_info(folder, info | _outcome("failed", reason, info), lease)
 
 
-def sitting_started(info: Mapping[str, Any]) -> datetime:
+def session_started(info: Mapping[str, Any]) -> datetime:
     """When the process that trained the run last opened its records."""
     return datetime.fromisoformat(info.get("sitting_started") or info["started"])
 
 
 def seconds_trained(info: Mapping[str, Any]) -> float:
     """Seconds that an unfinished run has been trained up to now, over all its sittings."""
-    sitting = (datetime.now(UTC) - sitting_started(info)).total_seconds()
+    sitting = (datetime.now(UTC) - session_started(info)).total_seconds()
     return float(round((info.get("wall_seconds") or 0.0) + sitting, 3))
 
 

@@ -16,10 +16,11 @@ from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import provenance
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.dose import dose_of
+from rl_warmup.records.locks import study_lock
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.study import alone, note_command
-from rl_warmup.records.words import duration
+from rl_warmup.records.study import record_command
+from rl_warmup.records.words import duration, last_line
 from rl_warmup.run.compose import conf_dir, register_schema, resolved
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.orphans import end_with_parent
@@ -46,8 +47,8 @@ def job(config: DictConfig) -> str | None:
         if run.plan_only:
             sys.exit(say_plan(run, Console()))
         check_writable(study_folder(run))
-        with alone(study_folder(run)):
-            note_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
+        with study_lock(study_folder(run)):
+            record_command(study_folder(run), provenance.command(overrides.hydra, overrides.task))
         sys.exit(single(run, Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
@@ -86,7 +87,7 @@ def summarize(record: Record, console: Console) -> None:
     info, evaluations, dose = record.info, record.table("evaluations"), dose_of(record.table("updates"))
     rows = {"run": info["run_id"], "status": info["status"]}
     if info["error"]:
-        rows["status"] += f": {info['error'].strip().splitlines()[-1]}"
+        rows["status"] += f": {last_line(info['error'])}"
     if not evaluations.is_empty():
         means = [sum(returns) / len(returns) for returns in evaluations["returns"].to_list()]
         rows["return"] = (

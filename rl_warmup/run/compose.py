@@ -20,6 +20,7 @@ from rl_warmup.config.checks import check_seed
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import check_env
+from rl_warmup.records.words import first_line
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
 
@@ -44,7 +45,7 @@ def _built(config: DictConfig) -> RunConfig:
     try:
         run = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(first_line(error)) from error
     assert isinstance(run, RunConfig)
     _refuse_unknown(run)
     return run
@@ -70,7 +71,7 @@ def configured(overrides: Sequence[str], study_name: str) -> RunConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
             config = compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
+        cause = f": {first_line(error.__cause__)}" if error.__cause__ else ""
         raise ConfigError(str(error).partition("\nConfig search path")[0] + cause) from error
     return resolved(config, study_name)
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import provenance
-from rl_warmup.records.leases import Lease, LeaseError, held
+from rl_warmup.records.leases import Lease, LeaseError
+from rl_warmup.records.locks import run_lock
 from rl_warmup.records.read import finished_status
 from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
 from rl_warmup.records.write import RunWriter
@@ -63,7 +64,7 @@ def _lease(configs: Sequence[RunConfig], leases: ExitStack) -> list[tuple[RunCon
     for config in configs:
         folder = run_folder(config)
         with suppress(LeaseError):
-            lease = None if finished_status(folder) else leases.enter_context(held(folder))
+            lease = None if finished_status(folder) else leases.enter_context(run_lock(folder))
             if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
                 ours.append((config, lease))
     return ours

@@ -13,16 +13,16 @@ from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.records.atomic import check_writable
-from rl_warmup.records.read import Record, finished_status, is_alive, read_info, unfinished
+from rl_warmup.records.locks import is_training, study_lock
+from rl_warmup.records.read import Record, finished_status, read_info, unfinished
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import (
     Planned,
     add_runs,
-    alone,
     is_declared,
-    note_command,
-    read_study_plan,
-    write_study_plan,
+    read_declaration,
+    record_command,
+    write_declaration,
 )
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
@@ -151,12 +151,12 @@ def _note(folder: Path, config: RunConfig, ahead: Outlook, command: str) -> None
     """Write down what is declared, what is planned, and by which command."""
     check_writable(folder)
     try:
-        with alone(folder):
+        with study_lock(folder):
             earlier = _refuse_redeclared(folder, config.study)
             if earlier is None:
-                write_study_plan(folder, asdict(config.study))
+                write_declaration(folder, asdict(config.study))
             add_runs(folder, ahead.planned, config.retries)
-            note_command(folder, command)
+            record_command(folder, command)
     except (OSError, RecordError) as error:
         raise ConfigError(f"the study cannot be written down in {folder}: {error}") from error
 
@@ -168,7 +168,7 @@ def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | Non
         ConfigError: if `study` declares something else.
     """
     try:
-        earlier = read_study_plan(folder)
+        earlier = read_declaration(folder)
     except RecordError as error:
         raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
     plan = asdict(study)
@@ -199,7 +199,7 @@ def _name_unfinished(folders: Sequence[Path], ahead: Outlook) -> int:
     for folder in left:
         if folder.name in given_up:
             print(f"given up: {folder}: {_way_out(given_up[folder.name])}", file=sys.stderr)
-        elif is_alive(folder):
+        elif is_training(folder):
             print(f"left to another process: {folder}", file=sys.stderr)
         else:
             print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)

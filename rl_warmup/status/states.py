@@ -11,10 +11,12 @@ from sys import intern
 from typing import Any
 
 from rl_warmup.records.checkpoints import start_of
+from rl_warmup.records.locks import is_training
 from rl_warmup.records.provenance import versions
-from rl_warmup.records.read import is_alive, read_info
+from rl_warmup.records.read import read_info
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.records.write import seconds_trained, sitting_started
+from rl_warmup.records.words import last_line
+from rl_warmup.records.write import seconds_trained, session_started
 
 STATES = ("completed", "diverged", "running", "failed", "interrupted", "unreadable", "missing")
 UNKNOWN = "unknown"
@@ -65,7 +67,7 @@ def read_state(folder: Path, identity: Mapping[str, Any] | None = None) -> RunSt
         info = read_info(folder)
     except RecordError as error:
         state = "unreadable" if os.path.exists(folder / "run.json") else "missing"  # noqa: PTH110, it is faster
-        if is_alive(folder):
+        if is_training(folder):
             state = "running"
         return RunState(folder.name, state, error=str(error) if state == "unreadable" else None)
     if identity is not None and info["config"] != identity:
@@ -118,7 +120,7 @@ def kind_of(config: Mapping[str, Any]) -> str:
 def _of(folder: Path, info: Mapping[str, Any]) -> RunState:
     state = str(info["status"])
     if state not in FINISHED:
-        state = "running" if is_alive(folder) else "failed" if state == "failed" else "interrupted"
+        state = "running" if is_training(folder) else "failed" if state == "failed" else "interrupted"
     resumes = state in ("failed", "interrupted")
     members = int(info.get("members") or 1)
     session = _session(info, state == "running")
@@ -135,14 +137,14 @@ def _of(folder: Path, info: Mapping[str, Any]) -> RunState:
         session=session,
         members=members,
         failures=sum(attempt.get("status") == "failed" for attempt in attempts),
-        error=_last_line(info.get("error")),
+        error=last_line(info.get("error")),
         versions=_changed(json.dumps(info.get("versions") or {})),
     )
 
 
 def _session(info: Mapping[str, Any], running: bool) -> tuple[float, float] | None:
     try:
-        began = sitting_started(info).timestamp()
+        began = session_started(info).timestamp()
         ended = datetime.now().timestamp() if running else datetime.fromisoformat(info["finished"]).timestamp()
     except (KeyError, TypeError, ValueError):
         return None
@@ -154,10 +156,6 @@ def _changed(recorded: str) -> str:
     now, then = versions(), json.loads(recorded)
     changed = [name for name in then if now.get(name) != then[name]]
     return ", ".join(f"{name} {then[name]} (now {now.get(name, 'not installed')})" for name in changed)
-
-
-def _last_line(error: Any) -> str | None:
-    return str(error).strip().splitlines()[-1] if error and str(error).strip() else None
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

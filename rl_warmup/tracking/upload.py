@@ -13,7 +13,8 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rl_warmup.records.read import Record, is_alive, read_study
+from rl_warmup.records.locks import is_training
+from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.records.words import counted
 from rl_warmup.tracking import client
@@ -78,7 +79,7 @@ def publish(
             return _missing(folder, [str(error)])
         to = destination(client.base_url(), entity, settings.project, online=online)
         report = current_report(folder, records)
-        problems += [f"{record.folder.name} is being trained" for record in records if is_alive(record.folder)]
+        problems += [f"{record.folder.name} is being trained" for record in records if is_training(record.folder)]
         ledger = Publications(folder)
         items = items_of(records, report)
         # offline a run that was tracked live is left as it is: it lacks metrics only
@@ -188,7 +189,7 @@ def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]
     metrics = {row["run_id"]: row["metrics"] for row in report.get("runs", ())}
     items = []
     for record in records:
-        if is_alive(record.folder):
+        if is_training(record.folder):
             continue
         info, of_run = record.info, metrics.get(record.info["run_id"], {})
         wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))

@@ -13,7 +13,7 @@ from rl_warmup.config.checks import NOT_OF_AN_ARM
 from rl_warmup.config.identity import NOT_IDENTITY
 from rl_warmup.config.schema import ConfigError, StudyConfig
 from rl_warmup.config.study import contrasts_of
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.run.compose import configured
 from rl_warmup.run.sweep import _refuse_redeclared
 
@@ -42,7 +42,7 @@ def write(study: Path, *contrasts: dict[str, Any], rates: tuple[float, ...] = (1
             for warmup, shift in (("none", 0.0), ("linear", 4.0 + seed), ("cosine", -2.0)):
                 moved = np.array(LEARNS) + (shift if rate < 5e-3 else 3 * shift)
                 write_run(study, warmup, seed, moved, learning_rate=rate)
-    write_study_plan(study, DECLARED | {"contrasts": list(contrasts)})
+    write_declaration(study, DECLARED | {"contrasts": list(contrasts)})
     return study
 
 
@@ -123,7 +123,7 @@ def test_seeds_and_learning_rates_of_a_contrast_are_checked_in_all_its_arms(tmp_
         write_run(tmp_path / "t", "none", seed)
         write_run(tmp_path / "t", "linear", seed, np.add(LEARNS, 1))
         write_run(tmp_path / "t", "cosine", seed, np.add(LEARNS, 1), inert=True)
-    write_study_plan(tmp_path / "t", DECLARED | {"contrasts": [SHAPE]})
+    write_declaration(tmp_path / "t", DECLARED | {"contrasts": [SHAPE]})
     analysis = analyse(tmp_path / "t")
     assert said(
         analysis, "contrast shape", "no verdict", "of cosine-20%", "do not differ at all from those of none"
@@ -151,7 +151,7 @@ def test_a_wrong_contrast_is_refused(declared: Any, match: str, tmp_path: Path) 
     with pytest.raises(ValueError, match=match):
         contrasts_of(declared)
     write_run(tmp_path / "s")
-    write_study_plan(tmp_path / "s", DECLARED | {"contrasts": declared})
+    write_declaration(tmp_path / "s", DECLARED | {"contrasts": declared})
     analysis = analyse(tmp_path / "s")
     assert said(analysis, "study.yaml", "the study counts as not declared")
     assert analysis.left_out
@@ -188,7 +188,7 @@ def test_what_could_never_be_tested_is_refused_before_training() -> None:
 
 
 def test_a_study_declared_before_there_were_contrasts_goes_on(tmp_path: Path) -> None:
-    write_study_plan(tmp_path, DECLARED)
+    write_declaration(tmp_path, DECLARED)
     _refuse_redeclared(tmp_path, StudyConfig(**DECLARED))
     with pytest.raises(ConfigError, match="was declared with another contrasts; a declaration is not changed"):
         _refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"contrasts": [SHAPE]}))

@@ -19,7 +19,7 @@ from helpers.synthetic import (
 )
 
 from rl_warmup.analysis.study import analyse
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.records.write import recording
 from rl_warmup.report.content import as_json
 
@@ -56,7 +56,7 @@ def test_identical_arms_have_p_one_and_are_not_better(tmp_path: Path) -> None:
 def test_twenty_equal_pairs_are_equivalent_by_the_effect_of_the_study(tmp_path: Path) -> None:
     study = two_arms(tmp_path / "s", [3.0 + 0.01 * seed for seed in range(20)])
     assert on(analyse(study), "final").verdict.verdict == "equivalent"
-    write_study_plan(study, DECLARED | {"smallest_effect": 0.01})
+    write_declaration(study, DECLARED | {"smallest_effect": 0.01})
     analysis = analyse(study)
     assert on(analysis, "final").smallest_effect == 0.01
     assert on(analysis, "final").verdict.verdict == "better"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from helpers.synthetic import DECLARED, LEARNS, write_run
 
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 
 
 def many_arms(study: Path, arms: int, rates: Sequence[float], seeds: int = 1, shift: float = 0.0) -> Path:
@@ -18,7 +18,7 @@ def many_arms(study: Path, arms: int, rates: Sequence[float], seeds: int = 1, sh
             for part in range(1, arms):
                 own = np.random.default_rng([seed, part]).standard_normal()
                 _write_linear(study, part, seed, LEARNS + wobble + own + part * shift, rate)
-    write_study_plan(study, DECLARED)
+    write_declaration(study, DECLARED)
     return study
 
 

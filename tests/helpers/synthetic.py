@@ -10,7 +10,7 @@ import numpy as np
 
 from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.records.schema import table_schemas
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.records.write import recording
 from rl_warmup.report.content import as_json
 
@@ -158,7 +158,7 @@ def write_study(
                 own = 0.1 * noise * np.random.default_rng([seed, index]).standard_normal() if shift else 0.0
                 write_run(study, warmup, seed, LEARNS + wobble + shift + own, learning_rate=rate)
     if declared is not None:
-        write_study_plan(study, declared)
+        write_declaration(study, declared)
     return study
 
 
@@ -167,7 +167,7 @@ def two_arms(study: Path, shifts: list[float], **options: Any) -> Path:
     for seed, shift in enumerate(shifts):
         write_run(study, "none", seed, **options)
         write_run(study, "linear", seed, np.add(LEARNS, shift), **options)
-    write_study_plan(study, DECLARED)
+    write_declaration(study, DECLARED)
     return study
 
 

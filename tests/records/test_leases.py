@@ -8,26 +8,28 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from rl_warmup.records import heartbeats, leases
-from rl_warmup.records.leases import LeaseError, held, is_held, this_machine
+from rl_warmup.records import leases
+from rl_warmup.records.leases import LeaseError, this_machine
+from rl_warmup.records.locks import is_training, run_lock
 
 HOUR = 3600.0
+BEAT = 0.05
+lock = partial(run_lock, beat=BEAT)
 
 HOLD = """
 import sys
 from pathlib import Path
-from rl_warmup.records import heartbeats
-from rl_warmup.records.leases import LeaseError, leased
-heartbeats.BEAT = 0.02
-with leased(Path(sys.argv[1]), sys.argv[2]) as lease:
+from rl_warmup.records.leases import LeaseError, lease
+with lease(Path(sys.argv[1]), sys.argv[2], beat=0.02) as ours:
     print("held", flush=True)
     for line in sys.stdin:
         try:
-            lease.check()
+            ours.check()
             print("ours", flush=True)
         except LeaseError as error:
             print(error, flush=True)
@@ -35,9 +37,8 @@ with leased(Path(sys.argv[1]), sys.argv[2]) as lease:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder; who watches a silent holder there has little patience."""
-    monkeypatch.setattr(heartbeats, "BEAT", 0.05)
+def run(tmp_path: Path) -> Path:
+    """A run's folder."""
     folder = tmp_path / "study" / "run"
     folder.mkdir(parents=True)
     return folder
@@ -85,17 +86,17 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_lease_is_one_process_s_and_leaves_an_empty_file(run: Path) -> None:
-    assert not is_held(run)
+    assert not is_training(run)
     for number in (1, 2):
-        with held(run) as lease:
+        with lock(run) as lease:
             lease.check()
-            assert is_held(run)
-            assert is_held(run, machine="elsewhere")
+            assert is_training(run)
+            assert is_training(run, machine="elsewhere")
             with pytest.raises(
                 LeaseError, match=rf"run is being trained by another process \(process {os.getpid()} on "
             ):
-                leases._acquire(run, "", None)
-        assert not is_held(run, machine="elsewhere")
+                leases._acquire(run, "", None, BEAT)
+        assert not is_training(run, machine="elsewhere")
         assert names(run) == [f".lease-{number}", ".lock"]
         assert (run / f".lease-{number}").read_text() == ""
     assert hearts(run) == []
@@ -103,10 +104,10 @@ def test_a_lease_is_one_process_s_and_leaves_an_empty_file(run: Path) -> None:
 
 def test_many_leases_of_a_process_share_one_sign_of_life(run: Path) -> None:
     others = [run.with_name(f"run{i}") for i in range(3)]
-    with held(run), held(others[0]), held(others[1]):
+    with lock(run), lock(others[0]), lock(others[1]):
         assert len(hearts(run)) == 1
         threads = threading.active_count()
-        with held(others[2]):
+        with lock(others[2]):
             assert threading.active_count() == threads
         before = hearts(run)[0].stat().st_mtime_ns
         time.sleep(0.3)
@@ -115,17 +116,17 @@ def test_many_leases_of_a_process_share_one_sign_of_life(run: Path) -> None:
 
 def test_a_process_of_another_machine_is_respected_while_it_lives_and_its_patience_after(run: Path) -> None:
     with holder(run, "other/1") as process:
-        with pytest.raises(LeaseError, match=rf"another process \(process {process.pid} on other\)"), held(run):
+        with pytest.raises(LeaseError, match=rf"another process \(process {process.pid} on other\)"), lock(run):
             pass
-        assert is_held(run)
+        assert is_training(run)
         assert asked(process) == "ours"
         process.kill()
         process.wait()
-        with pytest.raises(LeaseError), held(run):  # as far as can be seen from here it may only be slow
+        with pytest.raises(LeaseError), lock(run):  # as far as can be seen from here it may only be slow
             pass
         age(run)
-        assert not is_held(run)
-        with held(run) as lease:
+        assert not is_training(run)
+        with lock(run) as lease:
             lease.check()
             assert [name for name in names(run) if "lease" in name] == [".lease-2"]
             assert len(hearts(run)) == 1
@@ -136,7 +137,7 @@ def test_a_process_that_was_suspended_and_replaced_writes_nothing_more(run: Path
         process.send_signal(signal.SIGSTOP)
         time.sleep(0.1)
         age(run)
-        with held(run) as lease:
+        with lock(run) as lease:
             process.send_signal(signal.SIGCONT)
             assert asked(process) == (
                 f"{run} was taken over by process {os.getpid()} on {this_machine().partition('/')[0]}, since this "
@@ -146,12 +147,12 @@ def test_a_process_that_was_suspended_and_replaced_writes_nothing_more(run: Path
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait() == 0
-    with held(run) as lease:  # its release took nothing away
+    with lock(run) as lease:  # its release took nothing away
         lease.check()
 
 
 def test_a_removed_lease_is_missed(run: Path) -> None:
-    with held(run) as lease:
+    with lock(run) as lease:
         (run / ".lease-1").unlink()
         with pytest.raises(LeaseError, match="run was taken over, since this process"):
             lease.check()
@@ -161,8 +162,8 @@ def test_a_dead_process_of_this_machine_is_known_at_once(run: Path) -> None:
     with holder(run, this_machine()) as process:
         process.kill()
         process.wait()
-        assert not is_held(run)
-        with held(run) as lease:
+        assert not is_training(run)
+        with lock(run) as lease:
             lease.check()
 
 
@@ -181,24 +182,24 @@ def test_clocks_that_differ_take_no_lease_from_a_process_that_lives(run: Path) -
     try:
         while heart.stat().st_mtime > 100:
             time.sleep(0.01)
-        assert not heartbeats.beats(heart)
-        assert not heartbeats.has_died(heart)
+        assert not leases.beats(heart)
+        assert not leases.has_died(heart, BEAT)
     finally:
         over.set()
         thread.join()
-    assert heartbeats.has_died(heart)
+    assert leases.has_died(heart, BEAT)
     began = time.monotonic()
-    assert heartbeats.has_died(heart)  # it was watched before
-    assert time.monotonic() - began < 2 * heartbeats.BEAT
+    assert leases.has_died(heart, BEAT)  # it was watched before
+    assert time.monotonic() - began < 2 * BEAT
     heart.touch()
-    assert not heartbeats.has_died(heart)
+    assert not leases.has_died(heart, BEAT)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"machine": "m"}', '{"machine": "m", "pid": 1, "x": ""}'])
 def test_a_lease_that_cannot_be_read_is_stale(text: str, run: Path) -> None:
     (run / ".lease-7").write_text(text)
-    assert not is_held(run)
-    with held(run) as lease:
+    assert not is_training(run)
+    with lock(run) as lease:
         lease.check()
         assert (run / ".lease-8").exists()
 
@@ -215,9 +216,7 @@ RACE = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from rl_warmup.records import heartbeats
-from rl_warmup.records.leases import LeaseError, leased
-heartbeats.BEAT = 0.01
+from rl_warmup.records.leases import LeaseError, lease
 study, machine = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 began = float(sys.stdin.readline())
@@ -225,7 +224,7 @@ with ExitStack() as stack:
     for number, run in enumerate(sorted(study.glob("run*"))):
         time.sleep(max(0, began + number / 50 - time.time()))  # all at the same moment
         try:
-            stack.enter_context(leased(run, machine)).check()
+            stack.enter_context(lease(run, machine, beat=0.01)).check()
             print(run.name, flush=True)
         except LeaseError:
             pass
@@ -259,5 +258,5 @@ def test_of_many_that_want_it_at_once_one_has_it(run: Path) -> None:
     for racer in racers:
         racer.communicate()
         assert racer.returncode == 0
-    assert not any(map(is_held, runs))
+    assert not any(map(is_training, runs))
     assert hearts(runs[0]) == []

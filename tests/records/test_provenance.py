@@ -4,7 +4,7 @@ import shlex
 from hydra._internal.utils import get_args_parser
 
 from rl_warmup.records.provenance import command, hardware
-from rl_warmup.records.study import note_command, read_commands
+from rl_warmup.records.study import read_commands, record_command
 
 
 def test_hardware_counts_the_cores_and_names_the_processor():
@@ -31,6 +31,6 @@ def test_a_command_line_comes_back_word_by_word():
 def test_commands_are_kept_in_order_each_once(tmp_path):
     assert read_commands(tmp_path) == []
     for text in ("one", "two", "one"):
-        note_command(tmp_path, text)
+        record_command(tmp_path, text)
     assert read_commands(tmp_path) == ["one", "two"]
     assert [path.name for path in tmp_path.iterdir()] == ["commands.txt"]

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_warmup.records.atomic import write_text
-from rl_warmup.records.read import Record, is_alive, read_info, read_study
+from rl_warmup.records.locks import is_training
+from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.schema import RecordError, Unwritable, table_schemas
-from rl_warmup.records.study import read_study_plan, write_study_plan
+from rl_warmup.records.study import read_declaration, write_declaration
 from rl_warmup.records.write import recording
 
 CONFIG = {"algo": {"name": "ppo"}, "seed": 0}
@@ -254,15 +255,15 @@ def _other_process(folder: Path) -> subprocess.Popen[str]:
 
 def test_a_run_is_recorded_by_one_process_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    assert not is_alive(folder)
+    assert not is_training(folder)
     with recording(folder, INFO, CONFIG):
         attempt = read_info(folder)["attempt_id"]
         with _other_process(folder) as other:
             said, _ = other.communicate("")
         assert said == f"{folder} is being trained by another process\n"
-        assert is_alive(folder)
+        assert is_training(folder)
         assert read_info(folder)["attempt_id"] == attempt
-    assert not is_alive(folder)
+    assert not is_training(folder)
 
 
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
@@ -270,9 +271,9 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with _other_process(folder) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "recording\n"
-        assert is_alive(folder)
+        assert is_training(folder)
         other.kill()
-    assert not is_alive(folder)
+    assert not is_training(folder)
     assert read_info(folder)["status"] == "running"  # it could not say that it ended
     record = record_of(folder, evaluation(0, 1.0))
     assert [attempt["status"] for attempt in record.info["earlier_attempts"]] == ["running"]
@@ -453,9 +454,9 @@ def test_study_plan_comes_back(tmp_path: Path) -> None:
         "smallest_effect": 0.05,
     }
     folder = tmp_path / "runs" / "s"
-    assert read_study_plan(folder) is None
-    write_study_plan(folder, plan)
-    assert read_study_plan(folder) == plan
+    assert read_declaration(folder) is None
+    write_declaration(folder, plan)
+    assert read_declaration(folder) == plan
     assert [path.name for path in folder.iterdir()] == ["study.yaml"]
 
 
@@ -471,4 +472,4 @@ def test_study_plan_comes_back(tmp_path: Path) -> None:
 def test_study_plan_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "study.yaml").write_text(text, encoding="latin-1")
     with pytest.raises(RecordError, match=message):
-        read_study_plan(tmp_path)
+        read_declaration(tmp_path)

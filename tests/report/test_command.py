@@ -12,7 +12,7 @@ from helpers.synthetic import DECLARED, LEARNS, write_run, write_study
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.report.command import main, report, schema
 from rl_warmup.report.terminal import headlines, show
 from rl_warmup.report.words import number
@@ -24,7 +24,7 @@ def study(tmp_path: Path) -> Path:
     for seed in range(8):
         write_run(tmp_path / "toy", "none", seed)
         write_run(tmp_path / "toy", "linear", seed, [value + 15 + seed for value in LEARNS])
-    write_study_plan(tmp_path / "toy", DECLARED)
+    write_declaration(tmp_path / "toy", DECLARED)
     return tmp_path / "toy"
 
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import analyse
-from rl_warmup.records.study import note_command
+from rl_warmup.records.study import record_command
 from rl_warmup.report.cell_rows import mean_interval
 from rl_warmup.report.command import schema, write
 from rl_warmup.report.content import as_json
@@ -74,7 +74,7 @@ def test_a_rate_is_a_multiple_of_the_tuned_one_where_the_runs_know_it(tmp_path: 
 def test_it_says_how_to_make_the_runs_again(tmp_path: Path) -> None:
     for seed, hardware in enumerate(["2 x A", "4 x B", "2 x A"]):
         write_run(tmp_path / "s", "none", seed, info={"hardware": hardware, "git_commit": "abc", "threads": 1})
-    note_command(tmp_path / "s", "python -m rl_warmup.run -m seed=0,1,2")
+    record_command(tmp_path / "s", "python -m rl_warmup.run -m seed=0,1,2")
     found = as_json(analyse(tmp_path / "s"))["reproduce"]
     assert found["commands"] == ["python -m rl_warmup.run -m seed=0,1,2"]
     assert found["hardware"] == ["2 x A", "4 x B"]

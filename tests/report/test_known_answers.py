@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import DECLARED, write_run
 
-from rl_warmup.records.study import write_study_plan
+from rl_warmup.records.study import write_declaration
 from rl_warmup.report.command import main
 
 STEPS = tuple(range(0, 5001, 250))  # 21 evaluations
@@ -47,7 +47,7 @@ def steady(seed: int) -> np.ndarray:
 
 def told(study: Path, code: int = 0, comparisons: list[dict[str, Any]] | None = None) -> tuple[dict[str, Any], str]:
     """report.json and the text of report.md of a study, after `python -m rl_warmup.report`."""
-    write_study_plan(study, DECLARED if comparisons is None else DECLARED | {"comparisons": comparisons})
+    write_declaration(study, DECLARED if comparisons is None else DECLARED | {"comparisons": comparisons})
     assert main([str(study), "--no-figures"]) == code
     return json.loads((study / "report.json").read_text()), (study / "report.md").read_text()
 

@@ -18,8 +18,9 @@ from helpers.paths import TESTS
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.records.checkpoints import start_of
-from rl_warmup.records.leases import held, leased
-from rl_warmup.records.read import Record, is_alive, read_info
+from rl_warmup.records.leases import lease
+from rl_warmup.records.locks import is_training, run_lock
+from rl_warmup.records.read import Record, read_info
 from rl_warmup.run.execute import execute, execute_stack
 
 PPO = ["algo=ppo", "algo.n_envs=2", "algo.n_steps=32", "algo.batch_size=32", "algo.n_epochs=2"]
@@ -95,7 +96,7 @@ def test_a_run_that_another_process_trains_is_left_to_it_and_its_neighbours_are_
 ) -> None:
     overrides = [*PPO, *SMALL, *TRAINERS["stacked"], "total_timesteps=64", "evaluation.count=2"]
     configs = [configure(*overrides, f"seed={seed}", "warmup=none") for seed in range(3)]
-    with held(run_folder(configs[1])):
+    with run_lock(run_folder(configs[1])):
         assert execute_stack(configs) == ["completed", "running", "completed"]
     infos = [read_info(run_folder(config)) for config in (configs[0], configs[2])]
     assert [(info["status"], info["members"]) for info in infos] == [("completed", 2)] * 2
@@ -144,19 +145,17 @@ def test_a_process_that_has_lost_its_runs_while_it_was_suspended_says_so_and_lea
         process.send_signal(signal.SIGSTOP)
         for heart in lost.parent.glob(".heartbeat-*"):
             os.utime(heart, (1, 1))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("rl_warmup.records.heartbeats.BEAT", 0.1)
-            with leased(lost, "elsewhere/1"):
-                before = contents(lost)
-                process.send_signal(signal.SIGCONT)
-                out, err = process.communicate(timeout=60)
-                assert contents(lost) == before
+        with lease(lost, "elsewhere/1", beat=0.1):
+            before = contents(lost)
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate(timeout=60)
+            assert contents(lost) == before
     assert err == ""
     assert f"{lost} was taken over by process {os.getpid()} on elsewhere, since this process had shown no" in out
     info = read_info(kept)
     assert info["status"] == "running"
     assert "was taken over" in info["error"]
-    assert not is_alive(kept)
+    assert not is_training(kept)
     assert start_of(lost)[0]
     assert start_of(kept)[0]
 

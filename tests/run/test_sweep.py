@@ -30,7 +30,7 @@ from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import read_info
-from rl_warmup.records.study import read_commands, read_runs, read_study_plan
+from rl_warmup.records.study import read_commands, read_declaration, read_runs
 from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
 from rl_warmup.run.compose import SweepComposer, conf_dir, configured, register_schema
@@ -324,7 +324,7 @@ def test_a_run_that_another_process_finishes_meanwhile_is_done(jobs: list[Job]) 
 def test_an_undeclared_study_is_written_and_reads_as_before(jobs: list[Job], tmp_path: Path) -> None:
     swept(jobs)
     folder = study_folder(jobs[0].config)
-    plan = read_study_plan(folder)
+    plan = read_declaration(folder)
     assert plan is not None
     assert plan["name"] == "test"
     with_file, without = Problems(), Problems()

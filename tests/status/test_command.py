@@ -18,7 +18,7 @@ from rich.console import Console
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.provenance import versions
 from rl_warmup.records.read import read_info
-from rl_warmup.records.study import Planned, add_runs, note_command, read_runs
+from rl_warmup.records.study import Planned, add_runs, read_runs, record_command
 from rl_warmup.records.write import mark_failed, recording
 from rl_warmup.status.command import main, show, status
 from rl_warmup.status.forecast import Forecast, at_once, forecast
@@ -63,7 +63,7 @@ def study(tmp_path: Path) -> Iterator[Path]:
     (folder / "figures").mkdir()
     names = ("completed", "diverged", "failed", "interrupted", "running", "damaged", "missing")
     add_runs(folder, {name: Planned(KIND, 1000) for name in names}, 2)
-    note_command(folder, "python -m rl_warmup.run -m seed=0")
+    record_command(folder, "python -m rl_warmup.run -m seed=0")
     with (folder / "running" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from rl_warmup.records.heartbeats import is_training
+from rl_warmup.records.leases import holds_leases
 
 LOOK = 1.0
 """Seconds between two looks at who the parent is."""
@@ -36,6 +36,6 @@ def _watch(parent: int) -> None:
         time.sleep(LOOK)
     os.kill(os.getpid(), signal.SIGINT)
     deadline = time.monotonic() + PATIENCE
-    while is_training() and time.monotonic() < deadline:
+    while holds_leases() and time.monotonic() < deadline:
         time.sleep(LOOK)
     os._exit(1)

@@ -18,9 +18,10 @@ from rl_warmup.config.hardware import cores, default_workers, visible_gpus
 from rl_warmup.config.identity import digest, identity, run_folder, run_id
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.checkpoints import start_of
-from rl_warmup.records.read import finished_status, is_alive, read_info
+from rl_warmup.records.locks import is_training
+from rl_warmup.records.read import finished_status, read_info
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.write import mark_failed, recording, sitting_started
+from rl_warmup.records.write import mark_failed, recording, session_started
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.packing import Stack, default_width, plan_stacks
 from rl_warmup.run.launch.worker import INTERRUPTED, PATIENCE, POOLS, UNRECORDED, train
@@ -237,8 +238,8 @@ def _account_left(work: Work[BaseProcess]) -> None:
         folder = run_folder(config)
         with suppress(RecordError, OSError):
             info = read_info(folder)
-            silent = info["status"] == "running" and not info["error"] and sitting_started(info) >= work.began
-            if silent and not is_alive(folder):
+            silent = info["status"] == "running" and not info["error"] and session_started(info) >= work.began
+            if silent and not is_training(folder):
                 mark_failed(folder, "the process ended in the middle of training, without an error (exit code 0)")
 
 
@@ -256,7 +257,7 @@ def _record_death(config: RunConfig, work: Work[P], reason: str) -> None:
     folder = run_folder(config)
     try:
         info = read_info(folder)
-        own = sitting_started(info) >= work.began
+        own = session_started(info) >= work.began
     except RecordError:
         info, own = {}, False
     if not own and info.get("status") != "running":  # it died before it came to this run

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.records.atomic import first_line
+from rl_warmup.records.words import first_line
 from rl_warmup.run.launch.cluster import StackJob
 
 KNOCK_SECONDS = 5.0
@@ -33,7 +33,7 @@ class RayJob:
         except ray.exceptions.TaskCancelledError:
             return None
         except ray.exceptions.RayError as error:
-            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            return f"{type(error).__name__}: {first_line(error)}"
         return None
 
     def cancel(self) -> None:

@@ -9,10 +9,10 @@ GPU_SIZES = tuple(sorted({CHUNK * part * 2**k for part in (1, 3) for k in range(
 """Members that one program updates on a GPU, all of a stack; a third of them at most only fill it up."""
 
 
-def filled_up(members: int, device: str) -> int:
+def padded_size(members: int, device: str) -> int:
     """Members that a stack of so many is filled up to, so that few programs serve all sweeps.
 
-    >>> filled_up(5, "cpu"), filled_up(50, "cpu"), filled_up(50, "cuda:0")
+    >>> padded_size(5, "cpu"), padded_size(50, "cpu"), padded_size(50, "cuda:0")
     (8, 52, 64)
     """
     whole = -(-members // CHUNK) * CHUNK

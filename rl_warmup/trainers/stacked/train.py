@@ -23,7 +23,7 @@ from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.rows import Recorder
-from rl_warmup.trainers.stacked.sizes import filled_up
+from rl_warmup.trainers.stacked.sizes import padded_size
 from rl_warmup.trainers.stacked.stack import Stack
 from rl_warmup.trainers.stacked.state import begin_envs, envs_of, joined_tables, member_of, restored
 
@@ -39,7 +39,7 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
     config = configs[0]
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    members = [*configs, *[configs[-1]] * (filled_up(len(configs), config.device) - len(configs))]
+    members = [*configs, *[configs[-1]] * (padded_size(len(configs), config.device) - len(configs))]
     found = restored(sinks, len(members))
     envs, observations, as_before = begin_envs(members, found)
     try:

@@ -23,7 +23,8 @@ from polars.testing import assert_frame_equal
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.records.read import Record, finished_status, is_alive, read_info
+from rl_warmup.records.locks import is_training
+from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import recording
 from rl_warmup.run.execute import execute, execute_stack, run_info
 from rl_warmup.run.launch import processes as workers
@@ -108,7 +109,7 @@ def test_ctrl_c_leaves_every_member_running_and_interrupted(configure: Configure
     for config in stack:
         info = read_info(run_folder(config))
         assert (info["status"], info["error"]) == ("running", "interrupted")
-        assert not is_alive(run_folder(config))
+        assert not is_training(run_folder(config))
 
 
 # ---- several, in processes ----
@@ -204,7 +205,7 @@ def test_ctrl_c_waits_for_the_processes_and_the_same_stacks_go_on(
         for config in stack:
             info = read_info(run_folder(config))
             assert (info["status"], info["error"]) == ("running", "interrupted")
-            assert not is_alive(run_folder(config))
+            assert not is_training(run_folder(config))
     err = capfd.readouterr().err
     assert "stack 1 of 2 (2 runs of ppo on slow, slow-ppo-none" in err
     assert "was interrupted with 4 runs unfinished" in err
@@ -310,10 +311,10 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     folder = _wait_for(
         lambda: next((p.parent for p in tmp_path.glob("test/*/run.json") if _evaluated(p.parent)), None)
     )
-    assert is_alive(folder)
+    assert is_training(folder)
     parent.kill()
     parent.wait()
-    _wait_for(lambda: not is_alive(folder))
+    _wait_for(lambda: not is_training(folder))
     assert read_info(folder)["error"] == "interrupted"
 
 
