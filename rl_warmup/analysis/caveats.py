@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing, seeds_words
@@ -54,22 +54,22 @@ def note_undefined(pairing: Pairing, metrics: Iterable[Metric], problems: Proble
         problems.note(f"{pairing.label}: {', '.join(names)} undefined in {which}")
 
 
-def note_runs(contexts: Sequence[Context], problems: Problems) -> None:
+def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
     """Name the runs that are scored at the floor, of each cell."""
-    for context in contexts:
-        for cell in context.cells:
+    for block in blocks:
+        for cell in block.cells:
             seeds = [run.seed for run in cell.scored if run.status == "diverged"]
             if seeds:
-                env, algo, trainer, _ = context.group
+                env, algo, trainer, _ = block.group
                 problems.note(
                     f"{cell.arm} ({env} {algo} {trainer}): {seeds_words(seeds)} diverged "
                     f"({len(seeds)} of {len(cell.scored)}), scored at the floor from there on"
                 )
 
 
-def note_borrowed(contexts: Sequence[Context], problems: Problems) -> None:
+def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
     """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not."""
-    environments = {(str(own.settings.get("env.name")), str(own.settings.get("env.id"))) for own in contexts}
+    environments = {(str(own.settings.get("env.name")), str(own.settings.get("env.id"))) for own in blocks}
     for name, found in sorted(environments):
         path = conf_dir() / "env" / f"{name}.yaml"
         known = yaml.safe_load(path.read_text())["id"] if path.is_file() else found
@@ -80,14 +80,14 @@ def note_borrowed(contexts: Sequence[Context], problems: Problems) -> None:
             )
 
 
-def note_mixture(contexts: Sequence[Context], pairings: Sequence[Pairing], problems: Problems) -> None:
+def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems: Problems) -> None:
     """Name what differs between the runs of an environment and algorithm without being compared."""
     named = {what for pairing in pairings for what in _circumstances([r for row in pairing.runs for r in row])}
-    groups: dict[tuple[str, str], list[Context]] = {}
-    for context in contexts:
-        groups.setdefault(context.group[:2], []).append(context)
+    groups: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        groups.setdefault(block.group[:2], []).append(block)
     for (env, algo), members in groups.items():
-        settings = [context.settings for context in members]
+        settings = [block.settings for block in members]
         for key in sorted({key for own in settings for key in own} - set(SWEPT)):
             found = sorted({_number_or_text(own.get(key)) for own in settings})
             if len(found) > 1:
@@ -95,7 +95,7 @@ def note_mixture(contexts: Sequence[Context], pairings: Sequence[Pairing], probl
                 problems.note(
                     f"{env} {algo}: the runs have different {key}: {values}; each is compared only with its like"
                 )
-        runs = [run for context in members for cell in context.cells for run in cell.scored]
+        runs = [run for block in members for cell in block.cells for run in cell.scored]
         for what, different in _circumstances(runs).items():
             if what not in named and what != "devices":
                 problems.note(f"{env} {algo}: the runs have different {what}: {', '.join(different)}")

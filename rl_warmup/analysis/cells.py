@@ -1,4 +1,4 @@
-"""From the records of a study to cells and contexts: what belongs together, on which grid, with which scores."""
+"""From the records of a study to cells and blocks: what belongs together, on which grid, with which scores."""
 
 import json
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Context:
+class Block:
     """Cells that differ in nothing but the warmup: only these are ever compared."""
 
     label: str
@@ -61,11 +61,11 @@ def group_of(settings: Mapping[str, Any]) -> Group:
     return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])
 
 
-def where(context: Context) -> dict[str, Any]:
-    """Environment, algorithm, trainer, budget, base schedule and peak: what tells contexts apart."""
-    env, algo, trainer, total = context.group
-    rates = {"learning_rate": context.settings["learning_rate"], "learning_rate_scale": rate_scale(context)}
-    schedule = context.settings["schedule.name"]
+def where(block: Block) -> dict[str, Any]:
+    """Environment, algorithm, trainer, budget, base schedule and peak: what tells blocks apart."""
+    env, algo, trainer, total = block.group
+    rates = {"learning_rate": block.settings["learning_rate"], "learning_rate_scale": rate_scale(block)}
+    schedule = block.settings["schedule.name"]
     return {
         "env": env,
         "algo": algo,
@@ -76,16 +76,14 @@ def where(context: Context) -> dict[str, Any]:
     }
 
 
-def rate_scale(context: Context) -> float | None:
+def rate_scale(block: Block) -> float | None:
     """Peak learning rate as a multiple of the tuned one; None where no run says what is tuned."""
-    tuned = {run.info.get("tuned_learning_rate") for cell in context.cells for run in cell.runs}
+    tuned = {run.info.get("tuned_learning_rate") for cell in block.cells for run in cell.runs}
     known = [float(rate) for rate in tuned if rate]
-    return float(f"{context.settings['learning_rate'] / known[0]:.6g}") if len(known) == 1 else None
+    return float(f"{block.settings['learning_rate'] / known[0]:.6g}") if len(known) == 1 else None
 
 
-def contexts_of(
-    records: Iterable[Record], problems: Problems, rng: np.random.Generator | None = None
-) -> list[Context]:
+def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Generator | None = None) -> list[Block]:
     """Read every run once and put it where it belongs; whatever is left out is named in `problems`.
 
     `rng` decides the draws of the noise floors, by default always the same ones; a run's do not depend on what
@@ -100,15 +98,15 @@ def contexts_of(
         shared = {key: value for key, value in config.items() if key != "warmup"}
         found[_canonical(shared)][_canonical(config)].append(run)
     groups = [list(cells.values()) for cells in found.values()]
-    shared_settings = [_context_settings(cells[0][0], dropped) for cells in groups]
-    labels = distinct([_context_label(settings) for settings in shared_settings], shared_settings)
+    shared_settings = [_block_settings(cells[0][0], dropped) for cells in groups]
+    labels = distinct([_block_label(settings) for settings in shared_settings], shared_settings)
     flat = [runs for cells in groups for runs in cells]
     arms = iter(_arms(flat, dropped))
-    contexts = [
-        _context(label, settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
+    blocks = [
+        _block(label, settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
         for label, settings, cells in zip(labels, shared_settings, groups, strict=True)
     ]
-    return sorted(contexts, key=lambda context: (context.group, context.settings["learning_rate"], context.label))
+    return sorted(blocks, key=lambda block: (block.group, block.settings["learning_rate"], block.label))
 
 
 def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -149,20 +147,20 @@ def common_grid(runs: Sequence[Run], settings: Mapping[str, Any]) -> NDArray[np.
     return evaluation_grid(phases, count, settings["algo.n_envs"])
 
 
-def _context(
+def _block(
     label: str,
     settings: Mapping[str, Any],
     cells: Sequence[tuple[str, Sequence[Run]]],
     dropped: Sequence[str],
     problems: Problems,
     entropy: int,
-) -> Context:
+) -> Block:
     runs = [run for _, cell in cells for run in cell]
     grid = common_grid(runs, settings)
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
         problems.note(f"{label}: no run is completed, so its grid is the planned one")
     made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
-    return Context(label, settings, grid, tuple(sorted(made, key=_control_first)))
+    return Block(label, settings, grid, tuple(sorted(made, key=_control_first)))
 
 
 def _control_first(cell: Cell) -> tuple[bool, str]:
@@ -225,12 +223,12 @@ def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
     return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
 
 
-def _context_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
+def _block_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
     settings = settings_of(run.info, dropped)
     return {key: value for key, value in settings.items() if not key.startswith("warmup.")}
 
 
-def _context_label(settings: Mapping[str, Any]) -> str:
+def _block_label(settings: Mapping[str, Any]) -> str:
     env, algo, trainer, total = group_of(settings)
     rate = settings["learning_rate"]
     return f"{env} {algo} {trainer} {total} steps lr={rate:.4g} {settings['schedule.name']}"

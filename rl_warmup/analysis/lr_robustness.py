@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Cell, Context, Group, short
+from rl_warmup.analysis.cells import Block, Cell, Group, short
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
@@ -61,29 +61,29 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Contexts that differ in nothing but the learning rate, by rising rate."""
+    """Blocks that differ in nothing but the learning rate, by rising rate."""
 
-    contexts: tuple[Context, ...]
+    blocks: tuple[Block, ...]
 
     @property
     def rates(self) -> list[float]:
-        return [float(context.settings["learning_rate"]) for context in self.contexts]
+        return [float(block.settings["learning_rate"]) for block in self.blocks]
 
     def arms(self) -> dict[str, list[Cell]]:
         """The cells of each arm, by its short label, in the order of the rates."""
         found: dict[str, list[Cell]] = {}
-        for context in self.contexts:
-            for cell in context.cells:
+        for block in self.blocks:
+            for cell in block.cells:
                 found.setdefault(short(cell.arm), []).append(cell)
         return found
 
 
 def edges_of(
-    contexts: Sequence[Context], control: Conditions, rng: np.random.Generator, problems: Problems
+    blocks: Sequence[Block], control: Conditions, rng: np.random.Generator, problems: Problems
 ) -> tuple[Edge, ...]:
     """Every warmup against the control wherever both are there at three or more learning rates, by shared seeds."""
     found = []
-    for grid in _grids(contexts):
+    for grid in _grids(blocks):
         arms = grid.arms()
         controls = [name for name, cells in arms.items() if all(matches(control, cell.settings) for cell in cells)]
         if len(controls) == 1:
@@ -93,45 +93,45 @@ def edges_of(
     return tuple(found)
 
 
-def sensitivities_of(contexts: Sequence[Context]) -> tuple[Sensitivity, ...]:
+def sensitivities_of(blocks: Sequence[Block]) -> tuple[Sensitivity, ...]:
     """Phi of every arm that has as many learning rates in each of three or more environments, matched by rank."""
     grids: dict[tuple[str, str, str, str], list[tuple[str, list[Cell]]]] = {}
-    for grid in _grids(contexts):
-        env, algo, trainer, _ = grid.contexts[0].group
+    for grid in _grids(blocks):
+        env, algo, trainer, _ = grid.blocks[0].group
         for name, cells in grid.arms().items():
             if all(cell.scored for cell in cells):
-                key = (name, algo, trainer, grid.contexts[0].settings["schedule.name"])
+                key = (name, algo, trainer, grid.blocks[0].settings["schedule.name"])
                 grids.setdefault(key, []).append((env, cells))
     found = []
     for (name, algo, _, _), rows in sorted(grids.items()):
         environments = sorted({env for env, _ in rows})
         once = len(environments) == len(rows)  # several budgets or settings of one environment are no grid
         if once and len(rows) >= FEWEST_ENVIRONMENTS and len({len(cells) for _, cells in rows}) == 1:
-            scores = [_scaled(cells, contexts, env, algo) for env, cells in sorted(rows, key=lambda row: row[0])]
+            scores = [_scaled(cells, blocks, env, algo) for env, cells in sorted(rows, key=lambda row: row[0])]
             found.append(Sensitivity(name, algo, tuple(environments), phi(scores)))
     return tuple(found)
 
 
-def _grids(contexts: Sequence[Context]) -> Iterator[_Grid]:
-    grouped: dict[str, list[Context]] = {}
-    for context in contexts:
-        shared = {key: value for key, value in context.settings.items() if key != "learning_rate"}
-        grouped.setdefault(repr(sorted(shared.items())), []).append(context)
+def _grids(blocks: Sequence[Block]) -> Iterator[_Grid]:
+    grouped: dict[str, list[Block]] = {}
+    for block in blocks:
+        shared = {key: value for key, value in block.settings.items() if key != "learning_rate"}
+        grouped.setdefault(repr(sorted(shared.items())), []).append(block)
     for members in grouped.values():
         if len(members) >= FEWEST_RATES:
-            yield _Grid(tuple(sorted(members, key=lambda context: float(context.settings["learning_rate"]))))
+            yield _Grid(tuple(sorted(members, key=lambda block: float(block.settings["learning_rate"]))))
 
 
 def _edge(grid: _Grid, treatment: str, control: str, rng: np.random.Generator, problems: Problems) -> list[Edge]:
     """The edge of a warmup, or nothing, and why not."""
     both = []
-    for context, rate in zip(grid.contexts, grid.rates, strict=True):
-        cells = {short(cell.arm): cell for cell in context.cells}
+    for block, rate in zip(grid.blocks, grid.rates, strict=True):
+        cells = {short(cell.arm): cell for cell in block.cells}
         if treatment in cells and control in cells:
             both.append((rate, cells[treatment], cells[control]))
     if len(both) < FEWEST_RATES:
         return []
-    group = grid.contexts[0].group
+    group = grid.blocks[0].group
     label = f"{treatment} against {control} over {len(both)} learning rates ({' '.join(group[:3])})"
     seeds = _usable_seeds(both, label, problems)
     if seeds is None:
@@ -142,7 +142,7 @@ def _edge(grid: _Grid, treatment: str, control: str, rng: np.random.Generator, p
     return [
         Edge(
             group=group,
-            schedule=grid.contexts[0].settings["schedule.name"],
+            schedule=grid.blocks[0].settings["schedule.name"],
             treatment=treatment,
             control=control,
             learning_rates=tuple(rates),
@@ -191,8 +191,8 @@ def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> NDArray[np.float64]:  
     return np.asarray(cell.scores[metric][[place[seed] for seed in seeds]])
 
 
-def _scaled(cells: Sequence[Cell], contexts: Sequence[Context], env: str, algo: str) -> NDArray[np.float64]:
+def _scaled(cells: Sequence[Cell], blocks: Sequence[Block], env: str, algo: str) -> NDArray[np.float64]:
     """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
-    here = [cell for context in contexts if context.group[:2] == (env, algo) for cell in context.cells]
+    here = [cell for block in blocks if block.group[:2] == (env, algo) for cell in block.cells]
     runs = np.concatenate([cell.scores["area"] for cell in here])
     return percentile_scaled([cell.scores["area"].mean() for cell in cells], runs)

@@ -1,49 +1,49 @@
-"""Which cells are compared with which: every arm with its context's control, and the declared contrasts."""
+"""Which cells are compared with which: every arm with its block's control, and the declared contrasts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rl_warmup.analysis.caveats import note_differences, note_unpaired
-from rl_warmup.analysis.cells import Cell, Context, Group, differing
+from rl_warmup.analysis.cells import Block, Cell, Group, differing
 from rl_warmup.analysis.declaration import Declaration
 from rl_warmup.analysis.pairs import Pairing, Term, barred
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.study import Contrast, matches, without_warmup, words
 
 
-def pairings_of(contexts: Sequence[Context], declared: Declaration, problems: Problems) -> list[Pairing]:
+def pairings_of(blocks: Sequence[Block], declared: Declaration, problems: Problems) -> list[Pairing]:
     """All comparisons of a study; what cannot be compared is named in `problems`."""
     pairings = []
-    for context in contexts:
-        control = _control(context, contexts, declared, problems)
-        for cell in context.cells if control else ():
+    for block in blocks:
+        control = _control(block, blocks, declared, problems)
+        for cell in block.cells if control else ():
             if control and cell is not control:
                 terms = ((1.0, cell), (-1.0, control))
-                pairings.append(Pairing.of(context, terms, declared.family(cell.settings)))
+                pairings.append(Pairing.of(block, terms, declared.family(cell.settings)))
     for contrast in declared.contrasts:
-        pairings += contrasted(contexts, contrast, problems)
+        pairings += contrasted(blocks, contrast, problems)
     for wanted in declared.comparisons or ():
-        if not any(matches(wanted, cell.settings) for context in contexts for cell in context.cells):
+        if not any(matches(wanted, cell.settings) for block in blocks for cell in block.cells):
             problems.note(f"the declared comparison {words(wanted)} has no runs at all")
     return [_checked(pairing, problems) for pairing in pairings]
 
 
-def contrasted(contexts: Sequence[Context], contrast: Contrast, problems: Problems) -> list[Pairing]:
-    """A contrast in every context that has all its arms; where a group has none, once in the whole group."""
-    groups: dict[Group, list[Context]] = {}
-    for context in contexts:
-        groups.setdefault(context.group, []).append(context)
+def contrasted(blocks: Sequence[Block], contrast: Contrast, problems: Problems) -> list[Pairing]:
+    """A contrast in every block that has all its arms; where a group has none, once in the whole group."""
+    groups: dict[Group, list[Block]] = {}
+    for block in blocks:
+        groups.setdefault(block.group, []).append(block)
     found, seen = [], False
     for members in groups.values():
-        here = {context.label: _matching(context.cells, contrast) for context in members}
+        here = {block.label: _matching(block.cells, contrast) for block in members}
         seen = seen or any(cells for arms in here.values() for cells in arms)
-        whole = [context for context in members if all(here[context.label])]
-        for context in whole:
-            found += _contrast(context.label, here[context.label], members, contrast, problems)
+        whole = [block for block in members if all(here[block.label])]
+        for block in whole:
+            found += _contrast(block.label, here[block.label], members, contrast, problems)
         if whole:
-            _note_incomplete([context for context in members if context not in whole], contrast, problems)
+            _note_incomplete([block for block in members if block not in whole], contrast, problems)
         elif any(cells for arms in here.values() for cells in arms):
-            everywhere = _matching([cell for context in members for cell in context.cells], contrast)
+            everywhere = _matching([cell for block in members for cell in block.cells], contrast)
             found += _contrast(" ".join(map(str, members[0].group)), everywhere, members, contrast, problems)
     if not seen:
         problems.note(f"the declared contrast {contrast.name} has no runs at all")
@@ -51,7 +51,7 @@ def contrasted(contexts: Sequence[Context], contrast: Contrast, problems: Proble
 
 
 def _contrast(
-    where: str, arms: Sequence[Sequence[Cell]], members: Sequence[Context], contrast: Contrast, problems: Problems
+    where: str, arms: Sequence[Sequence[Cell]], members: Sequence[Block], contrast: Contrast, problems: Problems
 ) -> list[Pairing]:
     """The contrast where every arm is one cell; else nothing, and why."""
     for (_, conditions), cells in zip(contrast.terms, arms, strict=True):
@@ -65,23 +65,23 @@ def _contrast(
         problems.note(f"{where}: the contrast {contrast.name} is not tested: two of its arms are the same runs")
         return []
     first = next(cell for weight, cell in terms if weight > 0)
-    context = next(context for context in members if any(cell is first for cell in context.cells))
-    return [Pairing.of(context, terms, "confirmatory", contrast.name)]
+    block = next(block for block in members if any(cell is first for cell in block.cells))
+    return [Pairing.of(block, terms, "confirmatory", contrast.name)]
 
 
 def _matching(cells: Sequence[Cell], contrast: Contrast) -> list[list[Cell]]:
     return [[cell for cell in cells if matches(where, cell.settings)] for _, where in contrast.terms]
 
 
-def _note_incomplete(contexts: Sequence[Context], contrast: Contrast, problems: Problems) -> None:
-    """Name the arms that a context lacks for a contrast which could be there."""
-    for context in contexts:
-        arms = _matching(context.cells, contrast)
-        if not all(matches(without_warmup(where), context.settings) for _, where in contrast.terms):
+def _note_incomplete(blocks: Sequence[Block], contrast: Contrast, problems: Problems) -> None:
+    """Name the arms that a block lacks for a contrast which could be there."""
+    for block in blocks:
+        arms = _matching(block.cells, contrast)
+        if not all(matches(without_warmup(where), block.settings) for _, where in contrast.terms):
             continue
         lacking = [words(where) for (_, where), cells in zip(contrast.terms, arms, strict=True) if not cells]
         if any(arms):
-            problems.note(f"{context.label}: the contrast {contrast.name} has no runs of {', '.join(lacking)}")
+            problems.note(f"{block.label}: the contrast {contrast.name} has no runs of {', '.join(lacking)}")
 
 
 def _checked(pairing: Pairing, problems: Problems) -> Pairing:
@@ -93,42 +93,38 @@ def _checked(pairing: Pairing, problems: Problems) -> Pairing:
     return replace(pairing, barred=reasons)
 
 
-def _control(
-    context: Context, contexts: Sequence[Context], declared: Declaration, problems: Problems
-) -> Cell | None:
-    controls = [cell for cell in context.cells if matches(declared.control, cell.settings)]
-    _note_missing(context, bool(controls), declared, problems)
+def _control(block: Block, blocks: Sequence[Block], declared: Declaration, problems: Problems) -> Cell | None:
+    controls = [cell for cell in block.cells if matches(declared.control, cell.settings)]
+    _note_missing(block, bool(controls), declared, problems)
     if len(controls) == 1:
         return controls[0]
     if controls:
         arms = ", ".join(cell.arm for cell in controls)
-        problems.note(f"{context.label}: {arms} all are {words(declared.control)}; no control, no comparison")
+        problems.note(f"{block.label}: {arms} all are {words(declared.control)}; no control, no comparison")
     else:
-        problems.note(_no_control(context, contexts, declared))
+        problems.note(_no_control(block, blocks, declared))
     return None
 
 
-def _no_control(context: Context, contexts: Sequence[Context], declared: Declaration) -> str:
-    """Say that a context has no control, and by what the nearest one elsewhere differs."""
-    text = f"{context.label}: no run is its control ({words(declared.control)}), so nothing is compared"
-    elsewhere = [
-        other for other in contexts if any(matches(declared.control, cell.settings) for cell in other.cells)
-    ]
+def _no_control(block: Block, blocks: Sequence[Block], declared: Declaration) -> str:
+    """Say that a block has no control, and by what the nearest one elsewhere differs."""
+    text = f"{block.label}: no run is its control ({words(declared.control)}), so nothing is compared"
+    elsewhere = [other for other in blocks if any(matches(declared.control, cell.settings) for cell in other.cells)]
     if not elsewhere:
         return text
-    nearest = min(elsewhere, key=lambda other: len(differing(context.settings, other.settings)))
-    return f"{text}; the nearest control differs in {differences_words(context.settings, nearest.settings)}"
+    nearest = min(elsewhere, key=lambda other: len(differing(block.settings, other.settings)))
+    return f"{text}; the nearest control differs in {differences_words(block.settings, nearest.settings)}"
 
 
 def differences_words(one: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """The settings by which two contexts differ, with both values."""
+    """The settings by which two blocks differ, with both values."""
     keys = differing(one, other)
     return ", ".join(f"{key} ({one.get(key)}, there {other.get(key)})" for key in keys)
 
 
-def _note_missing(context: Context, controlled: bool, declared: Declaration, problems: Problems) -> None:
-    """Name the declared comparisons that should be in a context that has the control, and are not."""
+def _note_missing(block: Block, controlled: bool, declared: Declaration, problems: Problems) -> None:
+    """Name the declared comparisons that should be in a block that has the control, and are not."""
     for wanted in declared.comparisons or ():
-        here = controlled and matches(without_warmup(wanted), context.settings)
-        if here and not any(matches(wanted, cell.settings) for cell in context.cells):
-            problems.note(f"{context.label}: the declared comparison {words(wanted)} has no runs")
+        here = controlled and matches(without_warmup(wanted), block.settings)
+        if here and not any(matches(wanted, cell.settings) for cell in block.cells):
+            problems.note(f"{block.label}: the declared comparison {words(wanted)} has no runs")

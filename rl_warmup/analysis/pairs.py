@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Cell, Context, short
+from rl_warmup.analysis.cells import Block, Cell, short
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.problems import Problems
@@ -21,7 +21,7 @@ Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1
 class Pairing:
     """Arms with weights that sum to 0, by the seeds that were scored in all of them."""
 
-    context: Context  # of the first arm with a positive weight
+    block: Block  # of the first arm with a positive weight
     terms: tuple[Term, ...]
     family: Family
     pairs: tuple[tuple[int, ...], ...]  # a row a seed: index among the scored runs of each term
@@ -29,12 +29,12 @@ class Pairing:
     contrast: str | None = None  # name of the contrast, None for a treatment and its control
 
     @classmethod
-    def of(cls, context: Context, terms: Sequence[Term], family: Family, contrast: str | None = None) -> "Pairing":
+    def of(cls, block: Block, terms: Sequence[Term], family: Family, contrast: str | None = None) -> "Pairing":
         """Pair the runs by seed, in the order of the first term's."""
         places = [{run.seed: index for index, run in enumerate(cell.scored)} for _, cell in terms]
         seeds = [seed for seed in places[0] if all(seed in place for place in places)]
         return cls(
-            context, tuple(terms), family, tuple(tuple(p[seed] for p in places) for seed in seeds), (), contrast
+            block, tuple(terms), family, tuple(tuple(p[seed] for p in places) for seed in seeds), (), contrast
         )
 
     @property
@@ -60,7 +60,7 @@ class Pairing:
     @property
     def label(self) -> str:
         """The comparison in words."""
-        env, algo, trainer, _ = self.context.group
+        env, algo, trainer, _ = self.block.group
         what = f"contrast {self.contrast}" if self.contrast else f"{self.treatment.arm} against {self.control.arm}"
         return f"{what} ({env} {algo} {trainer})"
 

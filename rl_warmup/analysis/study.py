@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
-from rl_warmup.analysis.cells import Cell, Context, contexts_of
+from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
 from rl_warmup.analysis.dispersion import Dispersion, dispersions_of
 from rl_warmup.analysis.lr_robustness import Edge, Sensitivity, edges_of, sensitivities_of
@@ -22,8 +22,8 @@ from rl_warmup.records.read import read_study
 
 __all__ = [
     "Analysis",
+    "Block",
     "Comparison",
-    "Context",
     "Dispersion",
     "Edge",
     "Family",
@@ -72,7 +72,7 @@ class Analysis:
 
     folder: Path
     declaration: Declaration
-    contexts: tuple[Context, ...]
+    blocks: tuple[Block, ...]
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...]
     left_out: bool  # whether a run or a file is not analyzed
@@ -81,9 +81,9 @@ class Analysis:
     sensitivities: tuple[Sensitivity, ...] = ()
 
     @property
-    def cells(self) -> Iterator[tuple[Context, Cell]]:
-        """Every cell with its context."""
-        return ((context, cell) for context in self.contexts for cell in context.cells)
+    def cells(self) -> Iterator[tuple[Block, Cell]]:
+        """Every cell with its block."""
+        return ((block, cell) for block in self.blocks for cell in block.cells)
 
 
 def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
@@ -100,23 +100,23 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
     for text in unreadable:
         problems.leave_out(text)
     declared = declaration(folder, problems)
-    contexts = contexts_of(records, problems, rng)
-    note_borrowed(contexts, problems)
-    note_runs(contexts, problems)
-    pairings = pairings_of(contexts, declared, problems)
-    note_mixture(contexts, pairings, problems)
+    blocks = blocks_of(records, problems, rng)
+    note_borrowed(blocks, problems)
+    note_runs(blocks, problems)
+    pairings = pairings_of(blocks, declared, problems)
+    note_mixture(blocks, pairings, problems)
     comparisons = comparisons_of(pairings, declared, rng, problems)
-    edges = edges_of(contexts, declared.control, rng, problems)
+    edges = edges_of(blocks, declared.control, rng, problems)
     return Analysis(
         folder,
         declared,
-        tuple(contexts),
+        tuple(blocks),
         comparisons,
         tuple(problems.texts),
         problems.left_out,
         dispersions_of(pairings, rng),
         edges,
-        sensitivities_of(contexts),
+        sensitivities_of(blocks),
     )
 
 

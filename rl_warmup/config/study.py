@@ -112,7 +112,7 @@ def words(conditions: Conditions) -> str:
 
 
 def without_warmup(conditions: Conditions) -> dict[str, Any]:
-    """The conditions on anything but the warmup: those that decide in which contexts they apply."""
+    """The conditions on anything but the warmup: those that decide in which blocks they apply."""
     return {key: value for key, value in conditions.items() if not key.startswith("warmup.")}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Cell, Context, short, where
+from rl_warmup.analysis.cells import Block, Cell, short, where
 from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.across_seeds import across, share
@@ -16,12 +16,12 @@ RESAMPLES = 2000
 ACROSS = ("final", "area")  # metrics whose dispersion over seeds is reported
 
 
-def cell_row(context: Context, cell: Cell) -> dict[str, Any]:
+def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
     """One cell: its runs, each metric over the scored ones, dispersion over seeds, and time to the threshold."""
     n = len(cell.scored)
     counts = {"diverged": cell.count("diverged"), "not_learned": int(cell.scores["not_learned"].sum())}
     return {
-        **where(context),
+        **where(block),
         "arm": cell.arm,
         "short": short(cell.arm),
         "warmup": dict(cell.warmup),
@@ -35,10 +35,10 @@ def cell_row(context: Context, cell: Cell) -> dict[str, Any]:
     }
 
 
-def dose_row(context: Context, cell: Cell) -> dict[str, Any] | None:
+def dose_row(block: Block, cell: Cell) -> dict[str, Any] | None:
     """What the optimizer of a cell received, means over its scored runs; None where that is not known."""
     dose = mean_dose(cell.scored)
-    return None if dose is None else {**where(context), "arm": cell.arm, "short": short(cell.arm), **dose}
+    return None if dose is None else {**where(block), "arm": cell.arm, "short": short(cell.arm), **dose}
 
 
 def _metric(cell: Cell, name: str) -> dict[str, float | None]:

@@ -48,7 +48,7 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
     """
     try:
         analysis = analyse(folder)
-        if not analysis.contexts:
+        if not analysis.blocks:
             raise RecordError(f"{folder} holds no readable run: {'; '.join(analysis.problems)}")
         content, paths = write(analysis, folder, figures)
     except (RecordError, OSError) as error:

@@ -22,11 +22,11 @@ INTERVALS = {
 
 def as_json(analysis: Analysis) -> dict[str, Any]:
     """The content of report.json but for its sentences and figures."""
-    doses = [dose_row(context, cell) for context, cell in analysis.cells]
+    doses = [dose_row(block, cell) for block, cell in analysis.cells]
     return {
         "study": _study(analysis),
         "comparisons": [_comparison(comparison) for comparison in analysis.comparisons],
-        "cells": [cell_row(context, cell) for context, cell in analysis.cells],
+        "cells": [cell_row(block, cell) for block, cell in analysis.cells],
         "runs": [row for _, cell in analysis.cells for row in _runs(cell)],
         "dose": [_finite(row) for row in doses if row is not None],
         "dispersion": [_dispersion(found) for found in analysis.dispersions],
@@ -74,7 +74,7 @@ def _study(analysis: Analysis) -> dict[str, Any]:
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     pairing, paired, verdict = comparison.pairing, comparison.paired, comparison.verdict
     row = {
-        **where(pairing.context),
+        **where(pairing.block),
         "treatment_arm": pairing.treatment.arm,
         "control_arm": pairing.control.arm,
         "treatment": pairing.treatment_label,
@@ -126,7 +126,7 @@ def _values(scores: Mapping[str, NDArray[np.float64]], index: int | None) -> dic
 
 def _dispersion(found: Dispersion) -> dict[str, Any]:
     row = {
-        **where(found.pairing.context),
+        **where(found.pairing.block),
         "treatment": found.pairing.treatment_label,
         "control": found.pairing.control_label,
         "metric": found.metric,
@@ -142,9 +142,9 @@ def _dispersion(found: Dispersion) -> dict[str, Any]:
 def _edge(found: Edge, analysis: Analysis) -> dict[str, Any]:
     env, algo, trainer, total = found.group
     scales = {
-        context.settings["learning_rate"]: rate_scale(context)
-        for context in analysis.contexts
-        if context.group == found.group
+        block.settings["learning_rate"]: rate_scale(block)
+        for block in analysis.blocks
+        if block.group == found.group
     }
     row = {
         "env": env,

@@ -19,7 +19,7 @@ from helpers.synthetic import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.analysis.cells import Cell, common_grid, contexts_of, distinct
+from rl_warmup.analysis.cells import Cell, blocks_of, common_grid, distinct
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
@@ -137,7 +137,7 @@ def test_the_common_grid_is_the_most_frequent_and_the_longer_on_a_tie() -> None:
 
 def cell_of(study: Path) -> Cell:
     """The only cell of a study."""
-    ((cell,),) = [context.cells for context in contexts_of(read_study(study)[0], Problems())]
+    ((cell,),) = [block.cells for block in blocks_of(read_study(study)[0], Problems())]
     return cell
 
 
@@ -188,8 +188,8 @@ def test_runs_without_training_episodes_are_scored_but_named(tmp_path: Path) -> 
     folder = write_run(tmp_path / "s", "none", 1)
     (folder / "episodes.parquet").write_bytes(b"PAR1")
     problems = Problems()
-    (context,) = contexts_of(read_study(tmp_path / "s")[0], problems)
-    scores = context.cells[0].scores
+    (block,) = blocks_of(read_study(tmp_path / "s")[0], problems)
+    scores = block.cells[0].scores
     assert np.isnan(scores["online_return"]).all()
     assert scores["final"] == pytest.approx([1.0, 1.0])
     assert [text for text in problems.texts if f"{folder.name}: its training episodes are not known" in text]
@@ -243,7 +243,7 @@ def test_floors_take_their_draws_from_the_generator(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "none", 0, evaluations=noisy(10.0, 5))
     records = read_study(tmp_path / "s")[0]
     floors = [
-        contexts_of(records, Problems(), np.random.default_rng(seed))[0].cells[0].floors["drawdown_max"][0]
+        blocks_of(records, Problems(), np.random.default_rng(seed))[0].cells[0].floors["drawdown_max"][0]
         for seed in (1, 1, 2)
     ]
     assert floors[0] == floors[1] != floors[2]

@@ -79,22 +79,22 @@ def test_a_contrast_is_one_more_member_of_the_confirmatory_family(tmp_path: Path
     assert of(analysis, "not_learned")[0].paired.p_value == 1.0
 
 
-def test_a_contrast_is_tested_in_every_context_that_has_all_its_arms(tmp_path: Path) -> None:
+def test_a_contrast_is_tested_in_every_block_that_has_all_its_arms(tmp_path: Path) -> None:
     study = write(tmp_path / "s", SHAPE, rates=(1e-3, 1e-2))
     write_run(study, "none", 0, learning_rate=0.1)
     analysis = analyse(study)
-    assert [found.pairing.context.settings["learning_rate"] for found in of(analysis)] == [1e-3, 1e-2]
+    assert [found.pairing.block.settings["learning_rate"] for found in of(analysis)] == [1e-3, 1e-2]
     lacking = ("lr=0.1", "the contrast shape has no runs of warmup.name=linear, warmup.name=cosine")
     assert said(analysis, *lacking)
     assert not said(analysis, "shape is not tested")
 
 
-def test_an_interaction_takes_arms_of_several_contexts_of_a_group(tmp_path: Path) -> None:
+def test_an_interaction_takes_arms_of_several_blocks_of_a_group(tmp_path: Path) -> None:
     study = write(tmp_path / "s", INTERACTION, rates=(1e-3, 1e-2))
     analysis = analyse(study)
     (found,) = of(analysis)
     assert found.differences == pytest.approx([2 * (4 + seed) / 100 for seed in range(8)])
-    assert found.pairing.context.settings["learning_rate"] == 1e-2
+    assert found.pairing.block.settings["learning_rate"] == 1e-2
     assert found.pairing.treatment_label == "1 × linear 20% gradient steps at 0.01 + 1 × none at 0.001"
     assert found.pairing.control_label == "1 × none at 0.01 + 1 × linear 20% gradient steps at 0.001"
     assert found.pairing.barred == ()

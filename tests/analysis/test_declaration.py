@@ -62,7 +62,7 @@ def test_declared_comparisons_without_runs_are_named(tmp_path: Path) -> None:
     assert not said(analysis, "lr=0.001 constant: the declared comparison warmup.name=linear")
 
 
-def test_a_context_without_control_names_what_the_nearest_one_differs_in(tmp_path: Path) -> None:
+def test_a_block_without_control_names_what_the_nearest_one_differs_in(tmp_path: Path) -> None:
     study = write_study(tmp_path / "s", {"none": 0, "linear": 10}, range(2))
     write_run(study, "linear", 0, changes={"trainer.name": "stacked"})
     analysis = analyse(study)
@@ -70,7 +70,7 @@ def test_a_context_without_control_names_what_the_nearest_one_differs_in(tmp_pat
     assert len([found for found in analysis.comparisons if found.family == "confirmatory"]) == 4
 
 
-def test_two_controls_in_a_context_are_none(tmp_path: Path) -> None:
+def test_two_controls_in_a_block_are_none(tmp_path: Path) -> None:
     declared = DECLARED | {"control": {"warmup.length": 8}}
     study = write_study(tmp_path / "s", {"none": 0, "linear": 10, "cosine": 1}, range(2), declared=declared)
     analysis = analyse(study)

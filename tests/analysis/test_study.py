@@ -78,7 +78,7 @@ def test_a_family_is_all_confirmatory_comparisons_of_all_learning_rates(tmp_path
     for rate in (1e-3, 1e-2):
         two_arms(tmp_path / "s", [10.0 + seed for seed in range(8)], learning_rate=rate)
     analysis = analyse(tmp_path / "s")
-    assert [context.settings["learning_rate"] for context in analysis.contexts] == [1e-3, 1e-2]
+    assert [block.settings["learning_rate"] for block in analysis.blocks] == [1e-3, 1e-2]
     assert len([found for found in analysis.comparisons if found.family == "confirmatory"]) == 8
     finals = [found for found in analysis.comparisons if found.metric.name == "final"]
     assert [found.verdict.p_adjusted for found in finals] == [pytest.approx(8 * 2 / 2**8)] * 2
@@ -118,9 +118,9 @@ def test_without_any_completed_run_the_grid_is_what_was_planned(tmp_path: Path) 
         for seed in range(2):
             write_run(tmp_path / "s", warmup, seed, LEARNS[1:3], steps=STEPS[1:3], status="diverged")
     analysis = analyse(tmp_path / "s")
-    assert analysis.contexts[0].steps.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
-    assert analysis.contexts[0].cells[0].returns[0].tolist() == [-100, 40, 80, -100, -100, -100]
-    assert analysis.contexts[0].cells[0].scores["final"].tolist() == [-1, -1]  # the worst attainable
+    assert analysis.blocks[0].steps.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
+    assert analysis.blocks[0].cells[0].returns[0].tolist() == [-100, 40, 80, -100, -100, -100]
+    assert analysis.blocks[0].cells[0].scores["final"].tolist() == [-1, -1]  # the worst attainable
     assert said(analysis, "no run is completed")
 
 
@@ -215,8 +215,8 @@ def test_a_study_on_two_devices_keeps_them_apart(tmp_path: Path) -> None:
     for device in ("cpu", "cuda:0"):
         two_arms(tmp_path / "s", [10.0, 11.0], changes={"device": device})
     analysis = analyse(tmp_path / "s")
-    assert [len(context.cells) for context in analysis.contexts] == [2, 2]
-    assert analysis.contexts[1].cells[1].arm.endswith(" device=cuda:0")
+    assert [len(block.cells) for block in analysis.blocks] == [2, 2]
+    assert analysis.blocks[1].cells[1].arm.endswith(" device=cuda:0")
     assert not analysis.left_out
 
 

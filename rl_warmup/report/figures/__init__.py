@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from rl_warmup.analysis.cells import Context, Group
+from rl_warmup.analysis.cells import Block, Group
 from rl_warmup.analysis.metrics.table import with_role
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.figures.diagnostics import diagnostics
@@ -50,24 +50,24 @@ def _sheets(analysis: Analysis) -> Iterator[tuple[str, Sheet]]:
     metrics = with_role("confirmatory")
     for sheet in forest(analysis.comparisons, metrics):
         yield "", sheet
-    groups: dict[Group, list[Context]] = defaultdict(list)
-    for context in analysis.contexts:
-        groups[context.group].append(context)
-    for group, contexts in groups.items():
-        for sheet in _of_group(analysis, contexts):
+    groups: dict[Group, list[Block]] = defaultdict(list)
+    for block in analysis.blocks:
+        groups[block.group].append(block)
+    for group, blocks in groups.items():
+        for sheet in _of_group(analysis, blocks):
             yield file_name(group, list(groups)), sheet
 
 
-def _of_group(analysis: Analysis, contexts: Sequence[Context]) -> Iterator[Sheet]:
-    looks, group = looks_of(analysis, contexts), contexts[0].group
-    comparisons = [found for found in analysis.comparisons if found.pairing.context.group == group]
+def _of_group(analysis: Analysis, blocks: Sequence[Block]) -> Iterator[Sheet]:
+    looks, group = looks_of(analysis, blocks), blocks[0].group
+    comparisons = [found for found in analysis.comparisons if found.pairing.block.group == group]
     draws: tuple[Callable[[], Sheet | Sequence[Sheet] | None], ...] = (
-        lambda: curves(contexts, looks),
-        lambda: heatmaps(contexts, comparisons, looks),
+        lambda: curves(blocks, looks),
+        lambda: heatmaps(blocks, comparisons, looks),
         lambda: differences(comparisons, with_role("confirmatory"), looks),
-        lambda: time_to_threshold(contexts, looks),
-        lambda: learning_rates(contexts, looks),
-        lambda: diagnostics(contexts, looks),
+        lambda: time_to_threshold(blocks, looks),
+        lambda: learning_rates(blocks, looks),
+        lambda: diagnostics(blocks, looks),
     )
     for draw_one in draws:
         found = draw_one()

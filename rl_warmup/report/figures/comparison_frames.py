@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from rl_warmup.analysis.cells import Context, short, where
+from rl_warmup.analysis.cells import Block, short, where
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.frames import setting_of
@@ -30,9 +30,7 @@ def pair_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def heat_frame(
-    contexts: Sequence[Context], comparisons: Sequence[Comparison], metrics: Sequence[str]
-) -> pl.DataFrame:
+def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metrics: Sequence[str]) -> pl.DataFrame:
     """A row a cell and metric: IQM over its runs, and its mean difference to the control with the verdict."""
     found = {
         (id(comparison.pairing.treatment), comparison.metric.name): comparison
@@ -42,7 +40,7 @@ def heat_frame(
     controls = {id(comparison.pairing.control) for comparison in found.values()}
     rows = [
         {
-            **where(context),
+            **where(block),
             "arm": short(cell.arm),
             "is_control": id(cell) in controls,
             "metric": metric,
@@ -51,8 +49,8 @@ def heat_frame(
             "difference": None if comparison is None else comparison.paired.estimate,
             "verdict": None if comparison is None else comparison.verdict.verdict,
         }
-        for context in contexts
-        for cell in context.cells
+        for block in blocks
+        for cell in block.cells
         for metric in metrics
         for comparison in [found.get((id(cell), metric))]
     ]
@@ -62,8 +60,8 @@ def heat_frame(
 def _about(found: Comparison) -> dict[str, Any]:
     pairing = found.pairing
     return {
-        **where(pairing.context),
-        "setting": setting_of(pairing.context),
+        **where(pairing.block),
+        "setting": setting_of(pairing.block),
         "contrast": pairing.contrast,
         "treatment": pairing.treatment_label,
         "control": pairing.control_label,

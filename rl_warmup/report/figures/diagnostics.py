@@ -9,7 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.cells import Block
 from rl_warmup.report.figures.frames import BINS, diagnostic_frame
 from rl_warmup.report.figures.panels import WIDTH, Looks, narrow
 from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
@@ -27,9 +27,9 @@ QUANTITIES = {
 }
 
 
-def diagnostics(contexts: Sequence[Context], looks: Looks) -> list[Sheet]:
+def diagnostics(blocks: Sequence[Block], looks: Looks) -> list[Sheet]:
     """Medians and quartiles over seeds, four learning rates a figure; nothing without readable updates."""
-    frame = diagnostic_frame(contexts)
+    frame = diagnostic_frame(blocks)
     if frame.is_empty():
         return []
     names = frame["panel"].unique(maintain_order=True).to_list()
@@ -41,7 +41,7 @@ def diagnostics(contexts: Sequence[Context], looks: Looks) -> list[Sheet]:
     for page in range(pages):
         part = frame.filter(pl.col("panel").is_in(names[page * size : (page + 1) * size]))
         number = f" ({page + 1} of {pages})" if pages > 1 else ""
-        title = f"Inside the runs: {place(contexts[0].group)}, n = {_runs(part)} an arm{number}"
+        title = f"Inside the runs: {place(blocks[0].group)}, n = {_runs(part)} an arm{number}"
         sheets.append(_sheet(part, looks, scales, title, str(page + 1) if page else ""))
     return sheets
 

@@ -31,7 +31,7 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
     rows.sort(
         key=lambda row: (
             row.contrast or "",
-            row.context.settings["learning_rate"],
+            row.block.settings["learning_rate"],
             natural(short(row.treatment.arm)),
         )
     )
@@ -48,14 +48,14 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
     grid[0].set_yticks(range(len(rows)), [_label(row, ", " if many else "\nlearning rate ") for row in rows][::-1])
     grid[0].set_ylim(-0.6, len(rows) - 0.4)
     n = range_words([found.paired.n for found in comparisons])
-    title = f"Paired differences: {place(rows[0].context.group)}, n = {n} pairs of seeds"
+    title = f"Paired differences: {place(rows[0].block.group)}, n = {n} pairs of seeds"
     note = _note(comparisons)
     headline(figure, title, note)
     return Sheet("differences", title, note, pair_frame(comparisons), figure)
 
 
 def _label(row: Pairing, between: str) -> str:
-    rate = rate_words(row.context.settings["learning_rate"], rate_scale(row.context))
+    rate = rate_words(row.block.settings["learning_rate"], rate_scale(row.block))
     what = row.treatment_label if row.contrast is None else f"contrast: {row.contrast}"
     return f"{textwrap.fill(what, LABEL_LENGTH)}{between}{rate}"
 

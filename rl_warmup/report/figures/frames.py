@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Cell, Context, rate_scale, short
+from rl_warmup.analysis.cells import Block, Cell, rate_scale, short
 from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
@@ -19,13 +19,13 @@ OF_ALL = ("loss", "grad_norm_mean", "relative_update")
 OF_ALGORITHM = {"ppo": ("approx_kl", "clip_fraction"), "dqn": ("td_error_mean", "q_max_abs")}
 
 
-def panel_of(context: Context, contexts: Sequence[Context]) -> str:
-    """Title of a context's panel: the learning rate, and whatever else tells it from the other contexts."""
-    words = rate_words(context.settings["learning_rate"], rate_scale(context))
-    schedule = context.settings["schedule.name"]
-    if len({other.settings["schedule.name"] for other in contexts}) > 1:
+def panel_of(block: Block, blocks: Sequence[Block]) -> str:
+    """Title of a block's panel: the learning rate, and whatever else tells it from the other blocks."""
+    words = rate_words(block.settings["learning_rate"], rate_scale(block))
+    schedule = block.settings["schedule.name"]
+    if len({other.settings["schedule.name"] for other in blocks}) > 1:
         words += f", {schedule}"
-    rest = setting_of(context)
+    rest = setting_of(block)
     return f"learning rate {words}" + (f"\n{rest}" if rest else "")
 
 
@@ -40,14 +40,14 @@ def rate_words(rate: float, scale: float | None) -> str:
     return f"{rate:.4g} ({'' if scale == 1 else f'{scale:.4g}× '}tuned)"
 
 
-def setting_of(context: Context) -> str:
-    """What tells a context from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
-    return context.label.partition(f" {context.settings['schedule.name']}")[2].strip()
+def setting_of(block: Block) -> str:
+    """What tells a block from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
+    return block.label.partition(f" {block.settings['schedule.name']}")[2].strip()
 
 
-def curve_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+def curve_frame(blocks: Sequence[Block]) -> pl.DataFrame:
     """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval)."""
-    return _by_cell(contexts, _curves)
+    return _by_cell(blocks, _curves)
 
 
 def iqm_band(
@@ -66,34 +66,34 @@ def iqm_band(
     return low, high
 
 
-def dose_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+def dose_frame(blocks: Sequence[Block]) -> pl.DataFrame:
     """Learning rate read from the optimizer at the ends of each update phase, first scored seed of each cell."""
-    return _by_cell(contexts, _dose)
+    return _by_cell(blocks, _dose)
 
 
-def threshold_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+def threshold_frame(blocks: Sequence[Block]) -> pl.DataFrame:
     """Kaplan-Meier estimate of the share of runs that have reached the threshold, at each step where it changes."""
-    return _by_cell(contexts, _reached)
+    return _by_cell(blocks, _reached)
 
 
-def diagnostic_frame(contexts: Sequence[Context]) -> pl.DataFrame:
+def diagnostic_frame(blocks: Sequence[Block]) -> pl.DataFrame:
     """Median and quartiles over seeds of what happens inside the runs, in each hundredth of the gradient steps."""
-    return _by_cell(contexts, _diagnostics)
+    return _by_cell(blocks, _diagnostics)
 
 
-def _by_cell(contexts: Sequence[Context], rows: Callable[[Context, Cell], pl.DataFrame | None]) -> pl.DataFrame:
+def _by_cell(blocks: Sequence[Block], rows: Callable[[Block, Cell], pl.DataFrame | None]) -> pl.DataFrame:
     """The rows of every cell below each other, with what they belong to; an empty table without any."""
     parts = []
-    for context in contexts:
+    for block in blocks:
         about = {
-            "schedule": context.settings["schedule.name"],
-            "learning_rate": context.settings["learning_rate"],
-            "learning_rate_scale": rate_scale(context),
-            "setting": setting_of(context),
-            "panel": panel_of(context, contexts),
+            "schedule": block.settings["schedule.name"],
+            "learning_rate": block.settings["learning_rate"],
+            "learning_rate_scale": rate_scale(block),
+            "setting": setting_of(block),
+            "panel": panel_of(block, blocks),
         }
-        for cell in context.cells:
-            part = rows(context, cell) if cell.scored else None
+        for cell in block.cells:
+            part = rows(block, cell) if cell.scored else None
             if part is not None and not part.is_empty():
                 names = [pl.lit(value).cast(_TYPES[key]).alias(key) for key, value in about.items()]
                 parts.append(part.select(*names, pl.lit(short(cell.arm)).alias("arm"), pl.all()))
@@ -109,14 +109,14 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def _curves(context: Context, cell: Cell) -> pl.DataFrame:
+def _curves(block: Block, cell: Cell) -> pl.DataFrame:
     n, size = cell.returns.shape
     low, high = np.full((2, size), np.nan) if n == 1 else iqm_band(cell.returns, np.random.default_rng(0))
     unknown = np.full(n * size, np.nan)
     frame = pl.DataFrame(
         {
             "seed": np.repeat([-1, *(run.seed for run in cell.scored)], size),
-            "env_step": np.tile(context.steps, n + 1),
+            "env_step": np.tile(block.steps, n + 1),
             "return": np.concatenate([iqm(cell.returns, axis=0), cell.returns.ravel()]),
             "ci_low": np.concatenate([low, unknown]),
             "ci_high": np.concatenate([high, unknown]),
@@ -126,7 +126,7 @@ def _curves(context: Context, cell: Cell) -> pl.DataFrame:
     return frame.with_columns(pl.when(~middle).then("seed"), pl.col("ci_low", "ci_high").fill_nan(None))
 
 
-def _dose(_: Context, cell: Cell) -> pl.DataFrame | None:
+def _dose(_: Block, cell: Cell) -> pl.DataFrame | None:
     updates = phases(cell.scored[0])
     if updates is None or updates.is_empty():
         return None
@@ -152,9 +152,9 @@ def _spread_rows(height: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([even, early]).astype(np.int64))
 
 
-def _reached(context: Context, cell: Cell) -> pl.DataFrame:
+def _reached(block: Block, cell: Cell) -> pl.DataFrame:
     times, surviving = kaplan_meier(cell.scores["time_to_threshold"], cell.reached)
-    total = float(context.steps[-1])
+    total = float(block.steps[-1])
     steps, shares = np.asarray(times) * total, 1 - np.asarray(surviving)
     return pl.DataFrame(
         {
@@ -166,9 +166,9 @@ def _reached(context: Context, cell: Cell) -> pl.DataFrame:
     )
 
 
-def _diagnostics(context: Context, cell: Cell) -> pl.DataFrame | None:
+def _diagnostics(block: Block, cell: Cell) -> pl.DataFrame | None:
     known = [(run.seed, run.updates) for run in cell.scored if run.updates is not None]
-    names = (*OF_ALL, *OF_ALGORITHM[context.group[1]])
+    names = (*OF_ALL, *OF_ALGORITHM[block.group[1]])
     if not known:
         return None
     seeds = np.repeat([seed for seed, _ in known], [updates.height for _, updates in known])

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.comparison_frames import heat_frame
 from rl_warmup.report.figures.frames import setting_of
@@ -25,12 +25,12 @@ WIDEST = 6  # learning rates for which two maps fit beside each other
 DIVERGING = LinearSegmentedColormap.from_list("verdicts", [VERDICTS["worse"][1], "#FFFFFF", VERDICTS["better"][1]])
 
 
-def heatmaps(contexts: Sequence[Context], comparisons: Sequence[Comparison], looks: Looks) -> list[Sheet]:
+def heatmaps(blocks: Sequence[Block], comparisons: Sequence[Comparison], looks: Looks) -> list[Sheet]:
     """A figure for each base schedule (or other setting) with a grid of learning rates and warmups."""
-    series: dict[str, list[Context]] = {}
-    for context in contexts:
-        name = " ".join(filter(None, (context.settings["schedule.name"], setting_of(context))))
-        series.setdefault(name, []).append(context)
+    series: dict[str, list[Block]] = {}
+    for block in blocks:
+        name = " ".join(filter(None, (block.settings["schedule.name"], setting_of(block))))
+        series.setdefault(name, []).append(block)
     sheets = []
     for name, members in series.items():
         frame = heat_frame(members, comparisons, METRICS)
@@ -40,7 +40,7 @@ def heatmaps(contexts: Sequence[Context], comparisons: Sequence[Comparison], loo
     return sheets
 
 
-def _sheet(frame: pl.DataFrame, context: Context, name: str, looks: Looks) -> Sheet:
+def _sheet(frame: pl.DataFrame, block: Block, name: str, looks: Looks) -> Sheet:
     arms = sorted(frame["arm"].unique(), key=lambda arm: (looks[arm][0] != CONTROL, natural(arm)))
     rates = sorted(frame["learning_rate"].unique())
     across = 2 if len(rates) <= WIDEST else 1
@@ -63,7 +63,7 @@ def _sheet(frame: pl.DataFrame, context: Context, name: str, looks: Looks) -> Sh
         figure.colorbar(mesh, ax=list(axes), label=label, pad=0.01, aspect=12)
     for axes in grid[-1]:
         axes.set_xlabel("peak learning rate" + ("" if frame["learning_rate_scale"].null_count() else " (× tuned)"))
-    title = f"Learning rate × warmup: {place(context.group)}, n = {_runs(frame)} a cell"
+    title = f"Learning rate × warmup: {place(block.group)}, n = {_runs(frame)} a cell"
     title += f", {name} schedule" if name else ""
     symbols = ", ".join(f"{symbol} {verdict}" for verdict, (symbol, _) in VERDICTS.items())
     note = f"In normalized return: 0 a random policy, 1 the reference. Verdicts: {symbols}; –: no runs."

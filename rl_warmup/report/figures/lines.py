@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from rl_warmup.analysis.cells import Context
+from rl_warmup.analysis.cells import Block
 from rl_warmup.report.figures.frames import curve_frame, dose_frame, threshold_frame
 from rl_warmup.report.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
 from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
@@ -16,16 +16,16 @@ from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
 ENV_STEPS = "environment steps"
 
 
-def curves(contexts: Sequence[Context], looks: Looks) -> Sheet | None:
+def curves(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Evaluation curves: IQM over seeds at each evaluation with its interval, runs thin behind; None without."""
-    frame = curve_frame(contexts)
+    frame = curve_frame(blocks)
     if frame.is_empty():
         return None
-    thresholds = sorted({context.settings["env.threshold"] for context in contexts})
+    thresholds = sorted({block.settings["env.threshold"] for block in blocks})
     paint = partial(_draw_curves, thresholds)
     figure, names = panels(frame, looks, (ENV_STEPS, "evaluation return"), paint, shared=True)
-    title = f"Evaluation return: {place(contexts[0].group)}, {_arms(contexts)}"
-    one = all(len(cell.scored) < 2 for context in contexts for cell in context.cells)
+    title = f"Evaluation return: {place(blocks[0].group)}, {_arms(blocks)}"
+    one = all(len(cell.scored) < 2 for block in blocks for cell in block.cells)
     middle = "Thick: interquartile mean over seeds; band: its 95% bootstrap interval; thin: single runs; dashed"
     note = (
         f"{'Dashed' if one else middle}: the return from which the task counts as solved ({_listed(thresholds)})."
@@ -34,16 +34,16 @@ def curves(contexts: Sequence[Context], looks: Looks) -> Sheet | None:
     return Sheet("curves", title, f"Return of the evaluation episodes. {note}", frame, figure)
 
 
-def learning_rates(contexts: Sequence[Context], looks: Looks) -> Sheet | None:
+def learning_rates(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Learning rate read from the optimizer against gradient step, first seed of each cell; None if not known."""
-    frame = dose_frame(contexts)
+    frame = dose_frame(blocks)
     if frame.is_empty():
         return None
     total, shown = _last(frame["gradient_step"]), last_ramp(frame)
     drawn = frame.filter(pl.col("gradient_step") <= shown)
     figure, names = panels(drawn, looks, ("gradient step", "learning rate"), _draw_rates, shared=False)
     seeds = ", ".join(map(str, sorted(frame["seed"].unique())))
-    title = f"Learning rate delivered: {place(contexts[0].group)}, n = 1 run an arm (seed {seeds})"
+    title = f"Learning rate delivered: {place(blocks[0].group)}, n = 1 run an arm (seed {seeds})"
     note = "As read from the optimizer at the first and last gradient step of every update phase."
     if shown < total:
         note += f" The first {shown:,} of {total:,} gradient steps; after them all arms follow the base schedule."
@@ -51,14 +51,14 @@ def learning_rates(contexts: Sequence[Context], looks: Looks) -> Sheet | None:
     return Sheet("learning_rate", title, note, frame, figure)
 
 
-def time_to_threshold(contexts: Sequence[Context], looks: Looks) -> Sheet | None:
+def time_to_threshold(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Share of runs that have reached the threshold (Kaplan-Meier); None without scored runs."""
-    frame = threshold_frame(contexts)
+    frame = threshold_frame(blocks)
     if frame.is_empty():
         return None
     figure, names = panels(frame, looks, (ENV_STEPS, "share of runs at the threshold"), _draw_shares, shared=True)
-    title = f"Time to the threshold: {place(contexts[0].group)}, {_arms(contexts)}"
-    thresholds = sorted({context.settings["env.threshold"] for context in contexts})
+    title = f"Time to the threshold: {place(blocks[0].group)}, {_arms(blocks)}"
+    thresholds = sorted({block.settings["env.threshold"] for block in blocks})
     note = (
         f"Share of runs with an evaluation return of {_listed(thresholds)} or more so far (Kaplan-Meier); "
         "runs that never get there are censored at the budget, not dropped."
@@ -134,8 +134,8 @@ def _draw_shares(axes: Axes, part: pl.DataFrame, looks: Looks) -> Ends:
     return ends
 
 
-def _arms(contexts: Sequence[Context]) -> str:
-    counts = [len(cell.scored) for context in contexts for cell in context.cells if cell.scored]
+def _arms(blocks: Sequence[Block]) -> str:
+    counts = [len(cell.scored) for block in blocks for cell in block.cells if cell.scored]
     return f"n = {range_words(counts)} run{'s' if max(counts) > 1 else ''} an arm"
 
 

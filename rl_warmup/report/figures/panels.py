@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from rl_warmup.analysis.cells import Context, short
+from rl_warmup.analysis.cells import Block, short
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.words import SYMBOLS
 
@@ -112,13 +112,13 @@ def share_limits(grid: Sequence[Axes]) -> None:
         axes.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
-def looks_of(analysis: Analysis, contexts: Sequence[Context]) -> dict[str, Look]:
+def looks_of(analysis: Analysis, blocks: Sequence[Block]) -> dict[str, Look]:
     """Color and line of each warmup, the same in all panels; the control is black."""
     pairings = [found.pairing for found in analysis.comparisons if found.pairing.contrast is None]
     controls = {id(pairing.control) for pairing in pairings}
     names: dict[str, bool] = {}
-    for context in contexts:
-        for cell in context.cells:
+    for block in blocks:
+        for cell in block.cells:
             control = id(cell) in controls or cell.warmup.get("name") == "none"
             names[short(cell.arm)] = names.get(short(cell.arm), False) or control
     looks: dict[str, Look] = {

@@ -98,17 +98,17 @@ def test_the_same_analysis_gives_the_same_files(analysis: Analysis, drawn: list[
 
 
 def test_curves_are_the_iqm_with_single_runs_and_the_threshold(analysis: Analysis) -> None:
-    context = analysis.contexts[0]
-    sheet = sheet_of(curves([context], looks_of(analysis, [context])))
+    block = analysis.blocks[0]
+    sheet = sheet_of(curves([block], looks_of(analysis, [block])))
     (axes,) = sheet.figure.axes
     thick = [line for line in axes.lines if line.get_linewidth() > 1]
     assert [line.get_color() for line in thick] == [CONTROL, COLORS[0]]
-    middle_two = np.sort(context.cells[0].returns, axis=0)[1:3].mean(axis=0)  # of four runs
+    middle_two = np.sort(block.cells[0].returns, axis=0)[1:3].mean(axis=0)  # of four runs
     np.testing.assert_allclose(thick[0].get_ydata(), middle_two)
     assert list(thick[0].get_xdata()) == list(STEPS)
     thin = [collection for collection in axes.collections if collection.get_zorder() == 1]
     assert [to_hex(runs.get_color()[0]) for runs in thin] == [CONTROL, COLORS[0].lower()]
-    np.testing.assert_allclose(thin[0].get_segments()[3][:, 1], context.cells[0].returns[3])
+    np.testing.assert_allclose(thin[0].get_segments()[3][:, 1], block.cells[0].returns[3])
     assert any(np.allclose(line.get_ydata(), 90) for line in axes.lines)
     assert "n = 4 runs an arm" in sheet.title
     assert "solved (90)" in sheet.caption
@@ -117,9 +117,9 @@ def test_curves_are_the_iqm_with_single_runs_and_the_threshold(analysis: Analysi
 
 
 def test_one_panel_a_learning_rate(analysis: Analysis) -> None:
-    looks = looks_of(analysis, analysis.contexts)
+    looks = looks_of(analysis, analysis.blocks)
     for figure in (curves, learning_rates, time_to_threshold):
-        sheet = sheet_of(figure(analysis.contexts, looks))
+        sheet = sheet_of(figure(analysis.blocks, looks))
         assert panels_of(sheet.figure) == ["learning rate 0.001", "learning rate 0.01"]
 
 
@@ -135,8 +135,8 @@ def test_many_single_runs_are_pixels_in_the_svg(
 
 def test_names_of_many_arms_lie_beside_their_panel_and_not_over_each_other(tmp_path: Path) -> None:
     found = analyse(many_arms(tmp_path, 6, rates=(0.1, 0.2, 0.3)))
-    names = [short(cell.arm) for cell in found.contexts[0].cells]
-    sheet = sheet_of(curves(found.contexts, looks_of(found, found.contexts)))
+    names = [short(cell.arm) for cell in found.blocks[0].cells]
+    sheet = sheet_of(curves(found.blocks, looks_of(found, found.blocks)))
     sheet.figure.draw_without_rendering()
     axes = sheet.figure.axes[2]
     assert sorted(text.get_text().replace("\n", " ") for text in axes.texts) == sorted(names)
@@ -148,7 +148,7 @@ def test_names_of_many_arms_lie_beside_their_panel_and_not_over_each_other(tmp_p
 
 def test_too_many_arms_to_be_named_beside_their_panel_have_a_legend(tmp_path: Path) -> None:
     found = analyse(many_arms(tmp_path, 12, rates=(0.1, 0.2, 0.3)))
-    sheet = sheet_of(curves(found.contexts, looks_of(found, found.contexts)))
+    sheet = sheet_of(curves(found.blocks, looks_of(found, found.blocks)))
     sheet.figure.draw_without_rendering()
     (legend,) = sheet.figure.legends
     assert len(legend.get_texts()) == 12
@@ -162,7 +162,7 @@ def test_too_many_arms_to_be_named_beside_their_panel_have_a_legend(tmp_path: Pa
 def test_many_panels_are_wrapped(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"none": 0, "linear": 5}, range(1), learning_rates=(0.1, 0.2, 0.3, 0.4, 0.5))
     found = analyse(study)
-    sheet = sheet_of(curves(found.contexts, looks_of(found, found.contexts)))
+    sheet = sheet_of(curves(found.blocks, looks_of(found, found.blocks)))
     assert len(panels_of(sheet.figure)) == 5
     assert "n = 1 run an arm" in sheet.title
     assert "interval" not in sheet.caption
@@ -171,8 +171,8 @@ def test_many_panels_are_wrapped(tmp_path: Path) -> None:
 
 
 def test_learning_rates_are_those_recorded_at_the_ends_of_the_phases(analysis: Analysis) -> None:
-    context = analysis.contexts[0]
-    sheet = sheet_of(learning_rates([context], looks_of(analysis, [context])))
+    block = analysis.blocks[0]
+    sheet = sheet_of(learning_rates([block], looks_of(analysis, [block])))
     (axes,) = sheet.figure.axes
     control, linear = axes.lines
     assert linear.get_color() == COLORS[0]
@@ -192,7 +192,7 @@ def test_runs_that_never_reach_the_threshold_stay_in_the_denominator(tmp_path: P
     for seed, last in enumerate((100.0, 100.0, 50.0, 50.0)):
         write_run(tmp_path, "none", seed, [0, 0, last, last, last, last])
     found = analyse(tmp_path)
-    sheet = sheet_of(time_to_threshold(found.contexts, looks_of(found, found.contexts)))
+    sheet = sheet_of(time_to_threshold(found.blocks, looks_of(found, found.blocks)))
     (line,) = sheet.figure.axes[0].lines
     shares = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
     assert shares == {0: 0, 2000: 0.5, 5000: 0.5}
@@ -202,7 +202,7 @@ def test_runs_that_never_reach_the_threshold_stay_in_the_denominator(tmp_path: P
 def test_differences_show_a_dot_a_pair_with_mean_and_interval(tmp_path: Path) -> None:
     arms = {"none": 0, "linear": 10}
     found = analyse(write_study(tmp_path, arms, range(8), declared=DECLARED | {"smallest_effect": 0.03}))
-    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.contexts)))
+    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.blocks)))
     assert panels_of(sheet.figure) == ["final", "area", "shortfall", "not learned"]
     axes, result = sheet.figure.axes[0], found.comparisons[0]
     dots, intervals, means = axes.collections
@@ -219,7 +219,7 @@ def test_differences_show_a_dot_a_pair_with_mean_and_interval(tmp_path: Path) ->
 
 def test_few_pairs_have_no_interval_and_the_note_says_so(tmp_path: Path) -> None:
     found = analyse(write_study(tmp_path, {"none": 0, "linear": 10}, range(3)))
-    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.contexts)))
+    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.blocks)))
     assert "too few pairs for a 95% interval" in sheet.caption
     _, intervals, means = sheet.figure.axes[0].collections
     assert len(intervals.get_segments()) == 0
@@ -228,7 +228,7 @@ def test_few_pairs_have_no_interval_and_the_note_says_so(tmp_path: Path) -> None
 
 def test_exploratory_means_are_hollow(tmp_path: Path) -> None:
     found = analyse(write_study(tmp_path, {"none": 0, "linear": 10, "cosine": 5}, range(7)))
-    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.contexts)))
+    sheet = sheet_of(differences(found.comparisons, CONFIRMATORY, looks_of(found, found.blocks)))
     means = sheet.figure.axes[0].collections[-1]
     faces = {to_hex(color) for color in means.get_facecolor()}
     assert faces == {"#ffffff", COLORS[1].lower()}  # cosine, linear
@@ -238,7 +238,7 @@ def test_exploratory_means_are_hollow(tmp_path: Path) -> None:
 def test_diagnostics_are_medians_over_seeds_on_a_page_of_four_learning_rates(tmp_path: Path) -> None:
     rates = (0.1, 0.2, 0.3, 0.4, 0.5)
     found = analyse(write_study(tmp_path, {"none": 0, "linear": 5}, range(2), learning_rates=rates))
-    pages = diagnostics(found.contexts, looks_of(found, found.contexts))
+    pages = diagnostics(found.blocks, looks_of(found, found.blocks))
     assert [sheet.part for sheet in pages] == ["", "2"]
     assert [len(sheet.figure.axes) for sheet in pages] == [5 * 3, 5 * 2]  # five quantities
     assert "n = 2 runs an arm (1 of 2)" in pages[0].title

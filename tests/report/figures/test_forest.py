@@ -113,7 +113,7 @@ def test_nothing_to_compare_is_no_forest() -> None:
 
 
 def test_heat_maps_hold_the_iqm_and_the_difference_of_each_cell(grid: Analysis) -> None:
-    (sheet,) = heatmaps(grid.contexts, grid.comparisons, looks_of(grid, grid.contexts))
+    (sheet,) = heatmaps(grid.blocks, grid.comparisons, looks_of(grid, grid.blocks))
     final, area, away, _ = sheet.figure.axes[:4]
     assert [axes.get_title(loc="left") for axes in (final, area)] == [
         "final: interquartile mean",
@@ -140,10 +140,10 @@ def test_a_cell_without_runs_is_a_dash(tmp_path: Path) -> None:
         if rate != 2e-3:
             write_run(tmp_path, "linear", learning_rate=rate)
     found = analyse(tmp_path)
-    (sheet,) = heatmaps(found.contexts, found.comparisons, looks_of(found, found.contexts))
+    (sheet,) = heatmaps(found.blocks, found.comparisons, looks_of(found, found.blocks))
     assert words(sheet.figure, 0) == ["1.00", "1.00", "1.00", "1.00", "–", "1.00"]
 
 
 def test_a_study_without_a_grid_has_no_heat_map(tmp_path: Path) -> None:
     found = analyse(write_study(tmp_path, {"none": 0, "linear": 5}, range(2), learning_rates=(1e-3, 2e-3)))
-    assert heatmaps(found.contexts, found.comparisons, looks_of(found, found.contexts)) == []
+    assert heatmaps(found.blocks, found.comparisons, looks_of(found, found.blocks)) == []

@@ -30,9 +30,9 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 
 def test_curves_have_a_row_a_run_and_evaluation_and_the_iqm(analysis: Analysis) -> None:
-    frame = curve_frame(analysis.contexts)
+    frame = curve_frame(analysis.blocks)
     assert frame.height == 2 * 3 * (6 + 1) * len(STEPS)
-    cell = analysis.contexts[0].cells[0]
+    cell = analysis.blocks[0].cells[0]
     own = frame.filter(learning_rate=1e-3, arm="none")
     middle = own.filter(pl.col("seed").is_null())
     np.testing.assert_allclose(middle["return"], np.sort(cell.returns, axis=0)[1:5].mean(axis=0))
@@ -43,7 +43,7 @@ def test_curves_have_a_row_a_run_and_evaluation_and_the_iqm(analysis: Analysis) 
 
 def test_a_single_run_has_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path)
-    frame = curve_frame(analyse(tmp_path).contexts)
+    frame = curve_frame(analyse(tmp_path).blocks)
     assert frame["ci_low"].null_count() == frame.height == 2 * len(STEPS)
 
 
@@ -59,7 +59,7 @@ def test_comparisons_and_pairs_are_those_of_the_analysis(analysis: Analysis) -> 
 
 
 def test_shares_at_the_threshold_start_at_0_and_end_at_the_budget(analysis: Analysis) -> None:
-    for arm in threshold_frame(analysis.contexts).partition_by("panel", "arm"):
+    for arm in threshold_frame(analysis.blocks).partition_by("panel", "arm"):
         assert arm["env_step"][0] == 0
         assert arm["env_step"][-1] == STEPS[-1]
         assert arm["share_reached"].is_sorted()
@@ -71,9 +71,9 @@ def test_the_dose_is_thinned_for_long_runs_and_keeps_a_short_ramp(tmp_path: Path
     rows = pl.concat([long] * 1000).with_columns(gradient_step=4 * (pl.int_range(pl.len()) + 1))
     write_run(tmp_path, "linear")
     found = analyse(tmp_path)
-    context = found.contexts[0]
-    object.__setattr__(context.cells[0].scored[0], "updates", rows)
-    frame = dose_frame([context])
+    block = found.blocks[0]
+    object.__setattr__(block.cells[0].scored[0], "updates", rows)
+    frame = dose_frame([block])
     assert frame.height < 2 * 1001
     assert frame["gradient_step"][:4].to_list() == [1, 4, 5, 8]
     assert frame["gradient_step"].max() == 4 * rows.height
@@ -82,15 +82,15 @@ def test_the_dose_is_thinned_for_long_runs_and_keeps_a_short_ramp(tmp_path: Path
 def test_diagnostics_average_each_hundredth_of_a_run_then_over_seeds(tmp_path: Path) -> None:
     for seed in range(3):
         write_run(tmp_path, "none", seed)
-    (context,) = analyse(tmp_path).contexts
-    for seed, run in enumerate(context.cells[0].scored):
+    (block,) = analyse(tmp_path).blocks
+    for seed, run in enumerate(block.cells[0].scored):
         steps = pl.int_range(1, 201, eager=True).alias("gradient_step")  # two phases in each hundredth
         loss = pl.Series([float(seed), seed + 1.0] * 100)
         table = run.updates.clear().select(pl.all().exclude("gradient_step", "n_steps", "loss"))
         rows = steps.to_frame().with_columns(loss=loss, n_steps=1, approx_kl=pl.lit(float("inf")))
         filled = rows.with_columns(pl.lit(0.5).alias(name) for name in table.columns if name not in rows.columns)
         object.__setattr__(run, "updates", filled)
-    frame = diagnostic_frame([context])
+    frame = diagnostic_frame([block])
     loss = frame.filter(quantity="loss")
     assert loss["gradient_step"].to_list() == list(range(2, 201, 2))
     assert loss["median"].unique().to_list() == [1.5]
@@ -103,22 +103,22 @@ def test_diagnostics_average_each_hundredth_of_a_run_then_over_seeds(tmp_path: P
 def test_nothing_is_known_of_runs_without_updates(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     (folder / "updates.parquet").unlink()
-    contexts = analyse(tmp_path).contexts
-    assert diagnostic_frame(contexts).is_empty()
-    assert dose_frame(contexts).is_empty()
-    assert not curve_frame(contexts).is_empty()
+    blocks = analyse(tmp_path).blocks
+    assert diagnostic_frame(blocks).is_empty()
+    assert dose_frame(blocks).is_empty()
+    assert not curve_frame(blocks).is_empty()
 
 
 def test_panels_say_what_tells_them_apart(tmp_path: Path) -> None:
     write_run(tmp_path, info={"tuned_learning_rate": 5e-4})
     write_run(tmp_path, changes={"schedule.name": "cosine"}, arm="none lr=0.001 cosine")
-    contexts = analyse(tmp_path).contexts
-    titles = {panel_of(context, contexts) for context in contexts}
+    blocks = analyse(tmp_path).blocks
+    titles = {panel_of(block, blocks) for block in blocks}
     assert titles == {"learning rate 0.001 (2× tuned), constant", "learning rate 0.001, cosine"}
 
 
 def test_looks_are_different_for_many_arms_and_black_is_the_control(analysis: Analysis) -> None:
-    looks = looks_of(analysis, analysis.contexts)
+    looks = looks_of(analysis, analysis.blocks)
     assert looks["none"] == (CONTROL, "-")
     assert len(set(looks.values())) == len(looks) == 3
 
