@@ -61,7 +61,7 @@ def group_of(settings: Mapping[str, Any]) -> Group:
     return str(env), settings["algo.name"], settings["trainer.name"], int(settings["total_timesteps"])
 
 
-def where(block: Block) -> dict[str, Any]:
+def coordinates(block: Block) -> dict[str, Any]:
     """Environment, algorithm, trainer, budget, base schedule and peak: what tells blocks apart."""
     env, algo, trainer, total = block.group
     rates = {"learning_rate": block.settings["learning_rate"], "learning_rate_scale": rate_scale(block)}

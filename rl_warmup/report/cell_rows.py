@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Block, Cell, short, where
+from rl_warmup.analysis.cells import Block, Cell, coordinates, short
 from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.across_seeds import across, share
@@ -21,7 +21,7 @@ def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
     n = len(cell.scored)
     counts = {"diverged": cell.count("diverged"), "not_learned": int(cell.scores["not_learned"].sum())}
     return {
-        **where(block),
+        **coordinates(block),
         "arm": cell.arm,
         "short": short(cell.arm),
         "warmup": dict(cell.warmup),
@@ -38,7 +38,7 @@ def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
 def dose_row(block: Block, cell: Cell) -> dict[str, Any] | None:
     """What the optimizer of a cell received, means over its scored runs; None where that is not known."""
     dose = mean_dose(cell.scored)
-    return None if dose is None else {**where(block), "arm": cell.arm, "short": short(cell.arm), **dose}
+    return None if dose is None else {**coordinates(block), "arm": cell.arm, "short": short(cell.arm), **dose}
 
 
 def _metric(cell: Cell, name: str) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.analysis.cells import Cell, rate_scale, where
+from rl_warmup.analysis.cells import Cell, coordinates, rate_scale
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import Analysis, Comparison, Dispersion, Edge, Sensitivity
 from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
@@ -74,7 +74,7 @@ def _study(analysis: Analysis) -> dict[str, Any]:
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     pairing, paired, verdict = comparison.pairing, comparison.paired, comparison.verdict
     row = {
-        **where(pairing.block),
+        **coordinates(pairing.block),
         "treatment_arm": pairing.treatment.arm,
         "control_arm": pairing.control.arm,
         "treatment": pairing.treatment_label,
@@ -126,7 +126,7 @@ def _values(scores: Mapping[str, NDArray[np.float64]], index: int | None) -> dic
 
 def _dispersion(found: Dispersion) -> dict[str, Any]:
     row = {
-        **where(found.pairing.block),
+        **coordinates(found.pairing.block),
         "treatment": found.pairing.treatment_label,
         "control": found.pairing.control_label,
         "metric": found.metric,

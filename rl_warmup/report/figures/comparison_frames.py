@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from rl_warmup.analysis.cells import Block, short, where
+from rl_warmup.analysis.cells import Block, coordinates, short
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.frames import setting_of
@@ -40,7 +40,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
     controls = {id(comparison.pairing.control) for comparison in found.values()}
     rows = [
         {
-            **where(block),
+            **coordinates(block),
             "arm": short(cell.arm),
             "is_control": id(cell) in controls,
             "metric": metric,
@@ -60,7 +60,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
 def _about(found: Comparison) -> dict[str, Any]:
     pairing = found.pairing
     return {
-        **where(pairing.block),
+        **coordinates(pairing.block),
         "setting": setting_of(pairing.block),
         "contrast": pairing.contrast,
         "treatment": pairing.treatment_label,
