@@ -21,12 +21,12 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from simulations import ALPHA, CASES, SCENARIOS, measure_pairs, measure_whole
-from simulations_beside import (
+from simulations_secondary import (
     FINDINGS,
     FLOORED,
     SPREADS,
+    measure_critical_rate,
     measure_delivery,
-    measure_edge,
     measure_floor,
     measure_spread,
 )
@@ -37,8 +37,8 @@ METHODS = ("ours", "Welch", "bootstrap")
 COVERAGE = 0.93
 SHARE_OF_STUDIES = {6: 1.0, 10: 1.0, 20: 1.0, 40: 0.4}  # by what one study of so many pairs costs
 SHARE_OF_WHOLE = {6: 0.05, 10: 0.05, 20: 0.03, 40: 0.02}
-OF_SPREADS, OF_EDGES, OF_FLOORS, OF_DELIVERIES = 0.04, 0.04, 0.1, 0.002
-EDGES, SEEDS_OF_EDGES = (0.0, 1.0), (10, 20, 40)
+OF_SPREADS, OF_RATES, OF_FLOORS, OF_DELIVERIES = 0.04, 0.04, 0.1, 0.002
+OCTAVES, SEEDS_OF_RATES = (0.0, 1.0), (10, 20, 40)
 BARRED_FLOORS = ("shortfall", "drawdown_max", "collapses")
 
 
@@ -87,12 +87,12 @@ Results = dict[tuple[str, int], FloatArray]
 def pair_tables(results: Results, bars: Bars) -> None:
     """Print symmetric cases with their bars, asymmetric ones without, and the power."""
 
-    def rows(symmetric: bool, edge: bool) -> Iterable[list[str]]:
-        for case in (c for c in CASES if (c.symmetric, c.edge) == (symmetric, edge)):
+    def rows(symmetric: bool, at_margin: bool) -> Iterable[list[str]]:
+        for case in (c for c in CASES if (c.symmetric, c.at_margin) == (symmetric, at_margin)):
             for n in SHARE_OF_STUDIES:
                 wrong, covered, _ = np.moveaxis(results[case.name, n], -1, 0)
-                bar = [bars(wrong[0], None if edge else covered[0])] if symmetric else []
-                cells = shares(wrong) + ([] if edge else shares(covered))
+                bar = [bars(wrong[0], None if at_margin else covered[0])] if symmetric else []
+                cells = shares(wrong) + ([] if at_margin else shares(covered))
                 yield [case.name, str(n), str(wrong.shape[1]), *cells, *bar]
 
     start = ["D", "n", "studies"]
@@ -105,7 +105,7 @@ def pair_tables(results: Results, bars: Bars) -> None:
     power = (
         [case.name, n, results[case.name, n].shape[1], *shares(results[case.name, n][..., 2])]
         for case in CASES
-        if case.symmetric and case.mean and not case.edge
+        if case.symmetric and case.mean and not case.at_margin
         for n in SHARE_OF_STUDIES
     )
     table("Power: the right direction found (d in sd of D, one comparison)", [*start, *METHODS], power)
@@ -141,7 +141,7 @@ def whole_table(results: Results, bars: Bars) -> None:
 
 
 def beside_tables(results: Results, bars: Bars) -> None:
-    """Print what stands beside the verdicts: spread, edges, noise floors, delivery."""
+    """Print what stands beside the verdicts: spread, critical rates, noise floors, delivery."""
     rows: list[list[object]] = []
     for name, (_, equal) in SPREADS.items():
         for n in SHARE_OF_STUDIES:
@@ -152,9 +152,9 @@ def beside_tables(results: Results, bars: Bars) -> None:
     table("Dispersion: spreads called different by Brown and Forsythe's test", header, rows)
 
     rows = []
-    for octaves in EDGES:
-        for n in SEEDS_OF_EDGES:
-            found = results[f"edge {octaves:g}", n]
+    for octaves in OCTAVES:
+        for n in SEEDS_OF_RATES:
+            found = results[f"critical rate {octaves:g}", n]
             rows.append([f"{octaves:g}", n, found.shape[1], *shares(found)])
     header = ["true log2 ratio", "seeds", "studies", "95% interval covers", *FINDINGS]
     table("Learning rate at which half of the runs fail, grid of factors of two, without bars", header, rows)
@@ -200,10 +200,10 @@ def jobs(studies: int, seed: int) -> Iterable[Job]:
     for n, share in SHARE_OF_WHOLE.items():
         for k, scenario in enumerate(SCENARIOS):
             yield from chunks((scenario, n), measure_whole, (scenario, n), studies * share, 25, (seed, 1, k, n))
-    for n in SEEDS_OF_EDGES:
-        for k, octaves in enumerate(EDGES):
-            cell = f"edge {octaves:g}", n
-            yield from chunks(cell, measure_edge, (octaves, n), studies * OF_EDGES, 50, (seed, 4, k, n))
+    for n in SEEDS_OF_RATES:
+        for k, octaves in enumerate(OCTAVES):
+            cell = f"critical rate {octaves:g}", n
+            yield from chunks(cell, measure_critical_rate, (octaves, n), studies * OF_RATES, 50, (seed, 4, k, n))
     for k, dips in enumerate((False, True)):
         cell = "dips" if dips else "constant", 0
         yield from chunks(cell, measure_floor, (dips,), studies * OF_FLOORS, 100, (seed, 2, k, 0))

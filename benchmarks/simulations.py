@@ -55,13 +55,13 @@ def pairs(
 
 @dataclass(frozen=True)
 class Case:
-    """Pairs with a known mean of D; `edge`: the claim under test is equivalence, not a difference."""
+    """Pairs with a known mean of D; `at_margin`: the claim under test is equivalence, not a difference."""
 
     name: str
     draw: Draw
     mean: float = 0.0
     symmetric: bool = True
-    edge: bool = False
+    at_margin: bool = False
 
 
 CASES = (
@@ -71,7 +71,7 @@ CASES = (
     *(Case(f"shift d = {d}, normal", pairs(1.0, d), d) for d in (0.5, 0.8, 1.0, 1.5)),
     Case("shift d = 1.0, heavy tails (t3)", pairs(1.0, 1.0, heavy=True), 1.0),
     Case("shift .1, 15% collapse in both arms", pairs(0.06, 0.1, treatment_rate=0.15, control_rate=0.15), 0.1),
-    Case("true difference at the edge δ, normal", pairs(0.06, -RETURN_EFFECT), -RETURN_EFFECT, edge=True),
+    Case("true difference at the edge δ, normal", pairs(0.06, -RETURN_EFFECT), -RETURN_EFFECT, at_margin=True),
     Case("mean zero: +.1, but 10% lose 1", pairs(0.06, 0.1, treatment_rate=0.1, drop=1.0), symmetric=False),
     Case("warmup removes 15% collapses", pairs(0.06, control_rate=0.15), 0.15 * DROP, symmetric=False),
     Case(
@@ -79,18 +79,24 @@ CASES = (
         pairs(0.02, treatment_rate=0.056),
         -0.056 * DROP,
         symmetric=False,
-        edge=True,
+        at_margin=True,
     ),
 )
 
 
-def ours(x: FloatArray, y: FloatArray, rng: Generator, edge: bool) -> FloatArray:  # [studies, n] -> [studies, 5]
-    """The project's own test: p, 95% interval, 90% interval (at the edge only) of each study."""
+def ours(
+    x: FloatArray, y: FloatArray, rng: Generator, at_margin: bool
+) -> FloatArray:  # [studies, n] -> [studies, 5]
+    """The project's own test: p, 95% interval, 90% interval (at the margin only) of each study."""
 
     def row(d: FloatArray) -> tuple[float, ...]:
         flips = SignFlips.of(d, rng)
         unbounded = (-np.inf, np.inf)
-        return flips.p_value(), *(flips.interval(0.05) or unbounded), *((edge and flips.interval(0.1)) or unbounded)
+        return (
+            flips.p_value(),
+            *(flips.interval(0.05) or unbounded),
+            *((at_margin and flips.interval(0.1)) or unbounded),
+        )
 
     return np.array([row(d) for d in x - y])
 
@@ -116,12 +122,12 @@ def measure_pairs(case: Case, n: int, studies: int, seed: tuple[int, ...]) -> Fl
     rng = np.random.default_rng(seed)
     x, y = case.draw(rng, studies, n)
     p, low, high, low90, high90 = np.moveaxis(
-        [ours(x, y, rng, case.edge), welch(x, y), bootstrap(x, y, rng)], -1, 0
+        [ours(x, y, rng, case.at_margin), welch(x, y), bootstrap(x, y, rng)], -1, 0
     )
     found = np.where(p <= ALPHA, np.sign((x - y).mean(axis=1)), 0.0)
     right = (found == np.sign(case.mean)) & (found != 0)
     wrong = (found != 0) & ~right
-    if case.edge:
+    if case.at_margin:
         wrong = (low90 > -RETURN_EFFECT) & (high90 < RETURN_EFFECT)
     return np.stack([wrong, (low <= case.mean) & (case.mean <= high), right], axis=-1).astype(np.float64)
 

@@ -26,7 +26,7 @@ FEWEST_ENVIRONMENTS = 3
 
 
 @dataclass(frozen=True)
-class Edge:
+class CriticalRate:
     """The learning rate at which half of the runs still learn, with a warmup and without."""
 
     group: Group  # environment, algorithm, trainer, budget
@@ -78,9 +78,9 @@ class _Grid:
         return found
 
 
-def edges_of(
+def critical_rates_of(
     blocks: Sequence[Block], control: Conditions, rng: np.random.Generator, problems: Problems
-) -> tuple[Edge, ...]:
+) -> tuple[CriticalRate, ...]:
     """Every warmup against the control wherever both are there at three or more learning rates, by shared seeds."""
     found = []
     for grid in _grids(blocks):
@@ -89,7 +89,7 @@ def edges_of(
         if len(controls) == 1:
             for name in arms:
                 if name != controls[0]:
-                    found += _edge(grid, name, controls[0], rng, problems)
+                    found += _critical_rate(grid, name, controls[0], rng, problems)
     return tuple(found)
 
 
@@ -122,8 +122,10 @@ def _grids(blocks: Sequence[Block]) -> Iterator[_Grid]:
             yield _Grid(tuple(sorted(members, key=lambda block: float(block.settings["learning_rate"]))))
 
 
-def _edge(grid: _Grid, treatment: str, control: str, rng: np.random.Generator, problems: Problems) -> list[Edge]:
-    """The edge of a warmup, or nothing, and why not."""
+def _critical_rate(
+    grid: _Grid, treatment: str, control: str, rng: np.random.Generator, problems: Problems
+) -> list[CriticalRate]:
+    """The critical rates of a warmup, or nothing, and why not."""
     both = []
     for block, rate in zip(grid.blocks, grid.rates, strict=True):
         cells = {short(cell.arm): cell for cell in block.cells}
@@ -140,7 +142,7 @@ def _edge(grid: _Grid, treatment: str, control: str, rng: np.random.Generator, p
     success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in arm]).T for arm in (ours, theirs)]
     worth = [lr_sensitivity([_of(cell, "final", seeds).mean() for cell in arm]) for arm in (ours, theirs)]
     return [
-        Edge(
+        CriticalRate(
             group=group,
             schedule=grid.blocks[0].settings["schedule.name"],
             treatment=treatment,

@@ -12,7 +12,7 @@ from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture,
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
 from rl_warmup.analysis.dispersion import Dispersion, dispersions_of
-from rl_warmup.analysis.lr_robustness import Edge, Sensitivity, edges_of, sensitivities_of
+from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.table import Metric, with_role
 from rl_warmup.analysis.pairs import Pairing
@@ -24,8 +24,8 @@ __all__ = [
     "Analysis",
     "Block",
     "Comparison",
+    "CriticalRate",
     "Dispersion",
-    "Edge",
     "Family",
     "Pairing",
     "Sensitivity",
@@ -77,7 +77,7 @@ class Analysis:
     problems: tuple[str, ...]
     left_out: bool  # whether a run or a file is not analyzed
     dispersions: tuple[Dispersion, ...] = ()
-    edges: tuple[Edge, ...] = ()
+    critical_rates: tuple[CriticalRate, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
 
     @property
@@ -106,7 +106,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
     comparisons = comparisons_of(pairings, declared, rng, problems)
-    edges = edges_of(blocks, declared.control, rng, problems)
+    critical_rates = critical_rates_of(blocks, declared.control, rng, problems)
     return Analysis(
         folder,
         declared,
@@ -115,7 +115,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
         tuple(problems.texts),
         problems.left_out,
         dispersions_of(pairings, rng),
-        edges,
+        critical_rates,
         sensitivities_of(blocks),
     )
 

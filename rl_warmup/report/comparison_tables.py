@@ -85,7 +85,7 @@ def dispersion(report: Mapping[str, Any]) -> Table | None:
     return table("dispersion", "Dispersion over seeds", caption, rows, columns, heading_of(rows))
 
 
-def edges(report: Mapping[str, Any]) -> Table | None:
+def critical_rates(report: Mapping[str, Any]) -> Table | None:
     """The learning rate at which half of the runs still learn, a row an arm, treatment before control."""
     found = report["robustness"]["edges"]
     named = varied(found)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rl_warmup.analysis.cells import Cell, coordinates, rate_scale
 from rl_warmup.analysis.metrics.table import METRICS
-from rl_warmup.analysis.study import Analysis, Comparison, Dispersion, Edge, Sensitivity
+from rl_warmup.analysis.study import Analysis, Comparison, CriticalRate, Dispersion, Sensitivity
 from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
 from rl_warmup.report.reproduce import reproduce
 
@@ -31,7 +31,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "dose": [_finite(row) for row in doses if row is not None],
         "dispersion": [_dispersion(found) for found in analysis.dispersions],
         "robustness": {
-            "edges": [_edge(found, analysis) for found in analysis.edges],
+            "edges": [_critical_rate(found, analysis) for found in analysis.critical_rates],
             "sensitivity": [_sensitivity(found) for found in analysis.sensitivities],
         },
         "reproduce": reproduce(analysis.folder, (run for _, cell in analysis.cells for run in cell.runs)),
@@ -139,7 +139,7 @@ def _dispersion(found: Dispersion) -> dict[str, Any]:
     return _finite(row)
 
 
-def _edge(found: Edge, analysis: Analysis) -> dict[str, Any]:
+def _critical_rate(found: CriticalRate, analysis: Analysis) -> dict[str, Any]:
     env, algo, trainer, total = found.group
     scales = {
         block.settings["learning_rate"]: rate_scale(block)

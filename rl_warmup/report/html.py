@@ -112,7 +112,7 @@ def _evidence(report: Mapping[str, Any], figures: Path) -> list[Section]:
             "robustness",
             "Learning-rate robustness",
             "Does warmup raise the learning rate from which runs no longer learn?",
-            tables=_present(comparison_tables.edges(report), comparison_tables.phi(report)),
+            tables=_present(comparison_tables.critical_rates(report), comparison_tables.phi(report)),
         ),
         Section(
             "stability",

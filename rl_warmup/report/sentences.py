@@ -61,7 +61,7 @@ def sentences(report: Mapping[str, Any]) -> list[Sentence]:
         ("summary", summary(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
         *(("inconclusive", text) for text in _undecided(rows)),
-        *(("robustness", edge(row, named)) for row in report["robustness"]["edges"]),
+        *(("robustness", critical_rate(row, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
         *(("limit", text) for text in limits(report)),
     ]
@@ -122,7 +122,7 @@ def _at(noun: str, rows: Sequence[Row]) -> str:
     return f"{noun} at {len(rates)} learning rates ({rates[0]:.4g} to {rates[-1]:.4g})"
 
 
-def edge(row: Row, named: Sequence[str] = ()) -> str:
+def critical_rate(row: Row, named: Sequence[str] = ()) -> str:
     """Whether a warmup moves the learning rate at which half of the runs still learn."""
     moves = "the learning rate at which half of the runs still learn"
     what = f"{warmup_words(row['treatment'])}, {place(row, named)}"

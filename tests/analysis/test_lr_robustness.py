@@ -26,37 +26,37 @@ def write_grid(study: Path, works_to: dict[str, tuple[int, ...]] = WORKS_TO, **o
 
 
 def test_a_warmup_that_survives_twice_the_rate_is_found_to(tmp_path: Path) -> None:
-    (edge,) = analyse(write_grid(tmp_path / "s")).edges
-    assert edge.group == ("toy", "ppo", "sb3", 5000)
-    assert (edge.treatment, edge.control) == ("linear 20% gradient steps", "none")
-    assert edge.learning_rates == pytest.approx(RATES)
-    assert edge.success_treatment == (1, 1, 1, 0.75, 0.25, 0)
-    assert edge.success_control == (1, 1, 0.75, 0.25, 0, 0)
+    (found,) = analyse(write_grid(tmp_path / "s")).critical_rates
+    assert found.group == ("toy", "ppo", "sb3", 5000)
+    assert (found.treatment, found.control) == ("linear 20% gradient steps", "none")
+    assert found.learning_rates == pytest.approx(RATES)
+    assert found.success_treatment == (1, 1, 1, 0.75, 0.25, 0)
+    assert found.success_control == (1, 1, 0.75, 0.25, 0, 0)
     middle, _ = eta50(np.log2(RATES), [[float(index <= last) for index in range(6)] for last in WORKS_TO["none"]])
-    assert edge.eta50_control == pytest.approx(2 ** float(middle))
-    assert edge.log2_ratio == pytest.approx(1, abs=0.2)
-    assert edge.ci_low <= 1 <= edge.ci_high  # each seed's edge is one octave farther, and a seed is one cluster
-    assert edge.finding == "supported"
-    assert edge.n_seeds == 8
+    assert found.eta50_control == pytest.approx(2 ** float(middle))
+    assert found.log2_ratio == pytest.approx(1, abs=0.2)
+    assert found.ci_low <= 1 <= found.ci_high  # each seed's rate is one octave farther, and a seed is one cluster
+    assert found.finding == "supported"
+    assert found.n_seeds == 8
     # final is 1 where it works, .2 where not: means 1 1 .8 .4 .2 .2
-    assert edge.lr_sensitivity_control == pytest.approx(np.mean([0, 0, 0.2, 0.6, 0.8, 0.8]))
+    assert found.lr_sensitivity_control == pytest.approx(np.mean([0, 0, 0.2, 0.6, 0.8, 0.8]))
 
 
 def test_two_rates_are_no_grid_and_seeds_must_be_shared(tmp_path: Path) -> None:
     study = two_arms(tmp_path / "s", [0.0, 1.0])
     two_arms(study, [0.0, 1.0], learning_rate=2e-3)
-    assert analyse(study).edges == ()
+    assert analyse(study).critical_rates == ()
     for seed in (7, 8):
         for warmup in ("none", "linear"):
             write_run(study, warmup, seed, learning_rate=4e-3)
     analysis = analyse(study)
-    assert analysis.edges == ()
+    assert analysis.critical_rates == ()
     assert said(analysis, "over 3 learning rates", "no robustness: 0 seeds")
 
 
-def test_an_inert_warmup_has_no_edge(tmp_path: Path) -> None:
+def test_an_inert_warmup_has_no_critical_rate(tmp_path: Path) -> None:
     analysis = analyse(write_grid(tmp_path / "s", inert=True))
-    assert analysis.edges == ()
+    assert analysis.critical_rates == ()
     assert said(analysis, "no robustness: the delivered learning rates are not known to differ at 0.001")
 
 

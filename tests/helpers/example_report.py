@@ -37,7 +37,7 @@ def report() -> dict[str, Any]:
         "dose": [_dose(rate, name) for rate, name in arms],
         "dispersion": [_dispersion(rate) for rate in RATES],
         "robustness": {
-            "edges": [edge()],
+            "edges": [critical_rate()],
             "sensitivity": [
                 {"warmup": "none", "algo": "ppo", "environments": ["cartpole", "acrobot", "toy"], "phi": 0.21}
             ],
@@ -140,7 +140,7 @@ def cell(rate: float, name: str) -> dict[str, Any]:
     }
 
 
-def edge(**changes: Any) -> dict[str, Any]:
+def critical_rate(**changes: Any) -> dict[str, Any]:
     """The learning-rate robustness of the linear warmup."""
     row = {
         **WHERE,

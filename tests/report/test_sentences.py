@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from helpers.example_report import comparison, edge, report
+from helpers.example_report import comparison, critical_rate, report
 
 from rl_warmup.report.sentences import answers, limits, sentences, summary, verdict
-from rl_warmup.report.sentences import edge as edge_sentence
+from rl_warmup.report.sentences import critical_rate as critical_rate_sentence
 
 
 def said(kind: str, **changes: object) -> str:
@@ -131,7 +131,7 @@ def test_a_limit_that_comes_many_times_is_counted() -> None:
     ],
 )
 def test_learning_rate_robustness_is_one_sentence(changes: dict[str, object], words: str) -> None:
-    text = edge_sentence(edge(**changes))
+    text = critical_rate_sentence(critical_rate(**changes))
     assert words in text
     assert text.count(". ") == 0
 

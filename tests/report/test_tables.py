@@ -1,7 +1,7 @@
 """The tables of a report: what stands in which cell."""
 
 import pytest
-from helpers.example_report import comparison, edge, report
+from helpers.example_report import comparison, critical_rate, report
 
 from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.tables import Table
@@ -58,15 +58,15 @@ def test_undefined_numbers_are_dashes() -> None:
     assert (row["IQM"], row["BCa interval"], row["p, Welch"]) == ("–", "–", "–")
 
 
-def test_the_edge_has_a_row_an_arm() -> None:
-    treatment, control = (texts(comparison_tables.edges(report()), index) for index in (0, 1))
+def test_the_critical_rate_has_a_row_an_arm() -> None:
+    treatment, control = (texts(comparison_tables.critical_rates(report()), index) for index in (0, 1))
     assert (treatment["η50"], control["η50"]) == ("0.0152", "0.0079")
     assert treatment["log2 ratio"] == "+0.94 [+0.31, ∞]"
     assert control["share that learned, by rate"] == "100% 80% 20%"
-    censored = edge(eta50_control=None, censored_control="above", log2_ratio=None, finding="censored")
+    censored = critical_rate(eta50_control=None, censored_control="above", log2_ratio=None, finding="censored")
     content = report() | {"robustness": {"edges": [censored], "sensitivity": []}}
-    assert texts(comparison_tables.edges(content), 1)["η50"] == "– above the grid"
-    assert texts(comparison_tables.edges(content))["log2 ratio"] == "–"
+    assert texts(comparison_tables.critical_rates(content), 1)["η50"] == "– above the grid"
+    assert texts(comparison_tables.critical_rates(content))["log2 ratio"] == "–"
 
 
 def test_stability_stands_beside_its_noise_floor() -> None:

@@ -72,7 +72,7 @@ def test_many_grids_at_once_are_each_by_itself_and_near_the_library_s(counts: li
         ([0.4, 0.4, 0.2, 0, 0, 0, 0], None, -1),
     ],
 )
-def test_edges_of_grids_by_hand(shares: list[float], middle: float | None, side: int) -> None:
+def test_critical_rates_of_grids_by_hand(shares: list[float], middle: float | None, side: int) -> None:
     found, where = eta50(RATES, grid(shares))
     assert where == side
     assert np.isnan(found) if middle is None else found == pytest.approx(middle, abs=0.1)

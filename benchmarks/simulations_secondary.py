@@ -1,4 +1,4 @@
-"""Simulated answers of what is reported beside the verdicts: spread, edges, noise floors, delivered warmups."""
+"""Simulated answers of what is reported beside the verdicts: spread, critical rates, noise floors, delivery."""
 
 import sys
 import tempfile
@@ -51,7 +51,7 @@ RATES = np.arange(-10.0, -3.0)  # log2 learning rates, a factor of two apart
 FINDINGS = ("supported", "harms", "refuted", "undecided", "censored")
 
 
-def measure_edge(octaves: float, n: int, studies: int, seed: tuple[int, ...]) -> FloatArray:
+def measure_critical_rate(octaves: float, n: int, studies: int, seed: tuple[int, ...]) -> FloatArray:
     """[1 + 5, studies]: whether the interval of the log2 ratio covers the true one; and each of the findings.
 
     Half of the seeds fail from 2^-6.4 on in the control, half an octave either way by the seed, in both arms.
@@ -61,8 +61,8 @@ def measure_edge(octaves: float, n: int, studies: int, seed: tuple[int, ...]) ->
     for _ in range(studies):
         seeds = 0.5 * rng.standard_normal((n, 1))
         arms = [
-            (rng.random((n, RATES.size)) < 1 / (1 + np.exp(2 * (RATES - edge - seeds)))).astype(np.float64)
-            for edge in (-6.4 + octaves, -6.4)
+            (rng.random((n, RATES.size)) < 1 / (1 + np.exp(2 * (RATES - half - seeds)))).astype(np.float64)
+            for half in (-6.4 + octaves, -6.4)
         ]
         shift = log2_ratio(RATES, arms[0], arms[1], rng)
         low = -np.inf if shift.ci_low is None else shift.ci_low
