@@ -83,7 +83,7 @@ def dose(report: Mapping[str, Any]) -> Table | None:
     return _cells("dose", "Dose", caption, report["dose"], columns)
 
 
-def internals(report: Mapping[str, Any]) -> Table | None:
+def diagnostics(report: Mapping[str, Any]) -> Table | None:
     """What was measured inside training; no part of any verdict."""
     metrics = report["study"]["metrics"]
     names = [name for name, about in metrics.items() if about["role"] == "descriptive"]

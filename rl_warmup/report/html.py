@@ -134,7 +134,7 @@ def _evidence(report: Mapping[str, Any], figures: Path) -> list[Section]:
             "Diagnostics",
             "What happened inside training. Never part of a verdict.",
             pictures=drawn("diagnostics"),
-            folded=_present(cell_tables.internals(report)),
+            folded=_present(cell_tables.diagnostics(report)),
         ),
     ]
 

@@ -157,7 +157,7 @@ def test_every_metric_is_scored_and_undefined_ones_are_nan(tmp_path: Path) -> No
     assert {name: values[name] for name in expected} == pytest.approx(expected)
 
 
-def test_a_dqn_run_has_dqns_internals(tmp_path: Path) -> None:
+def test_a_dqn_run_has_dqns_diagnostics(tmp_path: Path) -> None:
     largest = [1.0] * 9 + [101.0]  # 1 / (1 - .99) is 100
     write_run(tmp_path / "s", "none", 0, changes={"algo.name": "dqn"}, updates={"q_max_abs": largest})
     scores = cell_of(tmp_path / "s").scores

@@ -75,7 +75,7 @@ def test_stability_stands_beside_its_noise_floor() -> None:
 
 
 def test_metrics_that_no_arm_has_make_no_column() -> None:
-    assert list(texts(cell_tables.internals(report()))) == ["arm", "n", "grad norm"]
+    assert list(texts(cell_tables.diagnostics(report()))) == ["arm", "n", "grad norm"]
 
 
 def test_times_dose_and_seeds() -> None:

@@ -10,8 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from rl_warmup.analysis.metrics import diagnostics as internals
-from rl_warmup.analysis.metrics import stability
+from rl_warmup.analysis.metrics import diagnostics, stability
 from rl_warmup.analysis.metrics.curve import (
     LEARNED,
     area,
@@ -106,7 +105,12 @@ _TABLE = (
     _confirmatory(not_learned, "share of runs", "lower", "final return below half the reference", binary=True),
     _metric(best, _RETURN, "higher", "best evaluation", RETURN_EFFECT),
     _metric(
-        internals.online_return, _RETURN, "higher", "training episodes, by length", RETURN_EFFECT, source="episodes"
+        diagnostics.online_return,
+        _RETURN,
+        "higher",
+        "training episodes, by length",
+        RETURN_EFFECT,
+        source="episodes",
     ),
     _metric(time_to_threshold, _BUDGET, "lower", "first evaluation at the threshold; never: 1", TIME_EFFECT),
     _stability(stability.drawdown_cvar, _RETURN, "lower", "worst 5% of the falls below the best so far"),
@@ -121,19 +125,21 @@ _TABLE = (
     _metric(
         stability.recovered, "share of collapses", "higher", "collapses that were made good", role="descriptive"
     ),
-    _inside(internals.loss_spikes, "share of phases", "lower", "loss above the rolling median + 6 MAD"),
-    _inside(internals.grad_norm, "L2 norm", "lower", "mean gradient norm before clipping"),
-    _inside(internals.clipped_share, "share of steps", "lower", "gradient steps that were clipped"),
+    _inside(diagnostics.loss_spikes, "share of phases", "lower", "loss above the rolling median + 6 MAD"),
+    _inside(diagnostics.grad_norm, "L2 norm", "lower", "mean gradient norm before clipping"),
+    _inside(diagnostics.clipped_share, "share of steps", "lower", "gradient steps that were clipped"),
     _inside(
-        internals.early_relative_update, "share", "lower", "change of the parameters a phase, first 1% of steps"
+        diagnostics.early_relative_update, "share", "lower", "change of the parameters a phase, first 1% of steps"
     ),
-    _inside(internals.approx_kl, "nats", "lower", "PPO: KL divergence from old to new policy"),
-    _inside(internals.clip_fraction, "share of samples", "lower", "PPO: samples with a clipped ratio"),
-    _inside(internals.q_max_abs, "discounted return", "lower", "DQN: largest |Q|"),
-    _inside(internals.soft_divergence, "share of runs", "lower", "DQN: |Q| above any policy's worth", binary=True),
-    _inside(internals.n_below_99, "gradient steps", "lower", "steps below 99% of the base learning rate"),
-    _inside(internals.budget_lost, "share", "lower", "part of the base learning rates' sum that was taken away"),
-    _inside(internals.learning_rate_mean, "learning rate", "lower", "mean delivered learning rate"),
+    _inside(diagnostics.approx_kl, "nats", "lower", "PPO: KL divergence from old to new policy"),
+    _inside(diagnostics.clip_fraction, "share of samples", "lower", "PPO: samples with a clipped ratio"),
+    _inside(diagnostics.q_max_abs, "discounted return", "lower", "DQN: largest |Q|"),
+    _inside(
+        diagnostics.soft_divergence, "share of runs", "lower", "DQN: |Q| above any policy's worth", binary=True
+    ),
+    _inside(diagnostics.n_below_99, "gradient steps", "lower", "steps below 99% of the base learning rate"),
+    _inside(diagnostics.budget_lost, "share", "lower", "part of the base learning rates' sum that was taken away"),
+    _inside(diagnostics.learning_rate_mean, "learning rate", "lower", "mean delivered learning rate"),
 )
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_warmup.analysis.metrics import diagnostics as internals
+from rl_warmup.analysis.metrics import diagnostics
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.records.schema import table_schemas
 
@@ -38,27 +38,27 @@ def episodes(*rows: tuple[int, float, int]) -> pl.DataFrame:
 
 def test_online_return_weighs_episodes_by_their_length() -> None:
     # (20*100 + 60*300) / 400 = 50, a share of (50 - 10) / 100
-    assert internals.online_return(episodes((100, 20.0, 100), (400, 60.0, 300)), CONFIG) == pytest.approx(0.4)
-    assert math.isnan(internals.online_return(episodes(), CONFIG))
+    assert diagnostics.online_return(episodes((100, 20.0, 100), (400, 60.0, 300)), CONFIG) == pytest.approx(0.4)
+    assert math.isnan(diagnostics.online_return(episodes(), CONFIG))
 
 
 def test_what_a_diverged_run_did_not_do_is_worth_the_floor() -> None:
-    lost = internals.fill_episodes(episodes((100, 20.0, 100), (300, NAN, 200)), CONFIG)
+    lost = diagnostics.fill_episodes(episodes((100, 20.0, 100), (300, NAN, 200)), CONFIG)
     assert lost.rows() == [(100, 20.0, 100), (1000, 0.0, 900)]
-    assert internals.online_return(lost, CONFIG) == pytest.approx((2 - 10) / 100)
-    assert internals.online_return(internals.fill_episodes(episodes(), CONFIG), CONFIG) == pytest.approx(-0.1)
+    assert diagnostics.online_return(lost, CONFIG) == pytest.approx((2 - 10) / 100)
+    assert diagnostics.online_return(diagnostics.fill_episodes(episodes(), CONFIG), CONFIG) == pytest.approx(-0.1)
     over = episodes((600, 20.0, 600), (1100, 20.0, 500))  # more than the budget: nothing is missing
-    assert internals.online_return(internals.fill_episodes(over, CONFIG), CONFIG) == pytest.approx(0.1)
+    assert diagnostics.online_return(diagnostics.fill_episodes(over, CONFIG), CONFIG) == pytest.approx(0.1)
 
 
 def test_a_loss_spike_is_above_the_phases_before() -> None:
     steady = [1.0, 2.0, 3.0, 4.0, 5.0]  # median 3, MAD 1: the limit is 9
-    assert internals.loss_spikes(updates(loss=[*steady, 9.0]), CONFIG) == 0.0
-    assert internals.loss_spikes(updates(loss=[*steady, 9.1]), CONFIG) == 1.0
+    assert diagnostics.loss_spikes(updates(loss=[*steady, 9.0]), CONFIG) == 0.0
+    assert diagnostics.loss_spikes(updates(loss=[*steady, 9.1]), CONFIG) == 1.0
     # the next has median 3.5 and MAD 1.5 before it: the limit is 12.5
-    assert internals.loss_spikes(updates(loss=[*steady, 9.1, 12.4]), CONFIG) == 0.5
-    assert internals.loss_spikes(updates(loss=[0.5] * 30), CONFIG) == 0.0
-    assert math.isnan(internals.loss_spikes(updates(loss=steady), CONFIG))
+    assert diagnostics.loss_spikes(updates(loss=[*steady, 9.1, 12.4]), CONFIG) == 0.5
+    assert diagnostics.loss_spikes(updates(loss=[0.5] * 30), CONFIG) == 0.0
+    assert math.isnan(diagnostics.loss_spikes(updates(loss=steady), CONFIG))
 
 
 def slow_spikes(loss: list[float]) -> float:
@@ -74,32 +74,32 @@ def slow_spikes(loss: list[float]) -> float:
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(-8, 40).map(float), min_size=6, max_size=60))
 def test_loss_spikes_agree_with_the_loop(loss: list[float]) -> None:
-    assert internals.loss_spikes(updates(loss=loss), CONFIG) == pytest.approx(slow_spikes(loss))
+    assert diagnostics.loss_spikes(updates(loss=loss), CONFIG) == pytest.approx(slow_spikes(loss))
 
 
 def test_gradients_are_averaged_over_steps() -> None:
     table = updates(grad_norm_mean=[1.0, 5.0], clipped_share=[0.0, 1.0], n_steps=[3, 1])
-    assert internals.grad_norm(table, CONFIG) == pytest.approx(2.0)
-    assert internals.clipped_share(table, CONFIG) == pytest.approx(0.25)
+    assert diagnostics.grad_norm(table, CONFIG) == pytest.approx(2.0)
+    assert diagnostics.clipped_share(table, CONFIG) == pytest.approx(0.25)
 
 
 def test_early_updates_begin_in_the_first_hundredth() -> None:
     short = updates(relative_update=[8.0, 2.0, 2.0])
-    assert internals.early_relative_update(short, CONFIG) == 8.0  # the first phase always counts
+    assert diagnostics.early_relative_update(short, CONFIG) == 8.0  # the first phase always counts
     # 300 phases of 4: 1% are 12 steps, and phases 0, 1 and 2 begin at 0, 4 and 8
-    assert internals.early_relative_update(updates(relative_update=[3.0, 6.0, 9.0] + [0.0] * 297), CONFIG) == 6.0
+    assert diagnostics.early_relative_update(updates(relative_update=[3.0, 6.0, 9.0] + [0.0] * 297), CONFIG) == 6.0
 
 
 def test_means_of_ppo_and_the_maximum_of_dqn() -> None:
     ppo = updates(approx_kl=[0.01, 0.03], clip_fraction=[0.1, 0.2])
-    assert internals.approx_kl(ppo, CONFIG) == pytest.approx(0.02)
-    assert internals.clip_fraction(ppo, CONFIG) == pytest.approx(0.15)
-    assert internals.q_max_abs(updates("dqn", q_max_abs=[3.0, 9.0, 4.0]), CONFIG) == 9.0
+    assert diagnostics.approx_kl(ppo, CONFIG) == pytest.approx(0.02)
+    assert diagnostics.clip_fraction(ppo, CONFIG) == pytest.approx(0.15)
+    assert diagnostics.q_max_abs(updates("dqn", q_max_abs=[3.0, 9.0, 4.0]), CONFIG) == 9.0
 
 
 @pytest.mark.parametrize(("largest", "expected"), [(9.9, 0.0), (10.2, 1.0)])
 def test_soft_divergence_is_more_than_any_policy_is_worth(largest: float, expected: float) -> None:
-    assert internals.soft_divergence(updates("dqn", q_max_abs=[1.0, largest]), CONFIG) == expected
+    assert diagnostics.soft_divergence(updates("dqn", q_max_abs=[1.0, largest]), CONFIG) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_soft_divergence_is_more_than_any_policy_is_worth(largest: float, expect
     ],
 )
 def test_soft_divergence_needs_a_bound(config: dict[str, Any]) -> None:
-    assert math.isnan(internals.soft_divergence(updates("dqn", q_max_abs=[99.0]), config))
+    assert math.isnan(diagnostics.soft_divergence(updates("dqn", q_max_abs=[99.0]), config))
 
 
 def test_dose() -> None:
     table = updates(learning_rate_mean=[0.5, 1.0], base_learning_rate=[1.0, 1.0], n_below_99=[3, 0], n_steps=[3, 1])
-    assert internals.n_below_99(table, CONFIG) == 3
-    assert internals.budget_lost(table, CONFIG) == pytest.approx(1 - 2.5 / 4)
-    assert internals.learning_rate_mean(table, CONFIG) == pytest.approx(2.5 / 4)
+    assert diagnostics.n_below_99(table, CONFIG) == 3
+    assert diagnostics.budget_lost(table, CONFIG) == pytest.approx(1 - 2.5 / 4)
+    assert diagnostics.learning_rate_mean(table, CONFIG) == pytest.approx(2.5 / 4)
 
 
 @pytest.mark.parametrize("metric", INSIDE, ids=[metric.name for metric in INSIDE])
