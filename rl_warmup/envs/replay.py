@@ -1,4 +1,4 @@
-"""The actions of a run, kept so that its environments can be brought back to where they were."""
+"""The actions of a run, kept so that its environments can be replayed to where they were."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 REPLAYED = {"envpool": 20_000_000, "gymnasium": 1_000_000}
-"""Environment steps up to which playing them again is worth it: less than a minute each."""
+"""Environment steps up to which a replay is worth it: less than a minute each."""
 
 
 class ActionLog:
     """Actions [vector steps, environments, ...] since the environments were made, in the fewest bytes."""
 
     def __init__(self, space: gym.Space[Any], steps: int, environments: int, backend: str) -> None:
-        """Room for `steps` vector steps, or as many as are ever played again; memory is taken as it is filled."""
+        """Room for `steps` vector steps, or as many as are ever replayed; memory is taken as it is filled."""
         steps = min(steps, REPLAYED[backend] // environments)
         dtype = space.dtype
         if isinstance(space, gym.spaces.Discrete):

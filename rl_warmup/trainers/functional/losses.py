@@ -44,7 +44,7 @@ def gae(
 
 
 def normalize_advantages(advantages: Tensor) -> Tensor:  # [members, batch]
-    """(A - mean) / (std + 1e-8) of each member's minibatch, std with n - 1; one transition alone stays as it is."""
+    """(A - mean) / (std + 1e-8) of each member's minibatch, std with n - 1; a single transition stays as it is."""
     if advantages.shape[1] == 1:
         return advantages
     centred = advantages - advantages.mean(1, keepdim=True)

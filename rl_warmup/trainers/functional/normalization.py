@@ -66,7 +66,7 @@ class Normalizer:
         return (rewards / self._discounted.scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
 
     def end_episodes(self, dones: Tensor) -> None:  # [members, envs] 1 where an episode ended
-        """The discounted return begins anew there."""
+        """Restart the discounted return there."""
         self._returns = self._returns * (1 - dones)
 
     def tables(self) -> dict[str, Tensor]:

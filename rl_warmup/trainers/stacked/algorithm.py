@@ -1,4 +1,4 @@
-"""What the training loop knows of PPO and DQN."""
+"""The interface of PPO and DQN to the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Step:
     rewards: Tensor  # [members, envs]
     terminated: Tensor  # [members, envs] 0 or 1
     truncated: Tensor  # [members, envs] 0 or 1
-    any_truncated: bool  # known on the host, so that nobody asks the device
+    any_truncated: bool  # known on the host, so that the device is not read
 
 
 def to_device(transition: Transition, members: int, device: torch.device) -> Step:
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Algorithm(Protocol):
-    """PPO or DQN of all members: acts, takes in what came of it, and updates."""
+    """PPO or DQN of all members: acts, observes, and updates."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -80,13 +80,13 @@ class Algorithm(Protocol):
         """Update phase `phase` (from 0) of the run."""
 
     def tables(self) -> dict[str, Tensor]:
-        """What it needs to go on after an update, [members, ...] each; views, which change with it."""
+        """State to resume from after an update, [members, ...] each; views, which change with it."""
 
     def counts(self) -> dict[str, float]:
-        """What else it needs, alike for all members."""
+        """The rest of its state, equal for all members."""
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
-        """Go on from what `tables` and `counts` said."""
+        """Resume from what `tables` and `counts` returned."""
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""

@@ -85,7 +85,7 @@ class DQN:
         self.replay.add(self._observations, step.final, self._taken, step.rewards, step.terminated)
         self._observations = step.observations
         self._step += 1
-        # The online network stands still during a rollout, so that the copy can wait for the next update.
+        # The online network is constant during a rollout, so that the copy can wait for the next update.
         self._target_due |= self._step % max(self._algo.target_update_interval // self._algo.n_envs, 1) == 0
 
     def update(self, phase: int) -> Outcome:
@@ -104,7 +104,7 @@ class DQN:
         return Outcome(steps, rate)
 
     def tables(self) -> dict[str, Tensor]:
-        """What it needs to go on after an update."""
+        """State to resume from after an update."""
         return {
             **self.learner.tables(),
             **({} if self._normalizer is None else self._normalizer.tables()),
@@ -114,12 +114,12 @@ class DQN:
         }
 
     def counts(self) -> dict[str, float]:
-        """What else it needs."""
+        """The rest of its state."""
         normalizer = {} if self._normalizer is None else self._normalizer.counts()
         return {"step": self._step, "added": self.replay.added, "target_due": self._target_due, **normalizer}
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
-        """Go on from there."""
+        """Resume from that state."""
         self.learner.restore(tables)
         if self._normalizer is not None:
             self._normalizer.restore(tables, counts)

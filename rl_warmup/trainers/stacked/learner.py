@@ -37,7 +37,7 @@ class Learner:
         return {"parameters": self.parameters, "first": self.moments.first, "second": self.moments.second}
 
     def restore(self, tables: Mapping[str, Tensor]) -> None:
-        """Take what `tables` said."""
+        """Restore what `tables` returned."""
         for name, table in self.tables().items():
             table.copy_(tables[name])
 

@@ -44,7 +44,7 @@ def trained(policy: BasePolicy) -> list[tuple[str, nn.Parameter]]:
 
 
 def stack_parameters(policies: Iterable[BasePolicy]) -> Tensor:  # -> [members, parameters]
-    """The flat parameters of policies of one architecture, a row each."""
+    """The flat parameters of policies of one architecture, one row per policy."""
     return torch.stack([parameters_to_vector([p for _, p in trained(policy)]).detach() for policy in policies])
 
 
@@ -117,7 +117,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _convolution(name: str, module: nn.Conv2d) -> Layer:
-    """All members' convolutions as one with a group a member."""
+    """All members' convolutions as one, with one group per member."""
     stride, padding = module.stride, module.padding
 
     def convolution(parameters: Parameters, x: Tensor) -> Tensor:  # [members, rows, channels, height, width]

@@ -131,7 +131,7 @@ class PPO:
         self._observations, self._starts = self._seen(step.observations), dones
 
     def update(self, phase: int) -> Outcome:
-        """Go through the rollout `n_epochs` times, a gradient step a minibatch."""
+        """Go through the rollout `n_epochs` times, one gradient step per minibatch."""
         algo, rollout = self._algo, self.rollout
         learner, network = self.learner, self.network
         observations, actions, old_log_prob = (
@@ -159,7 +159,7 @@ class PPO:
         return Outcome(steps, torch.stack(metrics, dim=1))
 
     def tables(self) -> dict[str, Tensor]:
-        """What it needs to go on after an update."""
+        """State to resume from after an update."""
         normalizer = {} if self._normalizer is None else self._normalizer.tables()
         return {
             **self.learner.tables(),
@@ -169,11 +169,11 @@ class PPO:
         }
 
     def counts(self) -> dict[str, float]:
-        """What else it needs."""
+        """The rest of its state."""
         return {"phase": self._phase, **({} if self._normalizer is None else self._normalizer.counts())}
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
-        """Go on from there; the rollout is empty."""
+        """Resume from that state; the rollout is empty."""
         self.learner.restore(tables)
         if self._normalizer is not None:
             self._normalizer.restore(tables, counts)
@@ -225,7 +225,7 @@ def _rows(table: Tensor, indices: Tensor) -> Tensor:  # [members, transitions, .
 
 
 class _Rollout:
-    """What the members lived through since their last update, [members, steps, envs, ...]."""
+    """Transitions of the members since their last update, [members, steps, envs, ...]."""
 
     def __init__(self, stack: Stack, steps: int) -> None:
         envs = stack.config.algo.n_envs
