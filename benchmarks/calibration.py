@@ -19,7 +19,6 @@ from importlib.metadata import version
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from simulations import ALPHA, CASES, SCENARIOS, measure_pairs, measure_whole
 from simulations_secondary import (
     FINDINGS,
@@ -31,7 +30,7 @@ from simulations_secondary import (
     measure_spread,
 )
 
-FloatArray = NDArray[np.float64]
+from rl_warmup.analysis import FloatArray
 
 METHODS = ("ours", "Welch", "bootstrap")
 COVERAGE = 0.93

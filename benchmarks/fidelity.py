@@ -25,10 +25,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from sweeps import ONE_THREAD, SB3, STACKED, finished, machine, sweep, table
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Cell, Context, contexts_of, differing
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p, constant, unpaired_p
-from rl_warmup.analysis.statistics.sign_flips import FloatArray
 
 STEPS = {"ppo-cartpole": 50_000, "dqn-cartpole": 50_000, "ppo-acrobot": 100_000, "dqn-acrobot": 10_000}
 WARMUPS = ("none", "linear")

@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy import stats
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.table import RETURN_EFFECT, with_role
 from rl_warmup.analysis.statistics.estimators import welch_p
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide
 
-FloatArray = NDArray[np.float64]
 Draw = Callable[[Generator, int, int], tuple[FloatArray, FloatArray]]  # (rng, studies, n) -> two [studies, n]
 
 BOOTSTRAP_DRAWS = 2000

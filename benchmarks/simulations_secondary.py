@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy import stats
 from simulations import ALPHA, EPISODES, EVALUATIONS, STEPS, Draw, dip, pairs
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.noise_floor import beyond, floor_draws, floor_of
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.robustness import log2_ratio
 from rl_warmup.analysis.study import analyse
-
-FloatArray = NDArray[np.float64]
 
 NOISE = 0.1  # sd of an episode's return, normalized
 

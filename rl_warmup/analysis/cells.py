@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
@@ -29,10 +30,10 @@ class Cell:
     warmup: Mapping[str, Any]
     runs: tuple[Run, ...]  # all readable ones
     scored: tuple[Run, ...]  # by rising seed
-    returns: NDArray[np.float64]  # [scored, grid], diverged runs at the floor
-    scores: Mapping[str, NDArray[np.float64]]  # every metric -> [scored]; nan: undefined for the run
+    returns: FloatArray  # [scored, grid], diverged runs at the floor
+    scores: Mapping[str, FloatArray]  # every metric -> [scored]; nan: undefined for the run
     reached: NDArray[np.bool_]  # [scored], whether the threshold was reached
-    floors: Mapping[str, NDArray[np.float64]]  # metric with a noise floor -> [scored], its mean; nan: not known
+    floors: Mapping[str, FloatArray]  # metric with a noise floor -> [scored], its mean; nan: not known
     above_floor: Mapping[str, NDArray[np.bool_]]  # whether the score is worse than 95% of the floor's draws
 
     def count(self, status: str) -> int:
@@ -177,7 +178,7 @@ def _cell(
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
     settings = settings_of(runs[0].info, dropped)
-    curves: dict[int, tuple[Run, NDArray[np.float64]]] = {}
+    curves: dict[int, tuple[Run, FloatArray]] = {}
     for run in runs:
         if run.seed in curves:
             problems.leave_out(f"{run.run_id} is left out: seed {run.seed} of {arm} is there twice")
@@ -203,7 +204,7 @@ def _cell(
     )
 
 
-def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> NDArray[np.float64]:
+def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> FloatArray:
     assert run.steps is not None
     assert run.returns is not None
     if run.status == "completed" and not np.array_equal(run.steps, grid):

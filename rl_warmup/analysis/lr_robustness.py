@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, Group, short
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
@@ -188,12 +188,12 @@ def _runs(cell: Cell, seeds: Sequence[int]) -> list[Run]:
     return [place[seed] for seed in seeds]
 
 
-def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> NDArray[np.float64]:  # [seeds]
+def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> FloatArray:  # [seeds]
     place = {run.seed: index for index, run in enumerate(cell.scored)}
     return np.asarray(cell.scores[metric][[place[seed] for seed in seeds]])
 
 
-def _scaled(cells: Sequence[Cell], blocks: Sequence[Block], env: str, algo: str) -> NDArray[np.float64]:
+def _scaled(cells: Sequence[Cell], blocks: Sequence[Block], env: str, algo: str) -> FloatArray:
     """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
     here = [cell for block in blocks if block.group[:2] == (env, algo) for cell in block.cells]
     runs = np.concatenate([cell.scores["area"] for cell in here])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, short
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.dose import same_dose
@@ -75,7 +75,7 @@ class Pairing:
         """Seed of each pair."""
         return tuple(self.terms[0][1].scored[row[0]].seed for row in self.pairs)
 
-    def values(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def values(self, metric: str) -> tuple[FloatArray, FloatArray]:
         """Positive and negative part of sum(weight · metric), [pairs] each; nan where a run's value is."""
         rows = np.array(self.pairs, dtype=np.int64).reshape(-1, len(self.terms))
         parts = np.zeros((2, len(rows)))

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.records.read import Record, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
@@ -29,10 +30,10 @@ class Run:
 
     info: Mapping[str, Any]
     steps: NDArray[np.int64] | None = None  # [evaluations]
-    returns: NDArray[np.float64] | None = None  # [evaluations]
+    returns: FloatArray | None = None  # [evaluations]
     updates: pl.DataFrame | None = None
     episodes: pl.DataFrame | None = None  # of training
-    episode_returns: NDArray[np.float64] | None = None  # [evaluations, episodes]; None if their numbers differ
+    episode_returns: FloatArray | None = None  # [evaluations, episodes]; None if their numbers differ
 
     @property
     def run_id(self) -> str:
@@ -81,7 +82,7 @@ def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataF
 
 def _curve(
     record: Record,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
+) -> tuple[NDArray[np.int64], FloatArray, FloatArray | None]:
     """Steps, mean returns, returns of the episodes; of a diverged run only what is finite."""
     frame = record.table("evaluations") if record.status == "diverged" else record.evaluations()
     frame = frame.select("env_step", "returns", mean=pl.col("returns").list.mean()).sort("env_step")
@@ -93,7 +94,7 @@ def _curve(
     return frame["env_step"].to_numpy(), frame["mean"].to_numpy(), _rectangle(frame["returns"])
 
 
-def _rectangle(lists: pl.Series) -> NDArray[np.float64] | None:  # [rows, entries]
+def _rectangle(lists: pl.Series) -> FloatArray | None:  # [rows, entries]
     """Lists of equal lengths as rows; None if they have not the same length, or an entry is missing."""
     if lists.is_empty():
         return np.empty((0, 0))

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.dose import phases
-from rl_warmup.analysis.metrics.curve import FloatArray, normalise, reached
+from rl_warmup.analysis.metrics.curve import normalise, reached
 from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
 from rl_warmup.analysis.metrics.table import METRICS, Metric

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
@@ -19,19 +19,6 @@ from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide
 from rl_warmup.records.read import read_study
-
-__all__ = [
-    "Analysis",
-    "Block",
-    "Comparison",
-    "CriticalRate",
-    "Dispersion",
-    "Family",
-    "Pairing",
-    "Sensitivity",
-    "analyse",
-    "comparisons_of",
-]
 
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
 
@@ -48,12 +35,12 @@ class Comparison:
     verdict: Verdict
 
     @property
-    def values(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # [pairs] each
+    def values(self) -> tuple[FloatArray, FloatArray]:  # [pairs] each
         """Treatment and control of each seed on which the metric is defined in all arms."""
         return _defined(self.pairing, self.metric)
 
     @property
-    def differences(self) -> NDArray[np.float64]:  # [pairs]
+    def differences(self) -> FloatArray:  # [pairs]
         """Treatment - control of each seed on which the metric is defined in all arms."""
         treatment, control = self.values
         return np.asarray(treatment - control)
@@ -176,7 +163,7 @@ def _compare(pairing: Pairing, metric: Metric, declared: Declaration, rng: np.ra
     )
 
 
-def _defined(pairing: Pairing, metric: Metric) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _defined(pairing: Pairing, metric: Metric) -> tuple[FloatArray, FloatArray]:
     treatment, control = pairing.values(metric.name)
     known = np.isfinite(treatment - control)
     return treatment[known], control[known]

@@ -9,8 +9,8 @@ from rl_warmup.analysis.cells import Block, Cell, coordinates, short
 from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.across_seeds import across, share
+from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
-from rl_warmup.analysis.statistics.verdicts import iqm
 
 RESAMPLES = 2000
 ACROSS = ("final", "area")  # metrics whose dispersion over seeds is reported

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis.cells import Cell, coordinates, rate_scale
+from rl_warmup.analysis.dispersion import Dispersion
+from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity
 from rl_warmup.analysis.metrics.table import METRICS
-from rl_warmup.analysis.study import Analysis, Comparison, CriticalRate, Dispersion, Sensitivity
+from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
 from rl_warmup.report.reproduce import reproduce
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import DECLARED, LEARNS, said, write_run
 
-from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.study import Analysis, Comparison, analyse
 from rl_warmup.config.checks import NOT_OF_AN_ARM
 from rl_warmup.config.identity import NOT_IDENTITY
@@ -57,7 +57,7 @@ def test_a_contrast_is_the_weighted_sum_of_each_seed_tested_like_a_difference(tm
     assert found.differences == pytest.approx(expected)
     assert found.seeds == tuple(range(8))
     assert (found.pairing.contrast, found.family, found.paired.n) == ("shape", "confirmatory", 8)
-    assert found.paired.p_value == inference.sign_flip_p(expected, np.random.default_rng())
+    assert found.paired.p_value == SignFlips.of(expected, np.random.default_rng()).p_value()
     assert found.paired.p_value == 2 / 2**8
     positive, negative = found.pairing.values("final")
     assert positive - negative == pytest.approx(expected)

@@ -7,7 +7,7 @@ import pytest
 from helpers.synthetic import LEARNS, said, two_arms, write_run
 from statsmodels.stats.multitest import multipletests
 
-from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.robustness import eta50
 from rl_warmup.analysis.study import analyse
 
@@ -93,7 +93,7 @@ def test_dispersions_are_of_final_and_area_with_bh_over_all(tmp_path: Path) -> N
     assert linear.n == 20
     assert linear.mad_treatment == pytest.approx(np.median(np.abs(treatment - np.median(treatment))))
     assert linear.p_value == pytest.approx(
-        inference.brown_forsythe_p(treatment, control, np.random.default_rng(0)), abs=0.002
+        brown_forsythe_p(treatment, control, np.random.default_rng(0)), abs=0.002
     )
     assert linear.p_adjusted < 0.01
     assert linear.mad_treatment > 5 * linear.mad_control

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rl_warmup.analysis.metrics.curve import FloatArray, normalise
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.metrics.curve import normalise
 from rl_warmup.records.dose import dose_of
 
 SPIKE = 6.0  # median absolute deviations above the median

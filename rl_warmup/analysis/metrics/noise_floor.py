@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from rl_warmup.analysis.metrics.curve import FloatArray
+from rl_warmup.analysis import FloatArray
 
 RESAMPLES = 100
 LEVEL = 0.95  # of the floor's distribution: what lies beyond is more than noise

@@ -5,14 +5,12 @@ evaluations] normalized returns, and give one number a run; the threshold plays 
 detrend a curve; their time is measured in shares of the budget, t_k / t_K.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import iqr, median_abs_deviation
 
-from rl_warmup.analysis.metrics.curve import FloatArray, checked
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.metrics.curve import checked
 from rl_warmup.analysis.statistics.estimators import lower_cvar, upper_cvar
 
 COLLAPSE = 0.5  # normalized return that a run must lose,
@@ -48,50 +46,6 @@ def differences(
     return np.asarray(np.diff(np.asarray(y, dtype=np.float64), axis=-1) / gaps)
 
 
-def _std(d: FloatArray) -> FloatArray:
-    """With n - 1; nan for one value."""
-    return np.asarray(np.std(d, axis=-1, ddof=1) if d.shape[-1] > 1 else np.full(d.shape[:-1], np.nan))
-
-
-def _mad(d: FloatArray) -> FloatArray:
-    return np.asarray(median_abs_deviation(d, axis=-1))
-
-
-def _iqr(d: FloatArray) -> FloatArray:
-    return np.asarray(iqr(d, axis=-1))
-
-
-DISPERSIONS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {"std": _std, "mad": _mad, "iqr": _iqr}
-)
-
-
-def dispersion(
-    t: ArrayLike,  # [evaluations], environment steps
-    y: ArrayLike,  # [..., evaluations]
-    kind: str,
-    end: float | None = None,
-    window: float | None = None,
-) -> FloatArray:  # [...]
-    """Spread within a run: `kind` of the `differences` whose time is in [end - window + 1, end].
-
-    kind: std (n - 1), mad (median of |d - median d|, not rescaled), iqr (percentiles 75 - 25). `end` defaults
-    to the last step, `window` (environment steps) to the whole curve. Unit: that of y per environment step.
-
-    Raises ValueError for another kind and for a window with fewer than two differences.
-    Source: Chan et al., arXiv 1912.05663.
-    """
-    if kind not in DISPERSIONS:
-        raise ValueError(f"unknown dispersion {kind!r}: use one of {', '.join(DISPERSIONS)}")
-    times = np.asarray(t, dtype=np.float64)[1:]
-    last = times[-1] if end is None else end
-    first = -np.inf if window is None else last - window + 1
-    inside = (times >= first) & (times <= last)
-    if np.count_nonzero(inside) < 2:
-        raise ValueError(f"window [{first}, {last}] holds fewer than two differences: make it longer")
-    return DISPERSIONS[kind](differences(t, y)[..., inside])
-
-
 def _slopes(t: ArrayLike, z: ArrayLike) -> FloatArray:
     """Differences per budget, [runs, evaluations - 1]."""
     t, z = checked(t, z)
@@ -110,17 +64,18 @@ def drawdown_max(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
 
 def difference_iqr(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     """Percentiles 75 - 25 of the differences, in normalized return per budget."""
-    return _iqr(_slopes(t, z))
+    return np.asarray(iqr(_slopes(t, z), axis=-1))
 
 
 def difference_mad(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     """Median distance of the differences from their median (not rescaled), in normalized return per budget."""
-    return _mad(_slopes(t, z))
+    return np.asarray(median_abs_deviation(_slopes(t, z), axis=-1))
 
 
 def difference_std(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     """Standard deviation (n - 1) of the differences, in normalized return per budget; nan for one difference."""
-    return _std(_slopes(t, z))
+    d = _slopes(t, z)
+    return np.asarray(np.std(d, axis=-1, ddof=1) if d.shape[-1] > 1 else np.full(len(d), np.nan))
 
 
 def difference_cvar(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:

@@ -12,37 +12,13 @@ from typing import Any, Literal
 
 from rl_warmup.analysis.metrics import diagnostics, stability
 from rl_warmup.analysis.metrics.curve import (
-    LEARNED,
     area,
     best,
-    fill_diverged,
     final,
-    normalise,
     not_learned,
-    reached,
     shortfall,
     time_to_threshold,
 )
-
-__all__ = [
-    "LEARNED",
-    "METRICS",
-    "RETURN_EFFECT",
-    "TIME_EFFECT",
-    "Metric",
-    "Role",
-    "Source",
-    "area",
-    "best",
-    "fill_diverged",
-    "final",
-    "normalise",
-    "not_learned",
-    "reached",
-    "shortfall",
-    "time_to_threshold",
-    "with_role",
-]
 
 RETURN_EFFECT = 0.05  # smallest effect that matters, for what is measured in normalized return
 TIME_EFFECT = 0.05  # and for times, in shares of the budget

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from rl_warmup.analysis.statistics.sign_flips import DRAWS, ROUNDING, FloatArray, sample
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.statistics.sign_flips import DRAWS, ROUNDING, sample
 
 
 def constant(x: FloatArray) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+from rl_warmup.analysis import FloatArray
+
 Side = Literal["above", "below"]
 Finding = Literal["supported", "harms", "refuted", "censored", "undecided"]
 

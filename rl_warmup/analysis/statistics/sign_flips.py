@@ -13,9 +13,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from rl_warmup.analysis.statistics.subsets import FloatArray, Subsets, subset_sums
-
-__all__ = ["FloatArray", "SignFlips", "sample", "sign_flip_interval", "sign_flip_p", "subset_sums", "tost_p"]
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.statistics.subsets import Subsets
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -136,48 +135,13 @@ class SignFlips:
         return min(ends[0], mean) + 0.0, max(ends[1], mean) + 0.0
 
     def tost_p(self, smallest_effect: float) -> float:
-        """Larger of the two one-sided p values against |mean of D| >= smallest_effect."""
+        """Equivalence: the larger p of the tests against mean <= -smallest_effect and mean >= smallest_effect.
+
+        At most .05 exactly where the 90% interval lies inside ±smallest_effect (n <= 20).
+
+        Source: Schuirmann 1987.
+        """
         return max(self.p_value(-smallest_effect, "greater"), self.p_value(smallest_effect, "less"))
-
-
-def sign_flip_p(
-    differences: ArrayLike,  # [n]
-    rng: Generator,
-    center: float = 0.0,
-    alternative: Alternative = "two-sided",
-) -> float:
-    """Sign-flip p value of the mean of D, exact for n <= 20, else from 10 000 draws with the +1 rule.
-
-    >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0], np.random.default_rng(0))
-    0.0625
-    """
-    return SignFlips.of(differences, rng).p_value(center, alternative)
-
-
-def sign_flip_interval(
-    differences: ArrayLike,  # [n]
-    rng: Generator,
-    alpha: float = 0.05,
-) -> tuple[float, float] | None:
-    """Interval for the mean of D by inversion of the sign-flip test; None where n is too small to bound it.
-
-    >>> sign_flip_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.random.default_rng(0))
-    (1.0, 6.0)
-    """
-    return SignFlips.of(differences, rng).interval(alpha)
-
-
-def tost_p(
-    differences: ArrayLike,  # [n]
-    smallest_effect: float,
-    rng: Generator,
-) -> float:
-    """Equivalence: the larger p of the sign-flip tests against mean <= -effect and against mean >= effect.
-
-    At most .05 exactly where the 90% interval lies inside ±smallest_effect (n <= 20).
-    Raises ValueError unless smallest_effect is finite and above 0. Source: Schuirmann 1987.
-    """
-    return SignFlips.of(differences, rng).tost_p(positive_effect(smallest_effect))
 
 
 def positive_effect(smallest_effect: float) -> float:

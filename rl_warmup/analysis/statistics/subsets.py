@@ -9,9 +9,9 @@ Source of the split: Horowitz & Sahni 1974, doi 10.1145/321812.321823.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from rl_warmup.analysis import FloatArray
 
 FEW = 1024  # so many subsets are listed rather than narrowed down further
 CLOSE = 1e-14  # means this close, relative to the largest value, are one

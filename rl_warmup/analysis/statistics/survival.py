@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-FloatArray = NDArray[np.float64]
+from rl_warmup.analysis import FloatArray
 
 
 def kaplan_meier(

@@ -17,12 +17,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from rl_warmup.analysis.statistics.estimators import (
-    brown_forsythe_p,
     correlation,
     iqm,
     iqm_interval,
     mcnemar_p,
-    probability_of_improvement,
     unpaired_p,
     welch_p,
 )
@@ -32,32 +30,7 @@ from rl_warmup.analysis.statistics.sign_flips import (
     SignFlips,
     positive_effect,
     sample,
-    sign_flip_interval,
-    sign_flip_p,
-    subset_sums,
-    tost_p,
 )
-
-__all__ = [
-    "Paired",
-    "SignFlips",
-    "Verdict",
-    "brown_forsythe_p",
-    "compare",
-    "correlation",
-    "decide",
-    "iqm",
-    "iqm_interval",
-    "mcnemar_p",
-    "pairs_to_decide",
-    "probability_of_improvement",
-    "sign_flip_interval",
-    "sign_flip_p",
-    "subset_sums",
-    "tost_p",
-    "unpaired_p",
-    "welch_p",
-]
 
 Correction = Literal["holm", "fdr_bh"]
 

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rl_warmup.analysis.metrics import table as metrics
-from rl_warmup.analysis.metrics.curve import best, reached, shortfall, time_to_threshold
+from rl_warmup.analysis.metrics.curve import best, fill_diverged, normalise, reached, shortfall, time_to_threshold
 from rl_warmup.analysis.metrics.stability import drawdown
 from rl_warmup.analysis.metrics.table import METRICS, Metric, with_role
 
@@ -197,24 +196,24 @@ def test_shortfall_needs_a_finite_threshold() -> None:
 @QUICK
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1), st.floats(-100, 100), st.floats(1, 100))
 def test_normalise_uses_only_the_constants(y: list[float], low: float, span: float) -> None:
-    z = metrics.normalise(y, low, low + span)
+    z = normalise(y, low, low + span)
     assert z * span + low == pytest.approx(y, abs=1e-9)
-    assert metrics.normalise([low, low + span], low, low + span) == pytest.approx([0, 1])
+    assert normalise([low, low + span], low, low + span) == pytest.approx([0, 1])
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (float("nan"), 1), (0, float("inf"))])
 def test_normalise_refuses_an_empty_range(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="give finite low < high"):
-        metrics.normalise([1.0], low, high)
+        normalise([1.0], low, high)
 
 
 def test_a_diverged_run_is_at_the_floor_where_it_has_nothing() -> None:
     grid, inf = [0, 10, 20, 30, 40], float("inf")
-    filled = metrics.fill_diverged(grid, [0, 10, 20], [3.0, 4.0, inf], floor=-200)
+    filled = fill_diverged(grid, [0, 10, 20], [3.0, 4.0, inf], floor=-200)
     assert filled.tolist() == [3, 4, -200, -200, -200]
-    assert metrics.fill_diverged(grid, [], [], floor=0).tolist() == [0] * 5
-    assert metrics.fill_diverged(grid, [20, 0], [2.0, 1.0], floor=0).tolist() == [1, 0, 2, 0, 0]
-    z = metrics.normalise(filled, low=0, high=5)[np.newaxis]
+    assert fill_diverged(grid, [], [], floor=0).tolist() == [0] * 5
+    assert fill_diverged(grid, [20, 0], [2.0, 1.0], floor=0).tolist() == [1, 0, 2, 0, 0]
+    z = normalise(filled, low=0, high=5)[np.newaxis]
     scores = {m.name: float(m.function(grid, z, 0.9)[0]) for m in with_role("confirmatory")}
     assert scores == pytest.approx(
         {"final": -40, "area": (0.7 + (0.8 - 40) / 2 - 80) / 4, "shortfall": 40.9, "not_learned": 1}
@@ -232,4 +231,4 @@ def test_a_diverged_run_is_at_the_floor_where_it_has_nothing() -> None:
 )
 def test_fill_refuses_what_is_not_the_grid(t: list[int], y: list[float], floor: float, match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        metrics.fill_diverged([0, 10], t, y, floor)
+        fill_diverged([0, 10], t, y, floor)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics import estimators
+from rl_warmup.analysis.statistics.sign_flips import SignFlips
 
 QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
@@ -25,35 +26,35 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_mcnemar_is_the_library_s_and_the_sign_flip_test(pairs: list[tuple[int, int]]) -> None:
     x, y = np.array(pairs, dtype=float).T
     table = [[np.sum((x == i) & (y == j)) for j in (0, 1)] for i in (0, 1)]
-    p = inference.mcnemar_p(x, y)
+    p = estimators.mcnemar_p(x, y)
     if x.tolist() != y.tolist():  # statsmodels divides by the number of discordant pairs
         assert p == pytest.approx(mcnemar(table, exact=True).pvalue)
-    assert p == pytest.approx(inference.sign_flip_p(x - y, rng()))
+    assert p == pytest.approx(SignFlips.of(x - y, rng()).p_value())
 
 
 def test_mcnemar_by_hand() -> None:
-    assert inference.mcnemar_p([0] * 6 + [1] * 9, [1] * 15) == pytest.approx(2 / 64)
-    assert inference.mcnemar_p([1, 0] * 30, [1, 0] * 30) == 1.0
+    assert estimators.mcnemar_p([0] * 6 + [1] * 9, [1] * 15) == pytest.approx(2 / 64)
+    assert estimators.mcnemar_p([1, 0] * 30, [1, 0] * 30) == 1.0
     with pytest.raises(ValueError, match=r"met 0\.5: give 0 or 1"):
-        inference.mcnemar_p([0.5], [1])
+        estimators.mcnemar_p([0.5], [1])
 
 
 def test_iqm_of_the_published_examples() -> None:
     x, y = [[1, 2], [2, 2], [1, 1], [2, 1]], [[1, 1], [2, 2], [3, 3]]
-    assert (inference.iqm(x), inference.iqm(y)) == (pytest.approx(1.5), pytest.approx(2))
-    improvement = [inference.probability_of_improvement(np.array(x)[:, i], np.array(y)[:, i]) for i in (0, 1)]
+    assert (estimators.iqm(x), estimators.iqm(y)) == (pytest.approx(1.5), pytest.approx(2))
+    improvement = [estimators.probability_of_improvement(np.array(x)[:, i], np.array(y)[:, i]) for i in (0, 1)]
     assert np.mean(improvement) == pytest.approx(1 / 3)
-    assert inference.iqm([[0, 1, 5, 90], [4, 2, 2, 0]], axis=1).tolist() == [3, 2]
+    assert estimators.iqm([[0, 1, 5, 90], [4, 2, 2, 0]], axis=1).tolist() == [3, 2]
 
 
 @QUICK
 @given(st.lists(EIGHTHS, min_size=1, max_size=12), st.lists(EIGHTHS, min_size=1, max_size=12))
 def test_probability_of_improvement_is_u_and_complements(x: list[float], y: list[float]) -> None:
-    share = inference.probability_of_improvement(x, y)
-    assert share + inference.probability_of_improvement(y, x) == pytest.approx(1)
+    share = estimators.probability_of_improvement(x, y)
+    assert share + estimators.probability_of_improvement(y, x) == pytest.approx(1)
     u = sum((a > b) + 0.5 * (a == b) for a in x for b in y)
     assert share == pytest.approx(u / (len(x) * len(y)))
-    assert inference.iqm(x) == pytest.approx(oracle.iqm(x))
+    assert estimators.iqm(x) == pytest.approx(oracle.iqm(x))
 
 
 def test_iqm_interval_agrees_with_a_slow_bca() -> None:
@@ -61,22 +62,22 @@ def test_iqm_interval_agrees_with_a_slow_bca() -> None:
     generator = rng(9)
     draws = [oracle.iqm(generator.choice(values, size=18).tolist()) for _ in range(4000)]
     expected = oracle.bca_interval(values.tolist(), draws, 0.05)
-    assert inference.iqm_interval(values, rng()) == pytest.approx(expected, abs=0.03)
+    assert estimators.iqm_interval(values, rng()) == pytest.approx(expected, abs=0.03)
     assert abs(np.quantile(draws, 0.975) - expected[1]) > 0.04  # the percentile interval is another
 
 
 def test_iqm_interval_of_constant_and_tied_data() -> None:
-    assert inference.iqm_interval([0.7] * 9, rng()) == pytest.approx((0.7, 0.7), abs=1e-15)
-    assert inference.iqm_interval([0.0] * 15 + [1.0], rng()) is None  # every leave-one-out IQM is 0
-    assert inference.iqm_interval([3.0], rng()) is None
+    assert estimators.iqm_interval([0.7] * 9, rng()) == pytest.approx((0.7, 0.7), abs=1e-15)
+    assert estimators.iqm_interval([0.0] * 15 + [1.0], rng()) is None  # every leave-one-out IQM is 0
+    assert estimators.iqm_interval([3.0], rng()) is None
 
 
 def test_sensitivity_analyses_agree_with_scipy() -> None:
     x, y = rng(1).normal(1, 1, 7), rng(2).normal(0, 3, 7)
-    assert inference.welch_p(x, y) == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue)
-    assert inference.correlation(x, y) == pytest.approx(stats.pearsonr(x, y).statistic)
-    assert inference.unpaired_p([1, 2, 3, 4], [5, 6, 7, 8], rng()) == pytest.approx(2 / 70)
-    assert inference.unpaired_p(np.arange(30), np.arange(30) + 30, rng()) == pytest.approx(2 / 10_001)
+    assert estimators.welch_p(x, y) == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue)
+    assert estimators.correlation(x, y) == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert estimators.unpaired_p([1, 2, 3, 4], [5, 6, 7, 8], rng()) == pytest.approx(2 / 70)
+    assert estimators.unpaired_p(np.arange(30), np.arange(30) + 30, rng()) == pytest.approx(2 / 10_001)
 
 
 def test_the_unpaired_p_is_scipy_s_with_few_runs_and_near_it_with_many() -> None:
@@ -87,23 +88,23 @@ def test_the_unpaired_p_is_scipy_s_with_few_runs_and_near_it_with_many() -> None
         x, y = rng(n).normal(0.2, 1, n), np.append(rng(m).normal(0, 1, m - 1), 0.1)
         scipy_s = stats.permutation_test((x, y), means, vectorized=True, n_resamples=10_000, rng=rng()).pvalue
         assert 0.02 < scipy_s < 0.98
-        assert inference.unpaired_p(x, y, rng()) == pytest.approx(scipy_s, abs=within)
-    assert inference.unpaired_p([0.1 + 0.2] * 30, [0.3] * 30, rng()) == 1.0
+        assert estimators.unpaired_p(x, y, rng()) == pytest.approx(scipy_s, abs=within)
+    assert estimators.unpaired_p([0.1 + 0.2] * 30, [0.3] * 30, rng()) == 1.0
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1 + 0.2, -200.7])
 def test_what_is_undefined_on_constant_data_is_none(value: float) -> None:
     x, y = [value] * 6, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    assert inference.correlation(x, y) is None
-    assert inference.welch_p(x, x) is None
-    assert inference.welch_p(x, [value + 1] * 6) is None
+    assert estimators.correlation(x, y) is None
+    assert estimators.welch_p(x, x) is None
+    assert estimators.welch_p(x, [value + 1] * 6) is None
     # one constant side is Welch's test against a number
-    assert inference.welch_p(x, y) == pytest.approx(stats.ttest_1samp(y, value).pvalue)
+    assert estimators.welch_p(x, y) == pytest.approx(stats.ttest_1samp(y, value).pvalue)
 
 
 def test_probability_of_improvement_needs_runs_on_both_sides() -> None:
     with pytest.raises(ValueError, match="0 and 1 runs: give at least one on each side"):
-        inference.probability_of_improvement([], [1.0])
+        estimators.probability_of_improvement([], [1.0])
 
 
 # ---- dispersion ----
@@ -118,23 +119,23 @@ def test_brown_forsythe_of_few_runs_counts_all_permutations_of_the_aligned_value
         for first in itertools.combinations(range(7), 4)
     ]
     expected = np.mean([value >= observed * (1 - 1e-9) for value in found])
-    assert inference.brown_forsythe_p(x, y, rng()) == pytest.approx(expected)
+    assert estimators.brown_forsythe_p(x, y, rng()) == pytest.approx(expected)
     assert observed == pytest.approx(stats.levene(x, y, center="median").statistic)
 
 
 def test_brown_forsythe_sees_spread_and_no_shift() -> None:
     x, y = rng(1).normal(0, 1, 30), rng(2).normal(5, 1, 30)
-    p = inference.brown_forsythe_p(x, y, rng())
+    p = estimators.brown_forsythe_p(x, y, rng())
     assert p == pytest.approx(stats.levene(x, y, center="median").pvalue, abs=0.05)
-    assert inference.brown_forsythe_p(x + 7, y, rng()) == pytest.approx(p, abs=0.01)
-    assert inference.brown_forsythe_p(rng(3).permutation(x), y, rng()) == p
-    assert inference.brown_forsythe_p(x, 8 * y, rng()) == pytest.approx(1 / 10_001)
+    assert estimators.brown_forsythe_p(x + 7, y, rng()) == pytest.approx(p, abs=0.01)
+    assert estimators.brown_forsythe_p(rng(3).permutation(x), y, rng()) == p
+    assert estimators.brown_forsythe_p(x, 8 * y, rng()) == pytest.approx(1 / 10_001)
 
 
 def test_brown_forsythe_of_what_has_no_spread() -> None:
-    assert inference.brown_forsythe_p([1.0] * 5, [2.0] * 5, rng()) is None
-    assert inference.brown_forsythe_p([0.1 + 0.2] * 5, [0.3] * 5, rng()) is None
-    assert inference.brown_forsythe_p([1.0, 2.0], [1.0, 2.0, 3.0], rng()) is None
+    assert estimators.brown_forsythe_p([1.0] * 5, [2.0] * 5, rng()) is None
+    assert estimators.brown_forsythe_p([0.1 + 0.2] * 5, [0.3] * 5, rng()) is None
+    assert estimators.brown_forsythe_p([1.0, 2.0], [1.0, 2.0, 3.0], rng()) is None
     # one side at the ceiling throughout: 2 of the 252 permutations are as uneven
-    assert inference.brown_forsythe_p([1.0] * 5, [0.0, 1.0, 2.0, 3.0, 4.0], rng()) < 0.1
-    assert inference.brown_forsythe_p([0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0], rng()) == 1.0
+    assert estimators.brown_forsythe_p([1.0] * 5, [0.0, 1.0, 2.0, 3.0, 4.0], rng()) < 0.1
+    assert estimators.brown_forsythe_p([0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0], rng()) == 1.0

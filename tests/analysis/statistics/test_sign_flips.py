@@ -9,9 +9,10 @@ import pytest
 from helpers import oracles_statistics as oracle
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from rl_warmup.analysis.statistics import verdicts as inference
+from rl_warmup.analysis.statistics.sign_flips import Alternative, SignFlips
 from rl_warmup.analysis.statistics.subsets import Subsets
 
 QUICK = settings(deadline=None, max_examples=40)
@@ -19,11 +20,25 @@ QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
 TENTHS = st.integers(-9, 9).map(lambda i: i / 10)
 DIFFERENCES = st.lists(EIGHTHS, min_size=1, max_size=9) | st.lists(TENTHS, min_size=1, max_size=9)
-ALTERNATIVES = ("two-sided", "greater", "less")
+ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "greater", "less")
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def p_value(
+    d: ArrayLike, generator: np.random.Generator, center: float = 0.0, alternative: Alternative = "two-sided"
+) -> float:
+    return SignFlips.of(d, generator).p_value(center, alternative)
+
+
+def interval_of(d: ArrayLike, generator: np.random.Generator, alpha: float = 0.05) -> tuple[float, float] | None:
+    return SignFlips.of(d, generator).interval(alpha)
+
+
+def equivalence_p(d: ArrayLike, effect: float, generator: np.random.Generator) -> float:
+    return SignFlips.of(d, generator).tost_p(effect)
 
 
 def tenths(d: list[float]) -> list[Fraction]:
@@ -34,8 +49,8 @@ def tenths(d: list[float]) -> list[Fraction]:
 @QUICK
 @given(DIFFERENCES, EIGHTHS)
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
-def test_p_counts_all_sign_vectors(alternative: str, d: list[float], center: float) -> None:
-    got = inference.sign_flip_p(d, rng(), center, alternative)  # type: ignore[arg-type]
+def test_p_counts_all_sign_vectors(alternative: Alternative, d: list[float], center: float) -> None:
+    got = p_value(d, rng(), center, alternative)
     assert got == oracle.sign_flip_p(tenths(d), center, alternative)
     assert got >= 1 / 2 ** len(d)
 
@@ -52,42 +67,42 @@ def test_p_counts_all_sign_vectors(alternative: str, d: list[float], center: flo
     ],
 )
 def test_p_by_hand(d: list[float], p: float) -> None:
-    assert inference.sign_flip_p(d, rng()) == p
+    assert p_value(d, rng()) == p
 
 
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
-def test_rounding_far_from_zero_is_a_tie(alternative: str) -> None:
-    assert inference.sign_flip_p([0.1] * 12, rng(), 0.1, alternative) == 1.0  # type: ignore[arg-type]
+def test_rounding_far_from_zero_is_a_tie(alternative: Alternative) -> None:
+    assert p_value([0.1] * 12, rng(), 0.1, alternative) == 1.0
 
 
 def test_p_agrees_with_scipy() -> None:
     d = rng(5).normal(0.4, 1, size=9)
     exact = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert inference.sign_flip_p(d, rng()) == pytest.approx(exact.pvalue)
+    assert p_value(d, rng()) == pytest.approx(exact.pvalue)
 
 
 @QUICK
 @given(DIFFERENCES, st.sampled_from([Fraction(1, 20), Fraction(1, 10), Fraction(1, 2)]))
 def test_interval_is_the_kth_subset_mean(d: list[float], alpha: Fraction) -> None:
     expected = oracle.sign_flip_interval(tenths(d), alpha)
-    got = inference.sign_flip_interval(d, rng(), float(alpha))
+    got = interval_of(d, rng(), float(alpha))
     assert got == (None if expected is None else pytest.approx(expected, abs=1e-12))
 
 
 def test_interval_by_hand() -> None:
-    assert inference.sign_flip_interval([1, 2, 3, 4, 5], rng()) is None  # floor(.025 * 32) = 0: unbounded
-    assert inference.sign_flip_interval([1, 2, 3, 4, 5], rng(), 0.1) == (1, 5)  # floor(.05 * 32) = 1
+    assert interval_of([1, 2, 3, 4, 5], rng()) is None  # floor(.025 * 32) = 0: unbounded
+    assert interval_of([1, 2, 3, 4, 5], rng(), 0.1) == (1, 5)  # floor(.05 * 32) = 1
     # floor(.025 * 128) = 3, and the smallest means are {1}, {1, 2} and three that are 2
-    assert inference.sign_flip_interval([1, 2, 3, 4, 5, 6, 7], rng()) == (2, 6)
-    assert inference.sign_flip_interval([0.1] * 7, rng()) == pytest.approx((0.1, 0.1), abs=1e-15)
+    assert interval_of([1, 2, 3, 4, 5, 6, 7], rng()) == (2, 6)
+    assert interval_of([0.1] * 7, rng()) == pytest.approx((0.1, 0.1), abs=1e-15)
 
 
 @QUICK
 @given(st.lists(EIGHTHS | TENTHS, min_size=6, max_size=12), st.sampled_from([0.05, 0.1]))
 @example([0.1, 0.2, -0.3, 0.1, 0.2, -0.3, 0.0], 0.05)
 def test_the_interval_leaves_out_zero_where_the_test_rejects(d: list[float], alpha: float) -> None:
-    low, high = inference.sign_flip_interval(d, rng(), alpha) or (-math.inf, math.inf)
-    assert (not low <= 0 <= high) == (inference.sign_flip_p(d, rng()) <= alpha)
+    low, high = interval_of(d, rng(), alpha) or (-math.inf, math.inf)
+    assert (not low <= 0 <= high) == (p_value(d, rng()) <= alpha)
 
 
 @pytest.mark.parametrize("n", [21, 22, 40])
@@ -95,8 +110,8 @@ def test_test_and_interval_agree_for_random_draws_too(n: int) -> None:
     rejected = 0
     for seed in range(40):
         d = rng(seed).normal(2 / math.sqrt(n), 1, size=n)
-        low, high = inference.sign_flip_interval(d, rng(seed)) or (-math.inf, math.inf)
-        p = inference.sign_flip_p(d, rng(seed))
+        low, high = interval_of(d, rng(seed)) or (-math.inf, math.inf)
+        p = p_value(d, rng(seed))
         assert (not low <= 0 <= high) == (p <= 0.05)
         rejected += p <= 0.05
     assert 5 < rejected < 35
@@ -105,8 +120,8 @@ def test_test_and_interval_agree_for_random_draws_too(n: int) -> None:
 @QUICK
 @given(st.lists(EIGHTHS, min_size=6, max_size=11), st.sampled_from([0.0625, 0.3, 1.0, 1.7]))
 def test_equivalence_is_the_90_percent_interval_inside(d: list[float], effect: float) -> None:
-    low, high = inference.sign_flip_interval(d, rng(), 0.1) or (-math.inf, math.inf)
-    p = inference.tost_p(d, effect, rng())
+    low, high = interval_of(d, rng(), 0.1) or (-math.inf, math.inf)
+    p = equivalence_p(d, effect, rng())
     assert (-effect < low and high < effect) == (p <= 0.05)
     sides = (oracle.sign_flip_p(d, -effect, "greater"), oracle.sign_flip_p(d, effect, "less"))
     assert p == max(sides)
@@ -115,43 +130,41 @@ def test_equivalence_is_the_90_percent_interval_inside(d: list[float], effect: f
 def test_random_draws_count_the_observed_vector_and_approach_the_exact_p(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert inference.sign_flip_p(np.ones(60), rng()) == 1 / 10_001
-    assert inference.sign_flip_p(np.zeros(60), rng()) == 1.0
+    assert p_value(np.ones(60), rng()) == 1 / 10_001
+    assert p_value(np.zeros(60), rng()) == 1.0
     d = rng(11).normal(0.2, 1, size=20)
-    exact, interval = inference.sign_flip_p(d, rng()), inference.sign_flip_interval(d, rng())
-    one_sided = inference.tost_p(d, 0.6, rng())
+    exact, interval = p_value(d, rng()), interval_of(d, rng())
+    one_sided = equivalence_p(d, 0.6, rng())
     monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 19)
     for p, drawn in (
-        (exact, inference.sign_flip_p(d, rng(1))),
-        (one_sided, inference.tost_p(d, 0.6, rng(1))),
+        (exact, p_value(d, rng(1))),
+        (one_sided, equivalence_p(d, 0.6, rng(1))),
     ):
         assert 0.01 < p < 0.5
         assert drawn != p
         assert drawn == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 10_000))
-    assert inference.sign_flip_interval(d, rng(1)) == pytest.approx(interval, abs=0.05)
+    assert interval_of(d, rng(1)) == pytest.approx(interval, abs=0.05)
 
 
 def test_draws_without_any_flip_do_not_break_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rl_warmup.analysis.statistics.sign_flips.EXACT_PAIRS", 2)
     # at n = 8 some 80 of the 20 000 drawn subsets and complements are empty
     d = [-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
-    assert inference.sign_flip_interval(d, rng()) == pytest.approx(
-        oracle.sign_flip_interval(d, Fraction(1, 20)), abs=0.35
-    )
+    assert interval_of(d, rng()) == pytest.approx(oracle.sign_flip_interval(d, Fraction(1, 20)), abs=0.35)
     # at n = 4 about 1250 are, more than the 500 outermost that may be left out: unbounded, as when exact
-    assert inference.sign_flip_interval(d[:4], rng()) is None
+    assert interval_of(d[:4], rng()) is None
 
 
 def test_twenty_pairs_are_exact_and_fast() -> None:
     d = rng(3).normal(0.5, 1, size=20)
     start = time.perf_counter()
-    flips = inference.SignFlips.of(d, rng())
+    flips = SignFlips.of(d, rng())
     p, interval = flips.p_value(), flips.interval()
     assert time.perf_counter() - start < 0.05
     assert (p * 2**20) % 2 == 0  # sign vectors come in mirrored pairs
     assert interval is not None
     assert interval[0] < d.mean() < interval[1]
-    assert p == inference.sign_flip_p(d, rng(99))
+    assert p == p_value(d, rng(99))
 
 
 def differences(kind: str, n: int, generator: np.random.Generator) -> np.ndarray:
@@ -172,9 +185,9 @@ def differences(kind: str, n: int, generator: np.random.Generator) -> np.ndarray
 def test_the_halves_give_what_all_subsets_listed_give(kind: str, n: int) -> None:
     d = differences(kind, n, rng(n))
     scale = np.abs(d).max()
-    flips = inference.SignFlips.of(d, rng())
+    flips = SignFlips.of(d, rng())
     for center, alternative in ((0.0, "two-sided"), (0.1, "two-sided"), (-0.2 * scale, "greater"), (0.05, "less")):
-        assert flips.p_value(center, alternative) == oracle.listed_p(d, center, alternative)  # type: ignore[arg-type]
+        assert flips.p_value(center, alternative) == oracle.listed_p(d, center, alternative)
     for alpha in (0.05, 0.1, 0.5):
         expected = oracle.listed_interval(d, alpha)
         assert flips.interval(alpha) == pytest.approx(expected, rel=1e-12, abs=1e-12 * scale)
@@ -201,14 +214,14 @@ def test_subsets_are_counted_and_ranked_as_if_listed(
 def test_symmetries_of_the_test_and_its_interval(d: list[float], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(d))
     shift, scale = data.draw(st.floats(-5, 5)), data.draw(st.floats(0.01, 100))
-    p, (low, high) = inference.sign_flip_p(d, rng()), inference.sign_flip_interval(d, rng()) or (0, 0)
-    assert inference.sign_flip_p(shuffled, rng()) == p
-    assert inference.sign_flip_interval(shuffled, rng()) == (low, high)
-    assert inference.sign_flip_p([-v for v in d], rng()) == p
-    assert inference.sign_flip_interval([-v for v in d], rng()) == pytest.approx((-high, -low), abs=1e-9)
-    moved = inference.sign_flip_interval([v * scale + shift for v in d], rng())
+    p, (low, high) = p_value(d, rng()), interval_of(d, rng()) or (0, 0)
+    assert p_value(shuffled, rng()) == p
+    assert interval_of(shuffled, rng()) == (low, high)
+    assert p_value([-v for v in d], rng()) == p
+    assert interval_of([-v for v in d], rng()) == pytest.approx((-high, -low), abs=1e-9)
+    moved = interval_of([v * scale + shift for v in d], rng())
     assert moved == pytest.approx((low * scale + shift, high * scale + shift), abs=1e-8)
-    assert inference.sign_flip_p([v * 4.0 for v in d], rng()) == p
+    assert p_value([v * 4.0 for v in d], rng()) == p
     assert low <= np.mean(d) <= high
 
 
@@ -216,11 +229,11 @@ def test_exchangeable_pairs_are_rejected_at_the_nominal_rate() -> None:
     """A/A: heavy tails and collapses in both arms; the exact level at n = 8 is 12/256."""
     generator, studies = rng(20), 1000
     runs = generator.standard_t(2, size=(studies, 2, 8)) - 50 * (generator.random((studies, 2, 8)) < 0.2)
-    rejected = sum(inference.sign_flip_p(arm - other, generator) <= 0.05 for arm, other in runs)
+    rejected = sum(p_value(arm - other, generator) <= 0.05 for arm, other in runs)
     assert stats.binom(studies, 12 / 256).cdf(rejected) < 0.999
     assert stats.binom(studies, 12 / 256).sf(rejected) < 0.999
 
 
 def test_no_differences_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one pair"):
-        inference.sign_flip_p([], rng())
+        p_value([], rng())

@@ -12,8 +12,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from rl_warmup.analysis.metrics.table import with_role
-from rl_warmup.analysis.statistics import verdicts as inference
-from rl_warmup.analysis.statistics.verdicts import Paired, compare, decide
+from rl_warmup.analysis.statistics.estimators import correlation, welch_p
+from rl_warmup.analysis.statistics.sign_flips import SignFlips
+from rl_warmup.analysis.statistics.verdicts import Paired, compare, decide, pairs_to_decide
 
 QUICK = settings(deadline=None, max_examples=40)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
@@ -41,13 +42,14 @@ def test_a_comparison_is_made_of_the_public_parts(n: int) -> None:
     paired, d = compared(x, y), np.sort(x - y)
     assert (paired.n, paired.n_nonzero) == (n, n)
     assert (paired.estimate, paired.sd) == pytest.approx((d.mean(), d.std(ddof=1)))
-    assert paired.p_value == inference.sign_flip_p(d, rng())
-    assert (paired.ci_low, paired.ci_high) == inference.sign_flip_interval(d, rng(), 0.05)
-    assert (paired.ci90_low, paired.ci90_high) == inference.sign_flip_interval(d, rng(), 0.10)
-    assert paired.p_equivalence == inference.tost_p(d, 0.05, rng())
+    flips = SignFlips.of(d, rng())
+    assert paired.p_value == flips.p_value()
+    assert (paired.ci_low, paired.ci_high) == flips.interval(0.05)
+    assert (paired.ci90_low, paired.ci90_high) == flips.interval(0.10)
+    assert paired.p_equivalence == flips.tost_p(0.05)
     assert paired.iqm == pytest.approx(oracle.iqm(d.tolist()))
-    assert paired.p_welch == pytest.approx(inference.welch_p(x, y))
-    assert paired.pairing_correlation == pytest.approx(inference.correlation(x, y))
+    assert paired.p_welch == pytest.approx(welch_p(x, y))
+    assert paired.pairing_correlation == pytest.approx(correlation(x, y))
     assert paired.p_smallest == (2 / 2**n if n <= 20 else 1 / 10_001)
     assert compared(x, y) == paired  # the generator is the only randomness
 
@@ -161,7 +163,7 @@ def test_equivalence_needs_twenty_pairs() -> None:
 
 def test_equivalence_needs_the_interval_and_the_adjusted_p() -> None:
     x, y = study(20, effect=0.0, sd=0.1, seed=3)
-    close = next(e for e in np.linspace(0.03, 0.2, 171) if inference.tost_p(x - y, e, rng()) <= 0.04)
+    close = next(e for e in np.linspace(0.03, 0.2, 171) if SignFlips.of(x - y, rng()).tost_p(e) <= 0.04)
     alone = compared(x, y, close)
     assert decide([(alone, "higher", close)])[0].verdict == "equivalent"
     assert [v.verdict for v in decide([(alone, "higher", close)] * 2)] == ["inconclusive"] * 2
@@ -207,22 +209,22 @@ def test_too_few_nonzero_differences_are_said_to_be_too_few(tests: int, enough: 
 
 
 def test_pairs_to_decide_agrees_with_the_library_s_solver() -> None:
-    assert inference.pairs_to_decide(1.0, 0.5) == 34
+    assert pairs_to_decide(1.0, 0.5) == 34
     for sd, effect, tests in ((0.1, 0.05, 6), (0.3, 0.05, 24), (1.0, 0.05, 1)):
         solved = TTestPower().solve_power(effect_size=effect / sd, alpha=0.05 / tests, power=0.8)
-        assert inference.pairs_to_decide(sd, effect, tests) == math.ceil(solved)
-    assert inference.pairs_to_decide(0.05, 0.05) == 20  # 10 would do for the test, not for a verdict
-    assert inference.pairs_to_decide(0.0, 0.05) == 20
-    assert inference.pairs_to_decide(1e-300, 0.05, 500) == 20
-    assert inference.pairs_to_decide(None, 0.05) is None
-    assert inference.pairs_to_decide(1.0, None) is None
-    assert inference.pairs_to_decide(1e6, 0.05) is None
+        assert pairs_to_decide(sd, effect, tests) == math.ceil(solved)
+    assert pairs_to_decide(0.05, 0.05) == 20  # 10 would do for the test, not for a verdict
+    assert pairs_to_decide(0.0, 0.05) == 20
+    assert pairs_to_decide(1e-300, 0.05, 500) == 20
+    assert pairs_to_decide(None, 0.05) is None
+    assert pairs_to_decide(1.0, None) is None
+    assert pairs_to_decide(1e6, 0.05) is None
 
 
 @QUICK
 @given(st.floats(1e-3, 20), st.floats(1.001, 10))
 def test_noisier_differences_need_more_pairs(sd: float, factor: float) -> None:
-    few, many = (inference.pairs_to_decide(s, 0.05, 12) for s in (sd, sd * factor))
+    few, many = (pairs_to_decide(s, 0.05, 12) for s in (sd, sd * factor))
     assume(few is not None and many is not None)
     assert 20 <= few <= many
 
@@ -232,7 +234,7 @@ def test_inconclusive_says_how_many_pairs_would_decide() -> None:
     paired = compared(x, y)
     for verdict in decide([(paired, "higher", 0.05)] * 4):
         assert verdict.verdict == "inconclusive"
-        assert verdict.n_to_decide == inference.pairs_to_decide(paired.sd, 0.05, 4) > 20
+        assert verdict.n_to_decide == pairs_to_decide(paired.sd, 0.05, 4) > 20
     (unplanned,) = decide([(compared(x, y, None), "higher", None)])
     assert unplanned.n_to_decide is None
     # enough pairs by that count, and an estimate at the edge of what matters
