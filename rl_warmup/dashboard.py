@@ -15,7 +15,7 @@ from rl_warmup.publish import chosen, command_line
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import counted
+from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.sent import Publications, destination, sole
 from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
@@ -124,7 +124,7 @@ def _save(
                 known = client.in_time(SAVE_SECONDS, partial(save, view, entity, study_run, known))
             except Exception as error:
                 client.restart()  # a client that waits for an answer would keep the process
-                print(f"error: W&B did not take the {view.key}: {client.reason(error)}", file=sys.stderr)
+                print(f"error: W&B did not take the {view.key}: {first_line(error)}", file=sys.stderr)
                 print("dashboard.json holds it, and the same command tries again", file=sys.stderr)
                 return 1
             ledger.note(to, view.key, view.digest, known)

@@ -149,11 +149,17 @@ NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; th
 def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
     """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
     config = {key: value for key, value in info["config"].items() if key not in dropped}
-    return _flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
+    found = flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
+    return {key: value for key, value in found.items() if value is not None}
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, inner keys after a dot.
+
+    >>> flat({"env": {"name": "cartpole"}, "seed": 0})
+    {'env.name': 'cartpole', 'seed': 0}
+    """
+    found: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return {key: value for key, value in flat.items() if value is not None}
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

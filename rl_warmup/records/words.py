@@ -1,5 +1,6 @@
-"""Numbers and errors in words, the same in every message."""
+"""Numbers and errors in words, the same in every message; digests of texts."""
 
+import hashlib
 from typing import Any
 
 
@@ -42,3 +43,8 @@ def megabytes(size: float) -> str:
     ('0.04 MB', '123 MB', '5.6 GB')
     """
     return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.{0 if size >= 1e6 else 2}f} MB"
+
+
+def digest(content: str | bytes, length: int = 16) -> str:
+    """The first hexadecimal digits of the SHA-256 of a text or file."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:length]

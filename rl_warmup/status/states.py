@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from rl_warmup.config.study import flat
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.provenance import versions
@@ -99,7 +100,7 @@ class ForeignRecordError(RecordError):
     """A record in the folder of a run that is not that run's."""
 
     def __init__(self, folder: Path, found: Any, wanted: Mapping[str, Any]) -> None:
-        there, here = _flat(found), _flat(wanted)
+        there, here = flat(found if isinstance(found, Mapping) else {"config": found}), flat(wanted)
         keys = sorted(key for key in {**there, **here} if there.get(key) != here.get(key))
         differ = ", ".join(f"{key} {there.get(key)} instead of {here.get(key)}" for key in keys[:3])
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
@@ -156,9 +157,3 @@ def _changed(recorded: str) -> str:
     now, then = versions(), json.loads(recorded)
     changed = [name for name in then if now.get(name) != then[name]]
     return ", ".join(f"{name} {then[name]} (now {now.get(name, 'not installed')})" for name in changed)
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {path.removesuffix("."): node}
-    return {key: value for name, inner in node.items() for key, value in _flat(inner, f"{path}{name}.").items()}

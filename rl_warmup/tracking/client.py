@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,8 @@ from concurrent.futures import Future, wait
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from rl_warmup.records.words import digest, first_line
 
 if TYPE_CHECKING:
     import wandb
@@ -83,7 +84,7 @@ def is_online(mode: str) -> bool | None:
             return None
         online = wanted not in ("offline", "dryrun") and bool(wandb.login(prompt=False, verify=False))
     except Exception as error:
-        raise Unusable(f"W&B cannot be used: {reason(error)}") from error
+        raise Unusable(f"W&B cannot be used: {first_line(error)}") from error
     if mode == "online" and not online:
         _warn_of_no_key()
     return online
@@ -218,7 +219,7 @@ def account(settings: Settings, online: bool) -> str | None:
         return in_time(ASK_SECONDS, _default_entity)
     except Exception as error:
         restart()  # one that waits for an answer would keep the process
-        raise Unusable(f"W&B does not say who we are: {reason(error)}") from error
+        raise Unusable(f"W&B does not say who we are: {first_line(error)}") from error
 
 
 def _default_entity() -> str:
@@ -236,13 +237,7 @@ def fit(text: str, length: int, unusual: str = "") -> str:
     tame = re.sub(unusual, "-", text) if unusual else text
     if tame == text and len(text) <= length:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return f"{tame[: length - len(digest) - 1]}-{digest}"
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error's message, or the error's name."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{tame[: length - 17]}-{digest(text)}"
 
 
 def _discreet(wandb: Any) -> dict[str, Any]:

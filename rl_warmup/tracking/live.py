@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from rl_warmup.records.words import first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import forget_silence, is_silent, note_silence
 from rl_warmup.tracking.rows import TABLES, counter, history_row, numbered
-from rl_warmup.tracking.sent import Publications, destination, digest
+from rl_warmup.tracking.sent import Publications, destination, run_digest
 
 if TYPE_CHECKING:
     import wandb
@@ -79,7 +80,7 @@ def tracker(
         tracked.go_on(before or {}, online)
         return tracked
     except Exception as error:
-        _LOG.warning("W&B does not start (%s): this run is recorded, but not tracked.", client.reason(error))
+        _LOG.warning("W&B does not start (%s): this run is recorded, but not tracked.", first_line(error))
         return _Run(None)
 
 
@@ -99,10 +100,10 @@ def _open(
             forget_silence(folder)
         return run, online
     except Exception as error:
-        note_silence(folder, client.reason(error))
+        note_silence(folder, first_line(error))
         client.restart()
         run = client.start(False, arguments, config)
-        _LOG.warning("W&B fails at the start (%s): this run is tracked offline.", client.reason(error))
+        _LOG.warning("W&B fails at the start (%s): this run is tracked offline.", first_line(error))
         return run, False
 
 
@@ -136,7 +137,7 @@ class _Run:
                 self._run.log(named | {counter(table): self._made[table]})
         except Exception as error:
             self._run = None
-            _LOG.warning("W&B fails (%s): the rest of this run is recorded, not tracked.", client.reason(error))
+            _LOG.warning("W&B fails (%s): the rest of this run is recorded, not tracked.", first_line(error))
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:
         """Close the run, and note that it is published; a client that hangs is left behind."""
@@ -152,10 +153,10 @@ class _Run:
         try:
             client.close(run, summary, exit_code)
             if self._folder is not None and (self._folder / self._run_id / "run.json").exists():
-                sent = digest(self._folder / self._run_id)
+                sent = run_digest(self._folder / self._run_id)
                 Publications(self._folder).note(self._destination, run.id, sent, run.url)
         except Exception as error:
-            self._give_up(client.reason(error))
+            self._give_up(first_line(error))
 
     def _give_up(self, reason: str) -> None:
         if self._folder is not None:

@@ -3,11 +3,11 @@
 A context here is the cells of one environment, algorithm, trainer and budget: what is drawn into one chart.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rl_warmup.records.schema import table_schemas
+from rl_warmup.records.words import digest
 from rl_warmup.report.figures.sheets import file_name
 from rl_warmup.report.markdown import escape, findings
 from rl_warmup.report.tables import grouped
@@ -148,7 +148,7 @@ def fixed(panels: Panels, where: str, columns: int = 0) -> Panels:
 
 def fixed_id(text: str) -> str:
     """An id that is the same every time; the library's own are random."""
-    return hashlib.sha256(text.encode()).hexdigest()[:11]
+    return digest(text, 11)
 
 
 def _group(cell: Row) -> tuple[str, str, str, int]:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.records.schema import RecordError
+from rl_warmup.records.words import first_line
 from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
@@ -93,7 +94,7 @@ class SweepProgress:
                 if free:  # else another process trains the rest of this sweep, and tells of its own runs
                     self._send_rows()
         except Exception as error:
-            self._fail(client.reason(error))
+            self._fail(first_line(error))
 
     def _send_rows(self) -> None:
         tracking = self._config.tracking

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from rl_warmup.records.dose import dose_of
+from rl_warmup.records.words import last_line
 
 TABLES = ("evaluations", "updates", "episodes")
 SENT_ROWS = 200
@@ -66,12 +67,11 @@ def _thinned(table: str, frame: pl.DataFrame, sent: int) -> Iterator[tuple[int, 
 def summary(info: Mapping[str, Any], updates: pl.DataFrame | None = None) -> dict[str, Any]:
     """The final values of a run: how it ended, and the dose that its optimizer received, if `updates` are known."""
     dose = dose_of(None if updates is None else updates.filter(pl.col("n_steps") > 0)) or {}
-    error = str(info.get("error") or "").strip().splitlines()
     return {
         **{
             key: info.get(key) for key in ("status", "latest_return", "env_steps", "gradient_steps", "wall_seconds")
         },
-        "error": error[-1] if error else None,
+        "error": last_line(info.get("error")),
         "diverged": int(info["status"] == "diverged"),
         **{f"received/{key}": value for key, value in dose.items()},
     }

@@ -1,13 +1,14 @@
 """What of a study has been sent to W&B, so that publishing again sends what is new: published.jsonl."""
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from rl_warmup.records.words import digest
 
 
 class Publications:
@@ -76,13 +77,13 @@ def destination(base_url: str, entity: str | None, project: str, *, online: bool
     return f"{base_url if online else 'offline'}/{entity or ''}/{project}"
 
 
-def digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
+def run_digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
     """Of what is sent of the run in the folder `run`, rows.metrics: run.json is replaced whenever its tables are.
 
     Raises OSError if it cannot be read.
     """
     parts = (run / "run.json").read_bytes(), json.dumps(metrics or {}, sort_keys=True).encode()
-    return ".".join(hashlib.sha256(part).hexdigest()[:16] for part in parts)
+    return ".".join(digest(part) for part in parts)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The W&B run of a whole study: tables, intervals and figures of its report, and the progress of its sweeps."""
 
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from rl_warmup.config.study import flat
 from rl_warmup.records.read import Record
+from rl_warmup.records.words import digest, first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import note_silence
 from rl_warmup.tracking.sent import Publications
@@ -71,8 +72,8 @@ def publish_study(
         client.close(run, headline(report), 0)
         ledger.note(to, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
     except Exception as error:
-        note_silence(folder, client.reason(error))
-        return [f"the study's own run: {client.reason(error)}"]
+        note_silence(folder, first_line(error))
+        return [f"the study's own run: {first_line(error)}"]
     return []
 
 
@@ -137,7 +138,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _digest(report: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(json.dumps(report, sort_keys=True))
 
 
 def _cell(row: Mapping[str, Any]) -> str:
@@ -148,14 +149,8 @@ def _means(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values["mean"] for name, values in row["metrics"].items()}
 
 
-def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A row without nesting: inner keys after a dot, lists in words."""
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            flat[prefix + key] = ", ".join(map(str, value))
-        else:
-            flat[prefix + key] = value
-    return flat
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without nesting, lists in words."""
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else value for key, value in flat(row).items()
+    }

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.records.words import counted
+from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.live import sent_before
 from rl_warmup.tracking.outage import note_silence
 from rl_warmup.tracking.rows import TABLES, numbered, summary
-from rl_warmup.tracking.sent import Publications, destination, digest, sole
+from rl_warmup.tracking.sent import Publications, destination, run_digest, sole
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
 
 AT_ONCE = 4
@@ -149,7 +149,7 @@ class Sender:
             tables = {table: item.record.table(table) for table in TABLES}
             config = _config(item.record.folder)
         except (RecordError, OSError, yaml.YAMLError) as error:
-            return client.reason(error)
+            return first_line(error)
         try:
             address = self._upload(item, tables, config)
             self._ledger.note(self._to, item.id, item.digest, address)
@@ -158,8 +158,8 @@ class Sender:
         except Exception as error:
             self._failures += 1
             self._lost += time.monotonic() - began
-            note_silence(self._folder, client.reason(error))
-            return f"{item.record.folder.name}: {client.reason(error)}"
+            note_silence(self._folder, first_line(error))
+            return f"{item.record.folder.name}: {first_line(error)}"
 
     def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """Send what W&B lacks of a record; its address there."""
@@ -193,7 +193,7 @@ def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]
             continue
         info, of_run = record.info, metrics.get(record.info["run_id"], {})
         wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))
-        items.append(Item(record, wandb_id, digest(record.folder, of_run), of_run))
+        items.append(Item(record, wandb_id, run_digest(record.folder, of_run), of_run))
     return items
 
 

@@ -1,12 +1,12 @@
 """The W&B workspaces of a study, one a context, and its report: made from report.json, saved in place."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.records.schema import FINISHED
+from rl_warmup.records.words import digest
 from rl_warmup.report.markdown import background, findings
 from rl_warmup.report.words import Row
 from rl_warmup.tracking import client
@@ -34,7 +34,7 @@ class View:
     @property
     def digest(self) -> str:
         """Of what it shows."""
-        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(json.dumps(self.spec, sort_keys=True))
 
 
 def views(name: str, report: Row, project: str, figures: Sequence[str]) -> list[View]:
