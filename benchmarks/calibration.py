@@ -3,7 +3,7 @@
     python benchmarks/calibration.py [--studies 10000] [--processes 2] [--seed 0]
 
 --studies is the number at 6, 10 and 20 pairs; 40 pairs (random sign vectors) get fewer, whole studies on learning
-curves and what stands beside the verdicts fewer still. Bars hold where D is symmetric about its mean: wrong
+curves and the secondary quantities fewer still. Bars hold where D is symmetric about its mean: wrong
 verdicts <= .05, coverage of the 95% interval of the mean >= .93, two Monte-Carlo standard errors allowed.
 Asymmetric D is shown without a bar. Printed: Markdown tables of share ± standard error, for our methods, Welch's t
 test and the percentile bootstrap of the mean of D in the same studies. Exit code 1 if a bar fails.
@@ -140,7 +140,7 @@ def whole_table(results: Results, bars: Bars) -> None:
 
 
 def beside_tables(results: Results, bars: Bars) -> None:
-    """Print what stands beside the verdicts: spread, critical rates, noise floors, delivery."""
+    """Print the secondary quantities: spread, critical rates, noise floors, delivery."""
     rows: list[list[object]] = []
     for name, (_, equal) in SPREADS.items():
         for n in SHARE_OF_STUDIES:

@@ -143,7 +143,7 @@ def main() -> None:
     if arguments.beside:
         with tempfile.TemporaryDirectory() as folder:
             rows = [row for algo in arguments.algos for row in beside(algo, arguments.beside, Path(folder))]
-        table(("algorithm", "members", "steps a run", "device", "cold, s", "warm, s", "warm, steps/s"), rows)
+        table(("algorithm", "members", "steps per run", "device", "cold, s", "warm, s", "warm, steps/s"), rows)
 
 
 if __name__ == "__main__":

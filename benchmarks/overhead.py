@@ -53,7 +53,7 @@ def recorded_seconds(config: RunConfig) -> float:
 
 
 def plain_seconds(config: RunConfig) -> float:
-    """Wall time of Stable-Baselines3 alone: the same model and environments, no callback, no hook."""
+    """Wall time of plain Stable-Baselines3: the same model and environments, no callback, no hook."""
     torch.set_num_threads(config.threads)
     began = time.perf_counter()
     env = sb3.training_env(config)

@@ -15,7 +15,7 @@ Result = tuple[int, float]  # environment steps, return of the last evaluation
 
 
 def train_sbx(algo: str, steps: int, agents: int, first_seed: int, evaluations: int) -> Result:
-    """SBX's agents in turn, in Stable-Baselines3's own environments, evaluated by its EvalCallback."""
+    """SBX's agents one after the other, in Stable-Baselines3's own environments, evaluated by its EvalCallback."""
     results = [_train_one_sbx(algo, steps, first_seed + i, evaluations) for i in range(agents)]
     return sum(done for done, _ in results), sum(value for _, value in results) / agents
 

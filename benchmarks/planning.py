@@ -57,7 +57,7 @@ class Cost:
 
 
 def measure(module: str, *arguments: str) -> Cost:
-    """Run a module in a process of its own; it tells its peak memory, since rusage counts the parent's too."""
+    """Run a module in a process of its own; it reports its peak memory, since rusage counts the parent's too."""
     with tempfile.NamedTemporaryFile("r") as peak:
         began = time.perf_counter()
         command = [sys.executable, "-c", MEASURED, peak.name, module, *arguments]

@@ -2,7 +2,7 @@
 
     python benchmarks/published.py [--algo dqn] [--seeds 5] [--processes 2]
 
-For every seed the run is trained twice: recorded by this package, and by Stable-Baselines3 alone, seeded its own
+For every seed the run is trained twice: recorded by this package, and by plain Stable-Baselines3, seeded its own
 way and evaluated by its own `evaluate_policy` over the same number of episodes. The seeds mean different random
 numbers on the two sides, so their distributions are to be compared, not their pairs. Published
 (rl-baselines3-zoo, one run each): PPO CartPole 500 at 100k steps, learning rate and clip range linear to 0;

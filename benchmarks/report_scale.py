@@ -120,7 +120,7 @@ def main() -> None:
         f"{runs} runs with {arguments.evaluations} evaluations: report {seconds:.1f} s (bar {MOST_SECONDS:.0f} s), "
     )
     print(f"peak memory {memory / 2**20:.0f} MiB (bar 1024 MiB), report.html {size / 2**20:.1f} MiB")
-    print(f"reading the tables alone {reading:.1f} s, ratio {seconds / reading:.1f}")
+    print(f"only reading the tables {reading:.1f} s, ratio {seconds / reading:.1f}")
     sys.exit(done.returncode or seconds > MOST_SECONDS or memory > MOST_MEMORY)
 
 

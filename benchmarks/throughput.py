@@ -4,7 +4,7 @@
 
 A sweep is warmup=none,linear x 20 seeds = 40 members in zoo settings, with evaluations and records. Its time is
 that from the start of the process to the end of its last run: planning, start-up, evaluation and records count, the
-report that the command line makes afterwards does not. Steps a run are fewer than tuned, the evaluations as many
+report that the command line makes afterwards does not. Steps per run are fewer than tuned, the evaluations as many
 times fewer, the same on both sides; start-up weighs more in such short runs.
 
 Stacked: the whole sweep, its compiled programs on disk; what compiling them adds is measured on a sweep of 8

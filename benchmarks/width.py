@@ -25,7 +25,7 @@ PHASE = 256  # environment steps of one, of either algorithm
 WIDTHS = (8, 16, 32, 64, 128, 256)
 MEMBERS, MOST_MEMORY = 128, 2 * 2**30
 NOISE = 1.1
-HEADER = ("members", "in", "S", "s", "S + more", "s", "ms a member and 1000 steps", "peak MiB")
+HEADER = ("members", "in", "S", "s", "S + more", "s", "ms per member and 1000 steps", "peak MiB")
 
 
 def train(algo: str, members: int, steps: int, folder: Path, width: int | None) -> Sweep:

@@ -1,4 +1,4 @@
-"""Functions as CUDA graphs, with a stand-in that launches the captured kernels again; GPU: test_stacked_device."""
+"""Functions as CUDA graphs, with a stand-in that launches the captured kernels again; GPU: test_device."""
 
 from contextlib import nullcontext
 
