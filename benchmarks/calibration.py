@@ -98,9 +98,9 @@ def pair_tables(results: Results, bars: Bars) -> None:
     wrong, covers = "wrong better/worse", "95% interval covers"
     inside = columns("90% interval inside ±δ, wrongly")
     table("Symmetric D, with bars (on our columns)", [*start, *columns(wrong, covers), "bar"], rows(True, False))
-    table("Equivalence at its edge, symmetric D, with bars", [*start, *inside, "bar"], rows(True, True))
+    table("Equivalence at its margin, symmetric D, with bars", [*start, *inside, "bar"], rows(True, True))
     table("Asymmetric D, without bars", [*start, *columns(wrong, covers)], rows(False, False))
-    table("Equivalence at its edge, asymmetric D, without bars", [*start, *inside], rows(False, True))
+    table("Equivalence at its margin, asymmetric D, without bars", [*start, *inside], rows(False, True))
     power = (
         [case.name, n, results[case.name, n].shape[1], *shares(results[case.name, n][..., 2])]
         for case in CASES

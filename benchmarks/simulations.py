@@ -70,7 +70,7 @@ CASES = (
     *(Case(f"shift d = {d}, normal", pairs(1.0, d), d) for d in (0.5, 0.8, 1.0, 1.5)),
     Case("shift d = 1.0, heavy tails (t3)", pairs(1.0, 1.0, heavy=True), 1.0),
     Case("shift .1, 15% collapse in both arms", pairs(0.06, 0.1, treatment_rate=0.15, control_rate=0.15), 0.1),
-    Case("true difference at the edge δ, normal", pairs(0.06, -RETURN_EFFECT), -RETURN_EFFECT, at_margin=True),
+    Case("true difference at the margin δ, normal", pairs(0.06, -RETURN_EFFECT), -RETURN_EFFECT, at_margin=True),
     Case("mean zero: +.1, but 10% lose 1", pairs(0.06, 0.1, treatment_rate=0.1, drop=1.0), symmetric=False),
     Case("warmup removes 15% collapses", pairs(0.06, control_rate=0.15), 0.15 * DROP, symmetric=False),
     Case(
