@@ -126,10 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("overrides", nargs="*", help="as for python -m rl_warmup.run: key=value")
     parser.add_argument("--png", type=Path, help="where to write the picture (default: <runs_dir>/preview/)")
+    parser.add_argument("--config-dir", "-cd", type=Path, help="folder of further YAML files, as for run")
     arguments = parser.parse_args(argv)
     console = Console()
     try:
-        config = configured(arguments.overrides, "single")
+        config = configured(arguments.overrides, "single", arguments.config_dir)
         shown = preview(config)
         path = arguments.png or Path(config.runs_dir) / "preview" / f"{file_name(cell_label(config))}.png"
         check_writable(path.parent)

@@ -1,10 +1,14 @@
 """`python -m rl_warmup.run`: one composed config -> one recorded run; with `-m` or `study=NAME` a sweep."""
 
+import argparse
+import os
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
@@ -25,6 +29,7 @@ from rl_warmup.run.compose import conf_dir, register_schema, resolved
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.orphans import end_with_parent
 from rl_warmup.run.launch.processes import train_apart
+from rl_warmup.run.suggestions import explained
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.states import read_state
 from rl_warmup.tracking.client import wandb_id
@@ -43,7 +48,7 @@ def job(config: DictConfig) -> str | None:
     try:
         overrides = HydraConfig.get().overrides
         run = resolved(config, "single")
-        _refuse_foreign(run)
+        read_state(run_folder(run), identity(run))  # refuses the record of another run
         if run.plan_only:
             sys.exit(say_plan(run, Console()))
         check_writable(study_folder(run))
@@ -52,10 +57,6 @@ def job(config: DictConfig) -> str | None:
         sys.exit(single(run, Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
-
-
-def _refuse_foreign(config: RunConfig) -> None:
-    read_state(run_folder(config), identity(config))
 
 
 def say_plan(config: RunConfig, console: Console) -> int:
@@ -118,11 +119,26 @@ def _refuse_missing_launcher() -> None:
         sys.exit(f"error: {wanted.pop()} needs another package: pip install -c constraints.txt -e '.[slurm]'")
 
 
+def _accept_lazy_help() -> None:
+    """Let argparse of Python 3.14 take help that is not a string, as Hydra 1.3 gives it (its issue 3121)."""
+    containers: Any = argparse._ActionsContainer
+    check = getattr(containers, "_check_help", None)
+    if check is not None:
+        containers._check_help = lambda parser, action: isinstance(action.help, str) and check(parser, action)
+
+
 def main() -> None:
     """Entry point of the command line."""
     register_schema()
+    _accept_lazy_help()
     _refuse_missing_launcher()
+    trace = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, for us to explain
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except CompactHydraException as error:
+        if trace == "1":
+            raise
+        sys.exit(f"error: {explained(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted: what is completed stays; the same command goes on with the rest")

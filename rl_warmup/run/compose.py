@@ -21,6 +21,7 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.words import first_line
+from rl_warmup.run.suggestions import explained, nearest
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
 
@@ -60,19 +61,23 @@ def _checked(run: RunConfig, study_name: str, elsewhere: bool = False) -> RunCon
     return run
 
 
-def configured(overrides: Sequence[str], study_name: str) -> RunConfig:
+def configured(overrides: Sequence[str], study_name: str, config_dir: Path | None = None) -> RunConfig:
     """The run that `overrides` describe, written as on the command line; for use outside Hydra's own main.
+
+    `config_dir` is a folder of further YAML files, as Hydra's --config-dir.
 
     Raises:
         ConfigError: if it cannot be composed, or not be trained as asked.
     """
     register_schema()
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError(f"--config-dir={config_dir} is not a folder")
+    added = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
-            config = compose("config", overrides=list(overrides))
+            config = compose("config", overrides=[*added, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        cause = f": {first_line(error.__cause__)}" if error.__cause__ else ""
-        raise ConfigError(str(error).partition("\nConfig search path")[0] + cause) from error
+        raise ConfigError(explained(error)) from error
     return resolved(config, study_name)
 
 
@@ -125,7 +130,10 @@ class SweepComposer:
         return config, _built(config)
 
     def _compose(self, *overrides: str) -> DictConfig:  # takes Hydra a tenth of a second
-        return _without_hydra(self._loader.load_sweep_config(self._config, list(overrides)))
+        try:
+            return _without_hydra(self._loader.load_sweep_config(self._config, list(overrides)))
+        except HydraException as error:
+            raise ConfigError(explained(error)) from error
 
     def _sets_a_value(self, text: str) -> bool:
         override = self._parse(text)
@@ -142,10 +150,12 @@ def _with(node: Any, path: Sequence[str], value: Any) -> Any:
 
 def _refuse_unknown(config: Any, path: str = "") -> None:
     """Refuse keys that the schema does not have: Hydra lets them in with a `+` before them."""
-    known = {field.name for field in fields(config)}
+    known = [field.name for field in fields(config)]
     for name, value in vars(config).items():
         if name not in known:
-            raise ConfigError(f"+{path}{name}={value}: there is no such key; leave it out, or see --help")
+            near = nearest(name, known)
+            way = f"did you mean {path}{near}?" if near else "leave it out, or see --help"
+            raise ConfigError(f"+{path}{name}={value}: there is no such key; {way}")
         if is_dataclass(value):
             _refuse_unknown(value, f"{path}{name}.")
 

@@ -48,8 +48,9 @@ def call(module, *arguments, env=None):
 
 
 @pytest.fixture
-def _own_logging():
-    """Hydra silences all loggers of its process; the other tests have them back."""
+def _own_process(monkeypatch):
+    """Hydra silences all loggers of its process, and `main` sets a variable; the other tests have them back."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")
     level, handlers = logging.root.level, logging.root.handlers[:]
     yield
     for name in logging.root.manager.loggerDict:
@@ -57,13 +58,17 @@ def _own_logging():
     logging.root.level, logging.root.handlers[:] = level, handlers
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("_own_process")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["env=pong"], "Could not find 'env/pong'"),
+        (["env=pong"], "Could not find 'env/pong'; use one of acrobot, cartpole"),
+        (["env=CartPole"], "did you mean env=cartpole?"),
+        (["--help", "env=cartpole-v1"], "did you mean env=cartpole?"),
+        (["-m", "env=cartpole,LunarLander-v3"], "use env.id=LunarLander-v3 env.name=lunarlander, and"),
+        (["-m", "learningrate=1,2"], "did you mean learning_rate? (in learningrate=1"),
         (["env.id=NoSuchEnv-v0"], "NoSuchEnv"),
-        (["warmup=steep"], "Could not find 'warmup/steep'"),
+        (["warmup=steep"], "Could not find 'warmup/steep'; use one of constant, cosine"),
         (["warmup.shape=steep"], "warmup.shape=steep is not known"),
         (["learningrate=1"], "Could not override 'learningrate'"),
         (["algo=dqn", "algo.n_epochs=3"], "n_epochs"),
