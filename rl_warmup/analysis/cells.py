@@ -14,9 +14,10 @@ from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import score
+from rl_warmup.config.algorithms import recorded_phases
 from rl_warmup.config.study import NOT_IN_CELL, settings_of
 from rl_warmup.records.read import Record
-from rl_warmup.schedules.phases import evaluation_grid, recorded_phases
+from rl_warmup.schedules.phases import evaluation_grid
 
 Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
 

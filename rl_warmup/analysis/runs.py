@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.records.read import Record, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
@@ -116,8 +117,8 @@ def _lacking(info: Mapping[str, Any]) -> str | None:
         keys += [f"{group}.{name}" for name in names if not isinstance(values, dict) or values.get(name) is None]
     if keys:
         return f"its config lacks {', '.join(keys)}"
-    if config["algo"]["name"] not in ("ppo", "dqn"):
-        return f"algo.name {config['algo']['name']!r} is neither ppo nor dqn"
+    if config["algo"]["name"] not in ALGORITHMS:
+        return f"algo.name {config['algo']['name']!r} is neither {' nor '.join(ALGORITHMS)}"
     if not config["env"]["return_low"] < config["env"]["return_high"]:
         return "env.return_low is not below env.return_high"
     return None

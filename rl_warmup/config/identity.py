@@ -9,31 +9,27 @@ from typing import Any
 
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.setting import declared
 from rl_warmup.schedules.warmups import DEFAULT_START
 
-# What does not decide what happens in a run, or only repeats what another field says.
-NOT_IDENTITY = (
-    "runs_dir",
-    "tracking",
-    "study",
-    "threads",
-    "tuned_learning_rate",
-    "learning_rate_scale",
-    "retries",
-    "plan_only",
-)
 
+def identity(config: object, shared: bool = False) -> dict[str, Any]:
+    """The canonical resolved config: everything that decides what happens in the run, and nothing else.
 
-def identity(config: RunConfig) -> dict[str, Any]:
-    """The canonical resolved config: everything that decides what happens in the run, and nothing else."""
-    canonical = {key: _plain(value) for key, value in vars(config).items() if key not in NOT_IDENTITY}
-    for group, ignored in (("warmup", "name"), ("trainer", "compile")):
-        canonical[group] = {
-            key: value for key, value in canonical[group].items() if key != ignored and value is not None
-        }
-    if canonical["algo"]["extractor"] == "flatten":  # the only one there was when the first ids were given
-        del canonical["algo"]["extractor"]
-    return canonical
+    `dataclasses.asdict` is five times slower, and a sweep has many runs.
+
+    Args:
+        config: a resolved `RunConfig`, or one of its groups.
+        shared: whether to leave out what the members of one stack may differ in.
+    """
+    kept = {}
+    for name, default, how in declared(type(config)):
+        value = getattr(config, name)
+        unsaid = how.identity == "never" or (how.identity == "changed" and value == default)
+        if not unsaid and not (shared and how.per_member):
+            plain = list(value) if isinstance(value, list) else value
+            kept[name] = identity(value, shared) if is_dataclass(value) else plain
+    return kept
 
 
 def digest(canonical: dict[str, Any]) -> str:
@@ -82,13 +78,6 @@ def file_name(label: str) -> str:
     'linear-10pct-lr0.001'
     """
     return re.sub(r"[^\w.-]+", "-", label.replace("%", "pct").replace("=", ""))
-
-
-def _plain(value: Any) -> Any:
-    """A config as dictionaries; `dataclasses.asdict` is five times slower, and a sweep has many runs."""
-    if is_dataclass(value):
-        return {key: _plain(inner) for key, inner in vars(value).items()}
-    return list(value) if isinstance(value, list) else value
 
 
 def _share(count: int, total: int) -> str:

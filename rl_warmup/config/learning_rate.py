@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup import schedules
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
 from rl_warmup.config.schema import RunConfig, WarmupConfig
-from rl_warmup.schedules.phases import Phases, phases_of_run, planned_learning_rates
+from rl_warmup.schedules.phases import Phases, planned_learning_rates
 
 
 def phases_of(config: RunConfig) -> Phases:
     """Update phases that the run will have."""
     total = require(config.total_timesteps, "total_timesteps")
-    return phases_of_run(config.algo.name, total, partial(getattr, config.algo))
+    return ALGORITHMS[config.algo.name].phases(total, partial(getattr, config.algo))
 
 
 def base_schedule(config: RunConfig) -> schedules.Schedule:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from rl_warmup import schedules
-from rl_warmup.config.checks import SHAPES, check_values, positive
+from rl_warmup.config.checks import check, check_values
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import _power, phases_of, planned_base, planned_dose
-from rl_warmup.config.schema import ConfigError, RunConfig, TrainerConfig, WarmupConfig
+from rl_warmup.config.schema import SHAPES, ConfigError, RunConfig, TrainerConfig, WarmupConfig
+from rl_warmup.config.setting import POSITIVE
 from rl_warmup.schedules.phases import Phases, evaluation_grid
 
 CLOCKS = ("gradient_steps", "env_steps")
@@ -147,9 +148,9 @@ def _learning_rate(config: RunConfig) -> float:
         )
     if rate is None:
         assert tuned is not None
-        product = positive("learning_rate_scale", 1.0 if scale is None else scale) * tuned
+        product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * tuned
         rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
-    return positive("learning_rate", rate)
+    return check("learning_rate", rate, POSITIVE)
 
 
 def _trainer(trainer: TrainerConfig) -> TrainerConfig:

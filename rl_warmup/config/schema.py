@@ -1,9 +1,25 @@
-"""The typed schema of a run's configuration; the values are in conf/."""
+"""The typed schema of a run's configuration, with the bounds of each setting; the values are in conf/."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import MISSING
+from rl_warmup import schedules
+from rl_warmup.config.setting import (
+    BELOW_ONE,
+    FINITE,
+    POSITIVE,
+    SHARE,
+    Bound,
+    least,
+    one_of,
+    setting,
+)
+
+MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)
+MAX_SEED = 2**32 - 1
+SEED = Bound(lambda seed: 0 <= seed <= MAX_SEED, f"is not a seed; use a whole number from 0 to {MAX_SEED}")
 
 
 class ConfigError(ValueError):
@@ -14,9 +30,9 @@ class ConfigError(ValueError):
 class OptimizerConfig:
     """Adam's options, pinned in every arm (Stable-Baselines3 changes eps with the way it is configured)."""
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    beta1: float = setting(0.9, BELOW_ONE)
+    beta2: float = setting(0.999, BELOW_ONE)
+    eps: float = setting(1e-8, POSITIVE)
 
 
 @dataclass
@@ -25,11 +41,11 @@ class EnvConfig:
 
     name: str = MISSING
     id: str = MISSING  # Gymnasium id
-    return_floor: float = MISSING  # worst attainable return: what a diverged run is scored with
-    return_low: float = MISSING  # return of the random policy
-    return_high: float = MISSING  # reference return of a trained agent
-    threshold: float = MISSING  # return from which the task counts as solved
-    reward_max: float | None = None  # largest |reward| of one step, if known: it bounds what a state can be worth
+    return_floor: float = setting(MISSING, FINITE)  # worst attainable return: what a diverged run is scored with
+    return_low: float = setting(MISSING, FINITE)  # return of the random policy
+    return_high: float = setting(MISSING, FINITE)  # reference return of a trained agent
+    threshold: float = setting(MISSING, FINITE)  # return from which the task counts as solved
+    reward_max: float | None = setting(None, POSITIVE)  # largest |reward| of one step, if known: it bounds values
 
 
 @dataclass
@@ -37,14 +53,19 @@ class AlgoConfig:
     """What PPO and DQN have in common."""
 
     name: str = MISSING
-    n_envs: int = 1
+    n_envs: int = setting(1, least(1))
     normalize: bool = False  # VecNormalize: running normalisation of observations and rewards
-    gamma: float = 0.99
-    batch_size: int = 64
-    max_grad_norm: float = 0.5
-    net_arch: list[int] = field(default_factory=lambda: [64, 64])
-    extractor: str = "flatten"  # in front of net_arch; small_cnn and nature_cnn are for image-like observations
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    gamma: float = setting(0.99, SHARE, per_member=True)
+    batch_size: int = setting(64, least(1))
+    max_grad_norm: float = setting(0.5, POSITIVE, per_member=True)
+    net_arch: list[int] = setting(
+        lambda: [64, 64],
+        Bound(lambda widths: min(widths, default=1) >= 1, "has an empty layer; use widths of 1 or more"),
+    )
+    extractor: str = setting(  # in front of net_arch; small_cnn and nature_cnn are for image-like observations
+        "flatten", one_of("flatten", "small_cnn", "nature_cnn"), identity="changed"
+    )
+    optimizer: OptimizerConfig = setting(OptimizerConfig, per_member=True)
 
 
 @dataclass
@@ -52,14 +73,16 @@ class PPOConfig(AlgoConfig):
     """PPO, with the defaults of Stable-Baselines3."""
 
     name: str = "ppo"
-    n_steps: int = 2048
-    n_epochs: int = 10
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    clip_range_schedule: str = "constant"  # or linear: to 0 over the run
-    ent_coef: float = 0.0
-    vf_coef: float = 0.5
-    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(eps=1e-5))
+    n_steps: int = setting(2048, least(1))
+    n_epochs: int = setting(10, least(1))
+    gae_lambda: float = setting(0.95, SHARE)
+    clip_range: float = setting(0.2, POSITIVE, per_member=True)
+    clip_range_schedule: str = setting(  # linear: to 0 over the run
+        "constant", one_of("constant", "linear"), per_member=True
+    )
+    ent_coef: float = setting(0.0, FINITE, per_member=True)
+    vf_coef: float = setting(0.5, FINITE, per_member=True)
+    optimizer: OptimizerConfig = setting(lambda: OptimizerConfig(eps=1e-5), per_member=True)
 
 
 @dataclass
@@ -67,60 +90,63 @@ class DQNConfig(AlgoConfig):
     """DQN, with the defaults of Stable-Baselines3."""
 
     name: str = "dqn"
-    batch_size: int = 32
-    max_grad_norm: float = 10.0
-    buffer_size: int = 1_000_000
-    learning_starts: int = 100
-    train_freq: int = 4
-    gradient_steps: int = 1
-    target_update_interval: int = 10_000
-    exploration_fraction: float = 0.1
-    exploration_initial_eps: float = 1.0
-    exploration_final_eps: float = 0.05
+    batch_size: int = setting(32, least(1))
+    max_grad_norm: float = setting(10.0, POSITIVE, per_member=True)
+    buffer_size: int = setting(1_000_000, least(1))
+    learning_starts: int = setting(100, least(0))
+    train_freq: int = setting(4, least(1))
+    gradient_steps: int = setting(
+        1, Bound(lambda steps: steps >= 1 or steps == -1, "trains nothing; use 1 or more, or -1 for one a step")
+    )
+    target_update_interval: int = setting(10_000, least(1))
+    exploration_fraction: float = setting(0.1, SHARE)
+    exploration_initial_eps: float = setting(1.0, SHARE)
+    exploration_final_eps: float = setting(0.05, SHARE)
 
 
 @dataclass
 class TrainerConfig:
     """Which trainer runs the agent: `sb3` is the reference, `stacked` trains many agents at once."""
 
-    name: str = "sb3"
-    envs: str | None = None  # who makes the stacked trainer's environments: envpool or gymnasium
-    compile: bool | None = None  # of the stacked trainer's update programs; by default where it pays for itself
+    name: str = setting("sb3", one_of("sb3", "stacked"))
+    # who makes the stacked trainer's environments
+    envs: str | None = setting(None, one_of("envpool", "gymnasium"), identity="changed")
+    compile: bool | None = setting(None, identity="never")  # the stacked trainer's programs; null: where it pays
 
 
 @dataclass
 class ScheduleConfig:
     """The base learning-rate schedule, a function of the share of environment steps done; it holds no ramp."""
 
-    name: str = "constant"
+    name: str = setting("constant", one_of(*schedules.BASES))
 
 
 @dataclass
 class WarmupConfig:
-    """The factor on the base schedule at the beginning of the run."""
+    """The factor on the base schedule at the beginning of the run; its numbers are checked when it is resolved."""
 
-    name: str = MISSING  # what the arm is called; `none` marks the control
-    shape: str = MISSING
-    length: float | None = None  # below 1 a fraction of the run, from 1 on a count in the clock's unit
-    clock: str | None = None  # gradient_steps or env_steps
-    start: float | None = None  # factor at which the ramp begins
-    power: float | None = None  # of the polynomial shape
+    name: str = setting(MISSING, identity="never")  # what the arm is called; `none` marks the control
+    shape: str = setting(MISSING, one_of(*SHAPES))
+    length: float | None = setting(None, identity="changed")  # below 1 a fraction of the run, else a count of:
+    clock: str | None = setting(None, identity="changed")  # gradient_steps or env_steps
+    start: float | None = setting(None, identity="changed")  # factor at which the ramp begins
+    power: float | None = setting(None, identity="changed")  # of the polynomial shape
 
 
 @dataclass
 class EvaluationConfig:
     """How often and how well a run is evaluated; the first evaluation is at step 0, the last at the end."""
 
-    count: int = 20
-    episodes: int = 10
+    count: int = setting(20, least(2))
+    episodes: int = setting(10, least(1))
 
 
 @dataclass
 class TrackingConfig:
     """Where the records are also shown: `wandb` or nowhere (`disabled`)."""
 
-    name: str = "wandb"
-    mode: str = "auto"  # auto (online if a key is configured), online, offline
+    name: str = setting("wandb", one_of("wandb", "disabled"))
+    mode: str = setting("auto", one_of("auto", "online", "offline"))  # auto: online if a key is configured
     project: str = "rl_warmup"
     entity: str | None = None
 
@@ -129,33 +155,40 @@ class TrackingConfig:
 class StudyConfig:
     """A named set of cells with its control and its confirmatory comparisons."""
 
-    name: str | None = None
+    name: str | None = setting(
+        None,
+        Bound(
+            re.compile(r"\w[\w.-]*").fullmatch,
+            "is not the name of a folder; use letters, digits, '_', '.' and '-'",
+        ),
+    )
     description: str | None = None
     control: Any = None  # what the control arm's config has, e.g. {warmup.name: none}
     comparisons: list[dict[str, Any]] | None = None  # what the treatment arms' configs have, one a comparison
     contrasts: list[dict[str, Any]] | None = None  # name and arms [{weight, where}], weights summing to 0
-    smallest_effect: float | None = None  # in normalised units, a share of return_high - return_low
+    smallest_effect: float | None = setting(None, POSITIVE)  # a share of return_high - return_low
 
 
 @dataclass
 class RunConfig:
     """One run: everything that decides what happens in it, and where it is recorded."""
 
-    env: EnvConfig = field(default_factory=EnvConfig)
-    algo: AlgoConfig = field(default_factory=AlgoConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    warmup: WarmupConfig = field(default_factory=WarmupConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    study: StudyConfig = field(default_factory=StudyConfig)
-    tuned_learning_rate: float | None = None  # published for this algorithm and environment
-    learning_rate: float | None = None  # peak; default: the tuned one
-    learning_rate_scale: float | None = None  # peak as a multiple of the tuned one
-    total_timesteps: int | None = None
-    seed: int = 0
+    env: EnvConfig = setting(EnvConfig)
+    algo: AlgoConfig = setting(AlgoConfig)
+    trainer: TrainerConfig = setting(TrainerConfig)
+    schedule: ScheduleConfig = setting(ScheduleConfig, per_member=True)
+    warmup: WarmupConfig = setting(WarmupConfig, per_member=True)
+    evaluation: EvaluationConfig = setting(EvaluationConfig)
+    tracking: TrackingConfig = setting(TrackingConfig, identity="never", sweepable=False)
+    study: StudyConfig = setting(StudyConfig, identity="never", sweepable=False)
+    # published for this algorithm and environment
+    tuned_learning_rate: float | None = setting(None, POSITIVE, identity="never")
+    learning_rate: float | None = setting(None, per_member=True)  # peak; default: the tuned one
+    learning_rate_scale: float | None = setting(None, identity="never")  # peak as a multiple of the tuned one
+    total_timesteps: int | None = setting(None, least(1))
+    seed: int = setting(0, SEED, per_member=True)
     device: str = "auto"
-    threads: int = 1
-    runs_dir: str = "runs"
-    retries: int = 2  # how often a sweep tries a failed run again
-    plan_only: bool = False  # say what would be trained, and stop
+    threads: int = setting(1, least(1), identity="never", sweepable=False)
+    runs_dir: str = setting("runs", identity="never", sweepable=False)
+    retries: int = setting(2, least(0), identity="never", sweepable=False)  # how often a sweep tries a failed run
+    plan_only: bool = setting(False, identity="never", sweepable=False)  # say what would be trained, and stop

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup.schedules.phases import recorded_phases
+from rl_warmup.config.algorithms import recorded_phases
 
 EXAMPLE = (
     "{name: a - b, arms: [{weight: 1, where: {warmup.name: linear}}, {weight: -1, where: {warmup.name: none}}]}"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_warmup import schedules
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.schedules.bases import Factor
-from rl_warmup.schedules.phases import Phases, phases_of_run
+from rl_warmup.schedules.phases import Phases
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -91,7 +92,9 @@ def phases_of_model(model: Any, total_timesteps: int) -> Phases:
         value = getattr(model, name)
         return int(getattr(value, "frequency", value))  # train_freq is a count with its unit
 
-    return phases_of_run("ppo" if hasattr(model, "n_epochs") else "dqn", total_timesteps, setting)
+    known = ALGORITHMS.values()
+    algorithm = next(one for one in known if all(hasattr(model, name) for name in one.sizes))
+    return algorithm.phases(total_timesteps, setting)
 
 
 def _whole_steps(model: BaseAlgorithm, length: float | None, total_timesteps: int | None) -> int:

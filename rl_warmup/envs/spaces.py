@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.schema import ConfigError, RunConfig
 
 SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
@@ -21,8 +22,10 @@ def check_env(config: RunConfig) -> None:
     observations, actions = spaces(env_id, backend)
     if not isinstance(observations, gym.spaces.Box):
         raise ConfigError(f"env.id={env_id} has no Box observations, which the MLP policy needs")
-    if config.algo.name == "dqn" and not isinstance(actions, gym.spaces.Discrete):
-        raise ConfigError(f"env.id={env_id} has no discrete actions, which DQN needs; use algo=ppo")
+    if ALGORITHMS[config.algo.name].discrete and not isinstance(actions, gym.spaces.Discrete):
+        others = " or ".join(f"algo={name}" for name, algorithm in ALGORITHMS.items() if not algorithm.discrete)
+        needs = f"which {config.algo.name.upper()} needs"
+        raise ConfigError(f"env.id={env_id} has no discrete actions, {needs}; use {others}")
     stackable = isinstance(actions, gym.spaces.Discrete) or (
         isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1
     )

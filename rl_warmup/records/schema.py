@@ -4,6 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from rl_warmup.config.algorithms import ALGORITHMS
+
 STATUSES = ("running", "completed", "diverged", "failed")
 
 
@@ -26,12 +28,6 @@ _DOSE = {
 _DIAGNOSTICS = ("loss", "grad_norm_mean", "grad_norm_max", "clipped_share", "relative_update")
 
 
-_OF_ALGORITHM = {
-    "ppo": ("approx_kl", "clip_fraction", "entropy", "explained_variance", "policy_loss", "value_loss"),
-    "dqn": ("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
-}
-
-
 class RecordError(ValueError):
     """A record that cannot be read, trusted or written; the message names the file and what is wrong with it."""
 
@@ -42,7 +38,7 @@ class Unwritable(RecordError):
 
 def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
     """Columns and types of the three tables of a run of `algorithm`."""
-    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *_OF_ALGORITHM[algorithm]), pl.Float64)
+    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *ALGORITHMS[algorithm].columns), pl.Float64)
     return {
         "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
         "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},

@@ -16,9 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from rl_warmup.config.checks import check_seed
+from rl_warmup.config.algorithms import ALGORITHMS
+from rl_warmup.config.checks import check
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config.schema import SEED, ConfigError, RunConfig
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.words import first_line
 from rl_warmup.run.suggestions import explained, nearest
@@ -107,7 +108,7 @@ class SweepComposer:
         if not seeds:
             return run
         seed = int(seeds[-1].partition("=")[2])
-        check_seed(seed)
+        check("seed", seed, SEED)
         return replace(run, seed=seed)
 
     def _compose_arm(self, *overrides: str) -> RunConfig:
@@ -173,5 +174,5 @@ def register_schema() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
-    store.store(group="schema/algo", name="ppo", node=PPOConfig)
-    store.store(group="schema/algo", name="dqn", node=DQNConfig)
+    for name, algorithm in ALGORITHMS.items():
+        store.store(group="schema/algo", name=name, node=algorithm.config)

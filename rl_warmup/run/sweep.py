@@ -11,6 +11,7 @@ from rich.console import Console
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
+from rl_warmup.config.setting import declared
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.locks import is_training, study_lock
@@ -69,7 +70,7 @@ def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str
 def _refuse_swept(configs: Sequence[RunConfig]) -> None:
     if len({study_folder(config) for config in configs}) > 1:
         raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
-    for name in ("study", "tracking", "retries", "plan_only", "threads"):
+    for name in (name for name, _, how in declared(RunConfig) if not how.sweepable):
         if any(getattr(config, name) != getattr(configs[0], name) for config in configs):
             raise ConfigError(f"{name} is of the whole sweep and cannot be swept")
 

@@ -1,9 +1,7 @@
 """What a run will do, counted before it starts: update phases, gradient steps and the evaluation grid."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,25 +80,6 @@ def dqn_phases(
         env_step=ends,
         n_steps=np.full(len(ends), steps),
     )
-
-
-def phases_of_run(algorithm: str, total_timesteps: int, setting: Callable[[str], int]) -> Phases:
-    """Phases of a run of `algorithm` (ppo or dqn); `setting` gives its hyperparameters by their names."""
-    if algorithm == "ppo":
-        sizes = {name: setting(name) for name in ("n_envs", "n_steps", "batch_size", "n_epochs")}
-        return ppo_phases(total_timesteps, **sizes)
-    sizes = {name: setting(name) for name in ("n_envs", "train_freq", "gradient_steps", "learning_starts")}
-    return dqn_phases(total_timesteps, **sizes)
-
-
-def recorded_phases(settings: Mapping[str, Any]) -> Phases | None:
-    """Phases of a run by its canonical config, given by dotted keys; None if that lacks what they depend on."""
-    try:
-        return phases_of_run(
-            settings["algo.name"], int(settings["total_timesteps"]), lambda name: int(settings[f"algo.{name}"])
-        )
-    except KeyError:
-        return None
 
 
 def evaluation_grid(phases: Phases, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]

@@ -9,8 +9,6 @@ from helpers.synthetic import DECLARED, LEARNS, said, write_run
 
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.study import Analysis, Comparison, analyse
-from rl_warmup.config.checks import NOT_OF_AN_ARM
-from rl_warmup.config.identity import NOT_IDENTITY
 from rl_warmup.config.schema import ConfigError, StudyConfig
 from rl_warmup.config.study import contrasts_of
 from rl_warmup.records.study import write_declaration
@@ -184,7 +182,6 @@ def test_what_could_never_be_tested_is_refused_before_training() -> None:
     with pytest.raises(ConfigError, match="looks for learning_rate_scale, and it does not tell arms apart"):
         composed((1, "learning_rate_scale: 4"), (-1, "warmup.name: none"))
     assert composed((1, "algo.train_freq: 4"), (-1, "warmup.name: none"))  # of another algorithm's runs
-    assert set(NOT_OF_AN_ARM) == {*NOT_IDENTITY, "seed"}
 
 
 def test_a_study_declared_before_there_were_contrasts_goes_on(tmp_path: Path) -> None:

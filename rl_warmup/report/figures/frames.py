@@ -11,12 +11,12 @@ from rl_warmup.analysis.cells import Block, Cell, rate_scale, short
 from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
+from rl_warmup.config.algorithms import ALGORITHMS
 
 RESAMPLES = 500
 POINTS = 500  # more phases of one run than this are not drawn one by one
 BINS = 100  # parts of the gradient steps that a diagnostic is averaged over
 OF_ALL = ("loss", "grad_norm_mean", "relative_update")
-OF_ALGORITHM = {"ppo": ("approx_kl", "clip_fraction"), "dqn": ("td_error_mean", "q_max_abs")}
 
 
 def panel_of(block: Block, blocks: Sequence[Block]) -> str:
@@ -168,7 +168,7 @@ def _reached(block: Block, cell: Cell) -> pl.DataFrame:
 
 def _diagnostics(block: Block, cell: Cell) -> pl.DataFrame | None:
     known = [(run.seed, run.updates) for run in cell.scored if run.updates is not None]
-    names = (*OF_ALL, *OF_ALGORITHM[block.group[1]])
+    names = (*OF_ALL, *ALGORITHMS[block.group[1]].shown)
     if not known:
         return None
     seeds = np.repeat([seed for seed, _ in known], [updates.height for _, updates in known])

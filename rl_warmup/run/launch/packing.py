@@ -5,39 +5,23 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, prod
 
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes, visible_gpus
 from rl_warmup.config.identity import identity
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
-OF_A_MEMBER = (  # what the members of a stack may differ in: values in its programs, where all else is their shape
-    "seed",
-    "learning_rate",
-    "warmup",
-    "schedule",
-    "algo.optimizer",
-    "algo.clip_range",
-    "algo.clip_range_schedule",
-    "algo.max_grad_norm",
-    "algo.gamma",
-    "algo.ent_coef",
-    "algo.vf_coef",
-)
-
 Stack = tuple[RunConfig, ...]
 
 
 def stack_key(config: RunConfig) -> str:
-    """What runs (resolved) must share to be trained in one stack: the identity without `OF_A_MEMBER`."""
-    canonical = identity(config) | {"threads": config.threads, "compile": config.trainer.compile}
-    for key in OF_A_MEMBER:
-        group, _, name = key.rpartition(".")
-        (canonical[group] if group else canonical).pop(name, None)
-    return json.dumps(canonical, sort_keys=True)
+    """What runs (resolved) must share to be trained in one stack: all that is not `per_member`."""
+    shared = identity(config, shared=True) | {"threads": config.threads, "compile": config.trainer.compile}
+    return json.dumps(shared, sort_keys=True)
 
 
 def plan_stacks(
@@ -89,16 +73,10 @@ def default_width(config: RunConfig, workers: int) -> int:
 
 def member_bytes(config: RunConfig) -> int:
     """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
-    algo, phases = config.algo, phases_of(config)
+    algo = config.algo
     size = prod(spaces(config.env.id, config.trainer.envs)[0].shape or (1,))
     widths = [size, *algo.net_arch]
     parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
     activations = 8 * algo.batch_size * sum(widths)
-    if isinstance(algo, PPOConfig):
-        # Observations twice, a handful of numbers, and the orders of the epochs with the words they are drawn from.
-        experience = algo.n_steps * algo.n_envs * (2 * size + 16 + 6 * algo.n_epochs)
-    else:
-        assert isinstance(algo, DQNConfig)
-        drawn = 6 * int(phases.n_steps.max()) * algo.batch_size
-        experience = min(algo.buffer_size, phases.env_steps) * (2 * size + 3) + drawn
+    experience = ALGORITHMS[algo.name].experience(algo, phases_of(config), size)
     return 4 * (experience + 8 * parameters + activations)

@@ -1,0 +1,75 @@
+"""The algorithms, and what is asked about them outside the trainers that implement them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rl_warmup.config.schema import AlgoConfig, ConfigError, DQNConfig, PPOConfig
+from rl_warmup.schedules.phases import Phases, dqn_phases, ppo_phases
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What is to be known of an algorithm before, beside and after its training."""
+
+    config: type[AlgoConfig]
+    count_phases: Callable[..., Phases]  # of a budget, and of:
+    sizes: tuple[str, ...]  # the settings that its update phases depend on
+    check: Callable[[Any], None]  # refuses what is out of range only together
+    columns: tuple[str, ...]  # of the table `updates`, beside those of all algorithms
+    shown: tuple[str, ...]  # those of them that the figure of diagnostics draws
+    experience: Callable[[Any, Phases, int], int]  # numbers a stack keeps per member, by observation size
+    discrete: bool  # whether it can act by discrete actions only
+
+    def phases(self, total_timesteps: int, setting: Callable[[str], int]) -> Phases:
+        """Update phases of a run; `setting` gives the algorithm's settings by their names."""
+        return self.count_phases(total_timesteps, **{name: setting(name) for name in self.sizes})
+
+
+def _check_ppo(algo: PPOConfig) -> None:
+    for size, transitions in (("batch_size", algo.batch_size), ("n_steps", algo.n_steps * algo.n_envs)):
+        if transitions < 2:
+            raise ConfigError(f"algo.{size}={transitions}: PPO normalises advantages and needs 2 transitions")
+
+
+def _rollout(algo: PPOConfig, phases: Phases, size: int) -> int:
+    # Observations twice, a handful of numbers, and the orders of the epochs with the words they are drawn from.
+    return algo.n_steps * algo.n_envs * (2 * size + 16 + 6 * algo.n_epochs)
+
+
+def _replay(algo: DQNConfig, phases: Phases, size: int) -> int:
+    drawn = 6 * int(phases.n_steps.max()) * algo.batch_size
+    return min(algo.buffer_size, phases.env_steps) * (2 * size + 3) + drawn
+
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "ppo": Algorithm(
+        config=PPOConfig,
+        count_phases=ppo_phases,
+        sizes=("n_envs", "n_steps", "batch_size", "n_epochs"),
+        check=_check_ppo,
+        columns=("approx_kl", "clip_fraction", "entropy", "explained_variance", "policy_loss", "value_loss"),
+        shown=("approx_kl", "clip_fraction"),
+        experience=_rollout,
+        discrete=False,
+    ),
+    "dqn": Algorithm(
+        config=DQNConfig,
+        count_phases=dqn_phases,
+        sizes=("n_envs", "train_freq", "gradient_steps", "learning_starts"),
+        check=lambda algo: None,
+        columns=("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
+        shown=("td_error_mean", "q_max_abs"),
+        experience=_replay,
+        discrete=True,
+    ),
+}
+
+
+def recorded_phases(settings: Mapping[str, Any]) -> Phases | None:
+    """Phases of a run by its canonical config, given by dotted keys; None if that lacks what they depend on."""
+    try:
+        algorithm, total = ALGORITHMS[settings["algo.name"]], int(settings["total_timesteps"])
+        return algorithm.phases(total, lambda name: int(settings[f"algo.{name}"]))
+    except KeyError:
+        return None
