@@ -29,9 +29,9 @@ FINISH_SECONDS = 9.0
 ASK_SECONDS = 6.0
 """Patience with a server that is asked who we are."""
 READ_SECONDS = 5.0
-"""Patience with the reader of an offline file, when a run goes on."""
+"""Patience with the reader of an offline file, when a run resumes."""
 TEARDOWN_SECONDS = 2.0
-"""Patience with a client that is given up."""
+"""Patience with a client that is abandoned."""
 
 _LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ class Unusable(Exception):
 
 
 class Settings(Protocol):
-    """What this module needs to know of the config group `tracking`."""
+    """What this module reads of the config group `tracking`."""
 
     @property
     def name(self) -> str:
@@ -105,7 +105,7 @@ def base_url() -> str:
 def arguments(
     settings: Settings, *, wandb_id: str, name: str, group: str, job_type: str, study: str, folder: Path
 ) -> dict[str, Any]:
-    """What `start` is told of a run, with texts no longer than W&B takes, some of them only at `wandb sync`.
+    """Arguments of `start` for a run, with texts cut to W&B's limits, some of which hold only at `wandb sync`.
 
     Raises OSError if `folder`/wandb cannot be made; the client would take the system's temporary folder.
     """
@@ -126,7 +126,7 @@ def arguments(
 
 
 def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> wandb.Run:
-    """Open a W&B run, or go on with the one of the same id. Raises what the client raises."""
+    """Open a W&B run, or resume the one of the same id. Raises what the client raises."""
     import wandb
 
     mode: Any = "online" if online else "offline"
@@ -138,7 +138,7 @@ def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any])
 
 
 def written_before(run: wandb.Run) -> dict[str, Any]:
-    """The last values in the history of the files that earlier sittings left of a run, by W&B's own reader."""
+    """The last values in the history of the files that earlier sessions left of a run, by W&B's own reader."""
     own = Path(run.dir).parent
     last: dict[str, Any] = {}
     for path in sorted(own.parent.glob(f"*run-*-{run.id}/*.wandb")):
@@ -164,7 +164,7 @@ def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
 
     Raises what the client raises, also for an upload that takes too long.
     """
-    earlier: Any = dict(run.summary)  # what was sent before does not stand when it is None now
+    earlier: Any = dict(run.summary)  # None replaces a value that was sent before
     files = [] if run.offline else [*Path(run.dir).parent.parent.glob(f"offline-run-*-{run.id}/*.wandb")]
     run.summary.update({key: value for key, value in summary.items() if value is not None or key in earlier})
     run.finish(exit_code=exit_code)
@@ -173,14 +173,14 @@ def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
 
 
 def within(seconds: float, action: Callable[[], object]) -> bool:
-    """Whether `action` ended in time, be it by an exception; otherwise it goes on in a daemon thread."""
+    """Whether `action` ended in time, be it by an exception; otherwise it runs on in a daemon thread."""
     begun = _begun(action)
     wait([begun], seconds)
     return begun.done()
 
 
 def in_time(seconds: float, action: Callable[[], Result]) -> Result:
-    """What `action` returns or raises; TimeoutError once it takes longer, and it goes on in a daemon thread."""
+    """What `action` returns or raises; TimeoutError once it takes longer, and it runs on in a daemon thread."""
     try:
         return _begun(action).result(seconds)
     except TimeoutError as error:

@@ -1,6 +1,6 @@
 """Weights & Biases: a copy of a run's rows for its web pages, never a condition for the run.
 
-What W&B shows can be rebuilt from the record files, so a failure here ends in a warning and training goes on.
+What W&B shows can be rebuilt from the record files, so a failure here ends in a warning and training continues.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _Run:
                 self._run.log(row)
 
     def log(self, table: str, row: Mapping[str, Any]) -> None:
-        """Send one row, unless a sitting before this one has sent it."""
+        """Send one row, unless an earlier session has sent it."""
         if self._run is None:
             return
         try:
@@ -140,7 +140,7 @@ class _Run:
             _LOG.warning("W&B fails (%s): the rest of this run is recorded, not tracked.", first_line(error))
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:
-        """Close the run, and note that it is published; a client that hangs is left behind."""
+        """Close the run, and note that it is published; a client that hangs is abandoned."""
         run, self._run = self._run, None
         _UNFINISHED.clear()
         if run is None:
@@ -167,6 +167,6 @@ class _Run:
 
 
 def sent_before(run: wandb.Run, online: bool) -> dict[str, int]:
-    """How many rows of each table the server, or offline the files of earlier sittings, have of a run."""
+    """How many rows of each table the server, or offline the files of earlier sessions, have of a run."""
     arrived: Any = run.summary if online else client.written_before(run)
     return {table: int(arrived.get(counter(table)) or 0) for table in TABLES}

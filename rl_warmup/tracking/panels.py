@@ -17,7 +17,7 @@ from rl_warmup.tracking.rows import DOSE
 from rl_warmup.tracking.study_run import tables
 
 LINES = 100
-"""Groups of runs that a chart shows at most, which W&B limits to 10 unless told otherwise."""
+"""Groups of runs that a chart shows at most, which W&B limits to 10 by default."""
 
 ARM, WARMUP, RATE = wr.Metric("JobType"), wr.Config("warmup.name"), wr.Config("learning_rate")
 _BY = {"arm": ARM, "warmup": WARMUP, "learning rate": RATE}
@@ -60,13 +60,13 @@ def sections(report: Row, cells: Sequence[Row], figures: Sequence[str]) -> list[
 
 
 def returns() -> Panels:
-    """Curves of the return, a line an arm, a warmup and a learning rate."""
+    """Curves of the return: one line per arm, warmup and learning rate."""
     evaluated = [_curve("eval/return_mean", f"Evaluation return by {name}", by) for name, by in _BY.items()]
     return [*evaluated, _curve("train/return", "Return of training episodes by arm", ARM)]
 
 
 def stability(report: Row, cells: Sequence[Row]) -> Panels:
-    """The metrics of stability, a bar an arm."""
+    """The metrics of stability, one bar per arm."""
     metrics = report["study"]["metrics"]
     return [
         _bars(f"metrics/{name}", f"{capital(metric_name(name))}: {metrics[name]['description']}")
@@ -87,7 +87,7 @@ def doses(report: Row) -> Panels:
 
 
 def diagnostics(cells: Sequence[Row]) -> Panels:
-    """What happens inside the update phases, a line an arm."""
+    """What happens inside the update phases, one line per arm."""
     columns = [name for name in table_schemas(cells[0]["algo"])["updates"] if name not in {*DOSE, "env_step"}]
     return [_curve(f"diagnostics/{name}", f"{capital(metric_name(name))} by arm", ARM) for name in columns]
 
@@ -105,7 +105,7 @@ def coordinates(report: Row, cells: Sequence[Row]) -> Any:
         *(_axis(f"metrics/{name}", metric_name(name)) for name in scored),
         _axis("diverged", "diverged"),
     ]
-    return wr.ParallelCoordinatesPlot(title="A line a run", columns=columns)
+    return wr.ParallelCoordinatesPlot(title="One line per run", columns=columns)
 
 
 def diverged(cells: Sequence[Row]) -> Panels:
@@ -172,7 +172,7 @@ def _tables(report: Row, *names: str) -> Panels:
 
 
 def _curve(key: str, title: str, by: Any) -> Any:
-    """A line a group, the mean of its runs, with their standard error."""
+    """One line per group, the mean of its runs, with their standard error."""
     return wr.LinePlot(
         title=title,
         x="env_step",
@@ -186,7 +186,7 @@ def _curve(key: str, title: str, by: Any) -> Any:
 
 
 def _bars(key: str, title: str, total: bool = False) -> Any:
-    """A bar an arm: the sum over its runs, or their mean with its standard error."""
+    """One bar per arm: the sum over its runs, or their mean with its standard error."""
     how: dict[str, Any] = {"sum": "none"} if total else {"mean": "stderr"}
     ((aggregate, spread),) = how.items()
     return wr.BarPlot(

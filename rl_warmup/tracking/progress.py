@@ -91,7 +91,7 @@ class SweepProgress:
     def _send(self) -> None:
         try:
             with sole(self._folder, PROGRESS) as free:
-                if free:  # else another process trains the rest of this sweep, and tells of its own runs
+                if free:  # else another process trains the rest of this sweep, and reports its own runs
                     self._send_rows()
         except Exception as error:
             self._fail(first_line(error))

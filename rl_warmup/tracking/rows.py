@@ -41,7 +41,7 @@ def history_row(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def counter(table: str) -> str:
-    """The column with the number of the last row of `table` that was sent: what goes on sends those after it."""
+    """The column with the number of the last row of `table` that was sent: a resumed run sends those after it."""
     return f"rows/{table}"
 
 

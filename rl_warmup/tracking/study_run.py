@@ -37,7 +37,7 @@ def study_run_id(folder: Path, name: str, to: str, ledger: Publications) -> str:
 def study_arguments(
     folder: Path, settings: client.Settings, to: str, ledger: Publications, name: str
 ) -> dict[str, Any]:
-    """What `wandb_client.start` is told of the study's run."""
+    """Arguments of `client.start` for the study's run."""
     return client.arguments(
         settings,
         wandb_id=study_run_id(folder, name, to, ledger),
@@ -117,7 +117,7 @@ def headline(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The flat tables of a report: comparisons (with intervals), cells, intervals (a row a cell and metric), dose,
+    """The flat tables of a report: comparisons (with intervals), cells, intervals (per cell and metric), dose,
     edges, runs.
     """
     return {
