@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)
     return report(arguments.folder, Console(), figures=not arguments.no_figures)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) that every report.json follows."""
-    text = (resources.files("rl_warmup.report") / "report.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from rl_warmup.records.words import counted
 from rl_warmup.report.words import (
+    GROUP,
     Row,
     capital,
     compared,
@@ -219,11 +220,10 @@ def _magnitude(row: Row, unit: str) -> str:
 
 def _relative(row: Row, report: Mapping[str, Any]) -> str:
     """A change in area as a share of what the control had: what a warmup costs, in a number that people know."""
-    keys = ("env", "algo", "trainer", "total_timesteps")
     control = [
         cell["metrics"][row["metric"]]["mean"]
         for cell in report["cells"]
-        if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in keys)
+        if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in GROUP)
     ]
     if row["metric"] != "area" or row["contrast"] is not None or len(control) != 1 or (control[0] or 0) <= 0:
         return ""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
+GROUP = ("env", "algo", "trainer", "total_timesteps")  # keys of a row by which tables and figures are grouped
 ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
 SYMBOLS: Mapping[str, str] = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 _NOUNS = {

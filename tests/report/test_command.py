@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from rl_warmup.records.study import write_declaration
-from rl_warmup.report.command import main, report, schema
+from rl_warmup.report.command import main, report
+from rl_warmup.report.content import schema
 from rl_warmup.report.terminal import headlines, show
 from rl_warmup.report.words import number
 

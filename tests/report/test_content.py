@@ -12,8 +12,8 @@ from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import record_command
 from rl_warmup.report.cell_rows import mean_interval
-from rl_warmup.report.command import schema, write
-from rl_warmup.report.content import as_json
+from rl_warmup.report.command import write
+from rl_warmup.report.content import as_json, schema
 
 # the contract's words; report.schema.json has the rest
 COMPARISON = set(

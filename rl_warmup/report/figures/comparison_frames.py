@@ -70,14 +70,6 @@ def _about(found: Comparison) -> dict[str, Any]:
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:
-    return {
-        **_about(found),
-        "family": found.family,
-        "n": found.paired.n,
-        "estimate": found.paired.estimate,
-        "ci_low": found.paired.ci_low,
-        "ci_high": found.paired.ci_high,
-        "p_adjusted": found.verdict.p_adjusted,
-        "smallest_effect": found.smallest_effect,
-        "verdict": found.verdict.verdict,
-    }
+    values = vars(found) | vars(found.paired) | vars(found.verdict)
+    keys = ("family", "n", "estimate", "ci_low", "ci_high", "p_adjusted", "smallest_effect", "verdict")
+    return _about(found) | {key: values[key] for key in keys}

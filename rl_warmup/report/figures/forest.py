@@ -16,10 +16,9 @@ from rl_warmup.report.figures.comparison_frames import comparison_frame
 from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH
 from rl_warmup.report.figures.sheets import Sheet, headline, range_words, wrapped
-from rl_warmup.report.words import environment
+from rl_warmup.report.words import GROUP, environment
 
 LONGEST = 60  # rows of a figure; more are continued in another one
-GROUP = ("env", "algo", "trainer", "total_timesteps")
 ROW = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "treatment", "control")
 HEAD = 0.3  # rows between the names of the columns and the first heading
 LABEL_LENGTH = 28  # characters of a line that says what is compared
