@@ -34,7 +34,7 @@ from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import read_study
 from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run.launch import worker
-from rl_warmup.run.launch.packing import Stack
+from rl_warmup.run.launch.packing import RunGroup
 
 # Whatever share of the time it takes: this file is also the program that trains, and its workers import it.
 keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
@@ -210,9 +210,9 @@ def train() -> None:
     run.main()
 
 
-def train_often(stack: Stack, environment: Mapping[str, str], parent: Connection) -> None:
+def train_often(group: RunGroup, environment: Mapping[str, str], exit_pipe: Connection) -> None:
     """`worker.train`, which a process has to import this file for."""
-    worker.train(stack, environment, parent)
+    worker.train(group, environment, exit_pipe)
 
 
 if __name__ == "__main__":

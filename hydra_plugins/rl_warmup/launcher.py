@@ -1,7 +1,7 @@
-"""The adapter by which Hydra finds our launcher; what it does is in rl_warmup/run/launch/."""
+"""Makes our launcher known to Hydra; it trains by rl_warmup/run/launch/."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -17,7 +18,9 @@ from rl_warmup.run.compose import SweepComposer
 from rl_warmup.run.launch.packing import check_counts
 
 if TYPE_CHECKING:
-    from rl_warmup.run.launch.cluster import Cluster
+    from rl_warmup.run.launch.cluster import RemoteCluster
+
+# Hydra imports every plugin in every process: what only a sweep needs is imported in functions.
 
 
 @dataclass
@@ -34,14 +37,15 @@ ConfigStore.instance().store(group="hydra/launcher", name="stacked", node=Launch
 
 
 class StackedLauncher(Launcher):
-    """Trains the jobs of a sweep: stacked runs together, as stacks, those of Stable-Baselines3 one a process."""
+    """Trains the jobs of a sweep: stacked runs together, as stacks, those of Stable-Baselines3 one per process."""
 
     def __init__(self, workers: int | None = None, width: int | None = None, via: Any = None) -> None:
-        self._workers, self._width, self._via = workers, width, via
+        self._workers, self._width = workers, width
+        self._via = instantiate(via) if isinstance(via, Mapping) else via  # of Hydra 1.4 it is a config
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what is needed to compose jobs."""
-        from rl_warmup.run.launch.processes import start_server  # late: Hydra imports every plugin in every process
+        """Keep what composes jobs, and start what takes time."""
+        from rl_warmup.run.launch.processes import start_server
 
         self._context, self._config = hydra_context, config
         start_server()
@@ -80,18 +84,14 @@ class StackedLauncher(Launcher):
 
     def launch_runs(self, configs: Sequence[RunConfig]) -> None:
         """Train runs that are resolved and checked."""
-        if self._via is not None:
-            from rl_warmup.run.launch.cluster import train_on
+        from rl_warmup.run.launch import cluster, processes
 
-            train_on(self._cluster(), configs, self._workers, self._width)
+        if self._via is None:
+            processes.train_runs(configs, self._workers, self._width)
         else:
-            from rl_warmup.run.launch.processes import (
-                train_runs,  # late: Hydra imports every plugin in every process
-            )
+            cluster.train_on(self._cluster(), configs, self._workers, self._width)
 
-            train_runs(configs, self._workers, self._width)
-
-    def _cluster(self) -> "Cluster":
+    def _cluster(self) -> "RemoteCluster":
         from rl_warmup.run.launch.ray_cluster import RayCluster
         from rl_warmup.run.launch.slurm import BatchSystem
 
@@ -107,7 +107,7 @@ class StackedLauncher(Launcher):
 
 
 def _returned(overrides: Sequence[str], folder: Path) -> JobReturn:
-    """What Hydra's own sweepers are told of a run: they raise the error of one that failed."""
+    """What Hydra's own sweepers get for a run: its status, or an error that they raise."""
     from rl_warmup.records.read import finished_status
 
     status = finished_status(folder)

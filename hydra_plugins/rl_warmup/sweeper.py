@@ -99,10 +99,10 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         if "joblib" in vars(launcher):  # the settings of joblib.Parallel
             import joblib
 
-            from rl_warmup.run.launch.processes import side_by_side
+            from rl_warmup.run.launch.processes import processes_for
 
             settings = vars(launcher)["joblib"]
             if settings["n_jobs"] == 0:
                 raise ConfigError("hydra.launcher.n_jobs=0 trains nothing; use 1 or more, or -1 for every core")
-            settings["n_jobs"] = side_by_side(configs, joblib.effective_n_jobs(settings["n_jobs"]))
+            settings["n_jobs"] = processes_for(configs, joblib.effective_n_jobs(settings["n_jobs"]))
         return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)

@@ -27,8 +27,8 @@ from rl_warmup.records.study import record_command
 from rl_warmup.records.words import duration, last_line
 from rl_warmup.run.compose import conf_dir, register_schema, resolved
 from rl_warmup.run.execute import execute
-from rl_warmup.run.launch.orphans import end_with_parent
 from rl_warmup.run.launch.processes import train_apart
+from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.suggestions import explained
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.states import read_state

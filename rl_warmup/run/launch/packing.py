@@ -7,15 +7,18 @@ from math import ceil, prod
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes, visible_gpus
-from rl_warmup.config.identity import identity
+from rl_warmup.config.identity import identity, run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.envs.spaces import spaces
+from rl_warmup.records.checkpoints import start_of
+from rl_warmup.status.states import read_state
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
 WIDEST = {"cpu": 64, "cuda": 4096}
 """Members beyond which a stack gains nothing."""
-Stack = tuple[RunConfig, ...]
+RunGroup = tuple[RunConfig, ...]
+"""Runs that one process trains: a stack, or a single run."""
 
 
 def stack_key(config: RunConfig) -> str:
@@ -29,7 +32,7 @@ def plan_stacks(
     workers: int,
     width: Callable[[RunConfig], int],
     start: Callable[[RunConfig], tuple[int, ...]] = lambda run: (),
-) -> list[Stack]:
+) -> list[RunGroup]:
     """The stacks of a sweep, in its order; a pure function of its arguments.
 
     Each group of runs with one `stack_key` and one `start` (how far they have come) is cut into as many stacks as
@@ -42,13 +45,35 @@ def plan_stacks(
     return [stack for group in groups.values() for stack in _cut(group, workers, width(group[0]))]
 
 
-def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[Stack]:
+def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[RunGroup]:
     unit = min(CHUNK, width)
     chunks = ceil(len(group) / unit)
     rounds = ceil(chunks / (width // unit * workers))  # of all workers at once
     count = min(chunks, rounds * workers)
     ends = [min(len(group), unit * ceil(chunks * i / count)) for i in range(count + 1)]
     return [tuple(group[first:last]) for first, last in pairwise(ends)]
+
+
+def group_runs(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[RunGroup]:
+    """Which runs are trained together: those of Stable-Baselines3 each apart, the others in stacks.
+
+    What failed, perhaps by a neighbour's fault, gets few neighbours the next time, and none after that.
+
+    Args:
+        workers: groups that are trained at once.
+        width: runs of a stack at most; None chooses by the memory.
+        sharing: groups that share the memory of a machine.
+    """
+
+    def failures(config: RunConfig) -> int:
+        return read_state(run_folder(config)).failures
+
+    def at_most(first: RunConfig) -> int:
+        chosen = 1 if first.trainer.name == "sb3" else width or default_width(first, sharing)
+        failed = failures(first)
+        return min(chosen, CHUNK if failed == 1 else 1) if failed else chosen
+
+    return plan_stacks(configs, workers, at_most, lambda run: (*start_of(run_folder(run)), failures(run)))
 
 
 def check_counts(workers: int | None, width: int | None) -> None:

@@ -1,12 +1,15 @@
-"""Jobs of a Ray cluster: a task a stack."""
+"""Jobs of a Ray cluster: one task per group of runs."""
 
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.words import first_line
-from rl_warmup.run.launch.cluster import StackJob
+from rl_warmup.run.launch.cluster import POLL, StackJob
+from rl_warmup.run.launch.loop import Loss
+from rl_warmup.run.launch.packing import RunGroup
 
 KNOCK_SECONDS = 5.0
 """Patience with the head node of a cluster."""
@@ -24,7 +27,7 @@ class RayJob:
 
         return bool(ray.wait([self.reference], timeout=0)[0])
 
-    def lost(self) -> str | None:
+    def lost(self) -> Loss | None:
         """Ray's name for what became of the worker or its node, and its first line."""
         import ray
 
@@ -33,7 +36,7 @@ class RayJob:
         except ray.exceptions.TaskCancelledError:
             return None
         except ray.exceptions.RayError as error:
-            return f"{type(error).__name__}: {first_line(error)}"
+            return Loss(f"{type(error).__name__}: {first_line(error)}")
         return None
 
     def cancel(self) -> None:
@@ -41,6 +44,9 @@ class RayJob:
         import ray
 
         ray.cancel(self.reference)
+
+    def kill(self) -> None:
+        """Ray ends it with the command."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +99,22 @@ class RayCluster:
         return self.num_gpus
 
     def at_most(self) -> None:
-        """Ray has tasks wait for room."""
+        """None: Ray has a queue."""
 
     def _on(self, cpus: float, gpus: float) -> int:
         each = [(cpus, self.num_cpus), (gpus, self.num_gpus)]
         return int(min(has // takes for has, takes in each if takes))
 
-    def submit(self, job: StackJob) -> RayJob:
-        """Start a task as soon as a node has room for it; Ray itself does not try it again."""
+    def submit(self, group: RunGroup) -> RayJob:
+        """Queue a task for a node with room for it; Ray itself does not retry it."""
         import ray
 
         task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_train)
-        return RayJob(task.remote(job))
+        return RayJob(task.remote(StackJob(group)))
+
+    def wait(self) -> None:
+        """For a moment."""
+        time.sleep(POLL)
 
 
 def _train(job: StackJob) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 from rl_warmup.config.hardware import cores
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.run.launch.cluster import StackJob
+from rl_warmup.run.launch.cluster import POLL, StackJob
+from rl_warmup.run.launch.loop import Loss
+from rl_warmup.run.launch.packing import RunGroup
 
 ASK_SECONDS = 60.0
 """Seconds between two questions to Slurm; submitit's own grow to ten minutes."""
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
-"""States of jobs that Slurm or a person ended: no failure of their runs, which go on the next time."""
+"""States of jobs that Slurm or a person ended: no failure of their runs, which resume the next time."""
 
 
 @dataclass
@@ -30,16 +32,16 @@ class BatchJob:
             self.asked = time.monotonic()
         return bool(self.job.done(force_check=force))
 
-    def lost(self) -> str | None:
-        """The error's last line, or the state in which it ended without a result."""
+    def lost(self) -> Loss | None:
+        """If it ended without a result, by its state and with the file that has its output."""
         from submitit.core.utils import UncompletedJobError
 
         error = self.job.exception()
         if error is None or self.job.state.startswith(STOPPED):
             return None
         if isinstance(error, UncompletedJobError):
-            return f"its job {self.job.job_id} was lost (state {self.job.state}), see {self.job.paths.stderr}"
-        return f"its job {self.job.job_id} failed, see {self.job.paths.stderr}"
+            return Loss(f"its job {self.job.job_id} was lost (state {self.job.state}), see {self.job.paths.stderr}")
+        return Loss(f"its job {self.job.job_id} failed, see {self.job.paths.stderr}")
 
     def cancel(self) -> None:
         """`scancel`, or what it sends; submitit's own interrupt would give a local job a second to end."""
@@ -49,12 +51,21 @@ class BatchJob:
         else:
             self.job.cancel(check=False)
 
+    def kill(self) -> None:
+        """Slurm itself does that some time after `scancel`."""
+
 
 class BatchSystem:
-    """`kind` is slurm or local; `settings` are hydra-submitit-launcher's."""
+    """Slurm, or processes of this machine in its place.
 
-    def __init__(self, kind: str, settings: Mapping[str, Any]) -> None:
-        self._kind, self._settings = kind, settings
+    Args:
+        kind: slurm or local.
+        settings: those of hydra-submitit-launcher.
+        available: cores of this machine; None counts them.
+    """
+
+    def __init__(self, kind: str, settings: Mapping[str, Any], available: int | None = None) -> None:
+        self._kind, self._settings, self._available = kind, settings, available
 
     def check(self) -> None:
         """Look for Slurm's commands.
@@ -73,23 +84,27 @@ class BatchSystem:
         """Slurm's `array_parallelism`; of this machine the cores over the cores of a job."""
         if self._kind == "slurm":
             return int(self._settings["array_parallelism"])
-        return max(1, cores() // (self._settings["cpus_per_task"] or 1))
+        return max(1, (self._available or cores()) // (self._settings["cpus_per_task"] or 1))
 
     def gpus(self) -> float:
         """Those of a node, of which a job is given one."""
         return float(self._settings.get("gpus_per_node") or 0)
 
     def at_most(self) -> int | None:
-        """Slurm has jobs wait for room; here nobody does."""
+        """None for Slurm, which has a queue; the processes here have none."""
         return self.slots() if self._kind == "local" else None
 
-    def submit(self, job: StackJob) -> BatchJob:
-        """Queue a job, which does not hear the Ctrl-C of this terminal."""
+    def submit(self, group: RunGroup) -> BatchJob:
+        """Queue a job, which a Ctrl-C in this terminal does not reach."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return BatchJob(self._executor().submit(job))
+            return BatchJob(self._executor().submit(StackJob(group)))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def wait(self) -> None:
+        """For a moment: submitit finds out about its jobs by looking."""
+        time.sleep(POLL)
 
     def _executor(self) -> Any:
         import submitit

@@ -1,4 +1,4 @@
-"""What the process of a stack does, from its first moment to its exit code."""
+"""What a process that trains does, from its first moment to its exit code."""
 
 import multiprocessing
 import os
@@ -9,88 +9,107 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from multiprocessing import connection
 from types import FrameType
 from typing import NoReturn
 
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.run.execute import execute_stack
-from rl_warmup.run.launch.packing import Stack
+from rl_warmup.run.launch.packing import RunGroup
 
 PATIENCE = 30.0
-"""Seconds in which an interrupted process must have written what it has; then it is killed."""
-INTERRUPTED = 130
-"""Exit code of a process that was interrupted, as shells have it; it counts if its parent is told so too."""
+"""Seconds in which what was interrupted must have written what it has; then it is killed."""
 AGAIN = 10.0
 """Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
+LOOK = 1.0
+"""Seconds between two looks at the parent."""
+INTERRUPTED = 130
+"""Exit code of a process that was interrupted, as in shells; it counts if it is also sent to the parent."""
 UNRECORDED = 74
-"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; likewise."""
-
+"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; counts likewise."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 
 
-def train(stack: Stack, environment: Mapping[str, str], parent: connection.Connection) -> None:
-    """Train a stack in this process, in the `environment` of its parent; SIGINT is blocked until then.
+def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection.Connection) -> None:
+    """Train a group of runs in this process, which was started with SIGINT blocked.
 
-    What ends with an exit code that means something tells it the `parent`, since an environment may exit with any.
+    Args:
+        environment: environment variables of the parent.
+        exit_pipe: takes an exit code of ours, since an environment may exit with any code.
     """
-    os.environ.update({**environment, **dict.fromkeys(POOLS, str(stack[0].threads))})
-    _end_with_parent()
+    os.environ.update({**environment, **dict.fromkeys(POOLS, str(group[0].threads))})
+    _watch_parent(PATIENCE)
     _allow_many_files()
     signal.signal(signal.SIGINT, _interrupt_once)
-    sys.unraisablehook = _say_unless_interrupt
+    sys.unraisablehook = _print_unless_interrupt
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        import torch  # here, where a Ctrl-C during the seconds that it takes is met
+        import torch  # takes seconds, in which a Ctrl-C is handled only here
 
-        torch.set_num_threads(stack[0].threads)
-        execute_stack(stack)
+        torch.set_num_threads(group[0].threads)
+        execute_stack(group)
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, parent)
+        _exit(INTERRUPTED, exit_pipe)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        _exit(UNRECORDED, parent)
+        _exit(UNRECORDED, exit_pipe)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _exit(code: int, parent: connection.Connection) -> NoReturn:
-    with suppress(OSError):  # it may have died
-        parent.send(code)
+def _exit(code: int, exit_pipe: connection.Connection) -> NoReturn:
+    with suppress(OSError):  # the parent may have died
+        exit_pipe.send(code)
     sys.exit(code)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """The terminal and the parent may both send Ctrl-C; the second must not cut the writing of records short."""
+    """Terminal and parent may both send Ctrl-C; the second must not interrupt the writing of records."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _interrupt_once)
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise KeyboardInterrupt
 
 
-def _say_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
+def _print_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
     """An interrupt that Python drops is raised again; a traceback of it would look like a defect."""
     if dropped.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(dropped)
 
 
-def _end_with_parent() -> None:
-    """Interrupt this process when its parent has died, however it died."""
+@cache
+def end_with_parent() -> None:
+    """Make a worker of joblib's end with its parent; a process that a user started is left as it is.
+
+    It would train on, and then wait for more. Ctrl-C stops it while it trains; between two runs it is left to its
+    parent, and a traceback would look like a defect.
+    """
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _watch_parent(0.0)  # its run is trained by a process that watches this one
+
+
+def _watch_parent(patience: float) -> None:
+    """When the parent has died, however it died: interrupt this process, and end it after so many seconds."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def watch() -> None:
-        connection.wait([parent.sentinel])
+        if parent.sentinel is not None:
+            connection.wait([parent.sentinel])
+        while parent.sentinel is None and os.getppid() == parent.pid:  # as joblib starts its workers
+            time.sleep(LOOK)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(PATIENCE)
+        time.sleep(patience)
         os._exit(INTERRUPTED)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True, name="end with parent").start()
 
 
 def _allow_many_files() -> None:
-    """As many open files as the system grants: every member of a stack holds its lock."""
+    """As many open files as the system grants: every run holds its lock."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -16,6 +16,8 @@ import pytest
 from helpers.configs import Configure
 from helpers.paths import ROOT, TESTS
 from helpers.stacks import TINY, stack_of, statuses
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from polars.testing import assert_frame_equal
 
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
@@ -24,7 +26,7 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.run.execute import execute_stack
-from rl_warmup.run.launch.cluster import StackJob, train_on
+from rl_warmup.run.launch.cluster import train_on
 from rl_warmup.run.launch.processes import train_stacks
 from rl_warmup.run.launch.ray_cluster import RayCluster
 from rl_warmup.run.launch.slurm import BatchSystem
@@ -34,12 +36,14 @@ PATHS = os.pathsep.join([str(TESTS), str(ROOT)])
 
 
 @pytest.fixture
-def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSystem:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("PYTHONPATH", PATHS)
-    return BatchSystem(
-        "local",
-        {"submitit_folder": f"{tmp_path}/jobs/%j", "timeout_min": 5, "cpus_per_task": 1, "gpus_per_node": 0},
-    )
+    return {"submitit_folder": f"{tmp_path}/jobs/%j", "timeout_min": 5, "cpus_per_task": 1, "gpus_per_node": 0}
+
+
+@pytest.fixture
+def batch(settings: dict[str, Any]) -> BatchSystem:
+    return BatchSystem("local", settings)
 
 
 def test_jobs_leave_the_records_of_processes_here(batch: BatchSystem, configure: Configure, tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_a_job_that_gets_notice_is_queued_again_and_goes_on(
 ) -> None:
     monkeypatch.setattr("rl_warmup.run.checkpointing.CHECKPOINT_SECONDS", 0.0)
     stack = stack_of(configure, "slow", 1)
-    job = batch.submit(StackJob(stack))
+    job = batch.submit(stack)
     _when(lambda: _evaluated(run_folder(stack[0])), job.job._interrupt).join()
     while not job.done():
         time.sleep(0.1)
@@ -109,7 +113,7 @@ def test_ctrl_c_stops_the_jobs_and_the_same_sweep_goes_on(
         train_on(batch, stack, 1, None)
     err = capfd.readouterr().err
     assert "was interrupted with 2 runs unfinished" in err
-    assert "Traceback" not in err  # submitit's processes hear no Ctrl-C
+    assert "Traceback" not in err  # a Ctrl-C does not reach submitit's processes
     deadline = time.time() + 30
     while time.time() < deadline and {read_info(run_folder(c))["error"] for c in stack} != {"interrupted"}:
         time.sleep(0.1)
@@ -138,21 +142,17 @@ def _below(parent: int) -> list[int]:
     return [*map(int, children), *(process for child in children for process in _below(int(child)))]
 
 
-def test_a_batch_system_here_says_for_how_many_jobs_there_is_room(
-    batch: BatchSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rl_warmup.run.launch.slurm.cores", lambda: 3)
-    assert batch.at_most() == 3
+def test_a_batch_system_here_says_for_how_many_jobs_there_is_room(settings: dict[str, Any]) -> None:
+    assert BatchSystem("local", settings, available=3).at_most() == 3
     assert BatchSystem("slurm", {"array_parallelism": 256}).at_most() is None
 
 
 @pytest.mark.long
 def test_no_more_jobs_here_than_the_cores_have_room_for(
-    batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rl_warmup.run.launch.slurm.cores", lambda: 1)
     stack = stack_of(configure, "action", 2)
-    train_on(batch, stack, 3, 1)
+    train_on(BatchSystem("local", settings, available=1), stack, 3, 1)
     assert statuses(stack) == ["completed"] * 2
     assert "1 instead of 3 jobs train at a time" in capfd.readouterr().err
     first, second = sorted((read_info(run_folder(run)) for run in stack), key=lambda info: str(info["started"]))
@@ -161,7 +161,7 @@ def test_no_more_jobs_here_than_the_cores_have_room_for(
 
 @pytest.mark.long
 def test_a_job_that_is_lost_with_its_supervisor_is_said(
-    batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    batch: BatchSystem, configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stack = stack_of(configure, "slow", 1)
 
@@ -242,6 +242,27 @@ def test_gpus_asked_for_in_vain_are_refused(configure: Configure) -> None:
     with pytest.raises(ConfigError, match="asks for GPUs, and device is cpu"):
         launcher.check([configure("device=cpu")])
     launcher.check([resolve(replace(configure("device=cpu"), device="cuda:1"), elsewhere=True)])
+
+
+def via(name: str, **values: Any) -> DictConfig:
+    """`hydra.launcher.via` as Hydra 1.4 hands it over: not instantiated."""
+    return OmegaConf.create({"runs_dir": "here", "via": {"_target_": name, **values}}).via
+
+
+def test_what_is_handed_over_as_a_config_is_made() -> None:
+    ray = StackedLauncher(via=via("rl_warmup.run.launch.ray_cluster.RayCluster", num_cpus=2))._cluster()
+    assert ray == RayCluster(num_cpus=2)
+    submitit = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
+    nested = {
+        "_target_": "hydra_plugins.rl_warmup.launcher.StackedLauncher",
+        "via": via(f"{submitit}.SlurmLauncher", submitit_folder="${runs_dir}/jobs", array_parallelism=3),
+    }
+    config = OmegaConf.create({"runs_dir": "here", "launcher": nested}).launcher
+    for recursive in (True, False):
+        slurm = instantiate(config, _recursive_=recursive)._cluster()
+        assert (slurm.slots(), slurm.at_most(), slurm._settings["submitit_folder"]) == (3, None, "here/jobs")
+    local = StackedLauncher(via=via(f"{submitit}.LocalLauncher", cpus_per_task=1))._cluster()
+    assert local.at_most() == local.slots()
 
 
 def test_a_head_node_that_is_not_there_is_found_out_at_once() -> None:

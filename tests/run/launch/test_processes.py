@@ -13,7 +13,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from helpers.configs import Configure
@@ -27,8 +26,9 @@ from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import recording
 from rl_warmup.run.execute import execute, execute_stack, run_info
-from rl_warmup.run.launch import processes as workers
-from rl_warmup.run.launch.processes import Work, _record_death, stacks_of, train_stacks
+from rl_warmup.run.launch import loop
+from rl_warmup.run.launch.packing import group_runs
+from rl_warmup.run.launch.processes import LocalProcesses, processes_for, train_stacks
 
 TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
 
@@ -131,6 +131,7 @@ def test_a_killed_process_fails_its_runs_and_no_others(
     assert record.evaluations().height == 1  # what it had recorded stays
     assert record.info["wall_seconds"] > 0
     err = capfd.readouterr().err
+    assert "an error (exit code 0), with 1 runs unfinished" in err
     assert "stack 1 of 4 (2 runs of ppo on killed, killed-ppo-none" in err
     assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
     assert "exit code 3, with 1 runs unfinished" in err
@@ -157,7 +158,7 @@ def test_runs_that_failed_have_few_neighbours_the_next_time_and_none_after_that(
     stack = stack_of(configure, "action", 12)
 
     def sizes() -> list[int]:
-        return sorted(map(len, stacks_of(stack, 1, 8, 1)), reverse=True)
+        return sorted(map(len, group_runs(stack, 1, 8, 1)), reverse=True)
 
     def fail(runs: Sequence[RunConfig]) -> None:
         for run in runs:
@@ -180,7 +181,7 @@ def test_what_died_before_it_began_or_while_it_trained_or_after_it_failed(config
     now = datetime.now(UTC)
     for since in (now - timedelta(hours=1), now):
         for config in stack:
-            _record_death(config, Work(Mock(), stack, "", since), "exit code 3")
+            loop.record_death(config, len(stack), since, "exit code 3")
         infos = [read_info(run_folder(config)) for config in stack]
         assert {info["status"] for info in infos} == {"failed"}
         own = [info["attempt_id"] for info in infos[1:]] == attempts
@@ -262,19 +263,18 @@ def test_a_process_uses_the_threads_of_its_config_whatever_the_environment_says(
 
 
 @pytest.mark.slow
-def test_processes_see_a_gpu_each_in_turn(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "visible_gpus", lambda device: ["3", "7"])
+def test_every_process_sees_one_gpu(configure: Configure) -> None:
     stacks = [stack_of(configure, "gpu", 1, f"learning_rate={rate}") for rate in (0.1, 0.2)]
-    train_stacks(stacks, 2)
+    loop.train(LocalProcesses(["3", "7"]), stacks, 2)
     records = [Record(run_folder(stack[0]), read_info(run_folder(stack[0]))) for stack in stacks]
     assert [record.table("episodes")["return"].unique().to_list() for record in records] == [[3.0], [7.0]]
     later = stack_of(configure, "gpu", 1, "learning_rate=0.3")
-    train_stacks([later], 1, turn=5)  # as joblib's processes, which know of no other
+    loop.train(LocalProcesses(["3", "7"], first_gpu=5), [later], 1)  # as joblib's processes, which know of no other
     record = Record(run_folder(later[0]), read_info(run_folder(later[0])))
     assert record.table("episodes")["return"].unique().to_list() == [7.0]
 
 
-def test_processes_that_train_do_not_hear_what_is_to_be_answered_for_them() -> None:
+def test_processes_that_train_ignore_what_is_answered_for_them() -> None:
     script = """
         import os, signal
         from multiprocessing import forkserver
@@ -290,17 +290,13 @@ def test_processes_that_train_do_not_hear_what_is_to_be_answered_for_them() -> N
 
 
 def test_no_more_processes_than_the_cores_have_room_for(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    started = Mock()
-    monkeypatch.setattr(workers, "train_stacks", started)
-    monkeypatch.setattr(workers, "cores", lambda: 4)
     runs = [configure(*TINY, "trainer=sb3", "trainer.envs=null", f"seed={seed}", "threads=2") for seed in (0, 1)]
-    workers.train_runs(runs, 3, 8)
-    started.assert_called_once_with([(runs[0],), (runs[1],)], 2)
+    assert processes_for(runs, 3, available=4) == 2
     assert "2 instead of 3 processes of 2 threads" in capfd.readouterr().err
-    workers.train_runs(runs, 1, None)
-    assert started.call_args.args[1] == 1
+    assert processes_for(runs, 1, available=4) == 1
+    assert group_runs(runs, 2, 8, 2) == [(runs[0],), (runs[1],)]
 
 
 @pytest.mark.slow

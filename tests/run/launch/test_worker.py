@@ -1,4 +1,4 @@
-"""Workers that are interrupted, or whose parent was killed, end."""
+"""Processes that are interrupted, or whose parent was killed, end."""
 
 import os
 import signal
@@ -11,17 +11,16 @@ import pytest
 PROGRAM = """
 import multiprocessing, os, threading, time
 from joblib import Parallel, delayed
-from rl_warmup.run.launch import orphans
+from rl_warmup.run.launch.worker import end_with_parent
 
 def work():
-    orphans.LOOK = 0.05
-    orphans.end_with_parent()
-    orphans.end_with_parent()
+    end_with_parent()
+    end_with_parent()
     watchers = sum(thread.name == "end with parent" for thread in threading.enumerate())
     os.write(1, f"{os.getpid()} {watchers}\\n".encode())
     time.sleep(60)
 
-orphans.end_with_parent()
+end_with_parent()
 assert threading.active_count() == 1
 Parallel(n_jobs=2)(delayed(work)() for _ in range(2))
 """
