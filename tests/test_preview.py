@@ -166,3 +166,14 @@ def test_command_line_knows_its_options(capsys: pytest.CaptureFixture[str]) -> N
         main(["--nope"])
     assert caught.value.code == 2
     assert "unrecognized arguments: --nope" in capsys.readouterr().err
+
+
+def test_a_folder_of_further_files_is_found_as_by_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my, 'own' = conf"
+    (folder / "warmup").mkdir(parents=True)
+    (folder / "warmup" / "mine.yaml").write_text("name: mine\nshape: linear\nclock: gradient_steps\nlength: 7\n")
+    overrides = ["warmup=mine", "device=cpu", f"runs_dir={tmp_path}"]
+    assert main(["--config-dir", str(folder), *overrides]) == 0
+    assert "gradient steps 0 to 6: 7 gradient steps" in capsys.readouterr().out
+    assert main(["-cd", str(tmp_path / "none"), *overrides]) == 2
+    assert capsys.readouterr().err == f"error: --config-dir={tmp_path / 'none'} is not a folder\n"

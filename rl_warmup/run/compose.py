@@ -73,7 +73,8 @@ def configured(overrides: Sequence[str], study_name: str, config_dir: Path | Non
     register_schema()
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir={config_dir} is not a folder")
-    added = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+    folder = str((config_dir or Path()).resolve()).replace("'", r"\'")
+    added = [f"hydra.searchpath=['file://{folder}']"] if config_dir else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
             config = compose("config", overrides=[*added, *overrides])

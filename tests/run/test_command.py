@@ -1,5 +1,6 @@
 """The command line, as a user meets it: in a process of its own."""
 
+import argparse
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import time
 import polars as pl
 import pytest
 from helpers.paths import TESTS
+from hydra._internal.utils import get_args_parser
 from rich.console import Console
 
 from rl_warmup.config.identity import run_folder
@@ -402,3 +404,30 @@ def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(l
 
 def done(path):
     return json.loads(path.read_text())["status"] == "completed"
+
+
+def _strict_add_argument(parser, *names, add=argparse._ActionsContainer.add_argument, **options):
+    """As in Python 3.14, which checks help when an argument is added."""
+    action = add(parser, *names, **options)
+    parser._check_help(action)
+    return action
+
+
+def _check_help(parser, action):
+    try:
+        assert action.help is None or "%" not in action.help or action.help % {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError("badly formed help string") from error
+
+
+@pytest.mark.usefixtures("_own_process")
+def test_hydra_parses_its_arguments_under_python_3_14(monkeypatch, capsys):
+    monkeypatch.setattr(argparse._ActionsContainer, "add_argument", _strict_add_argument)
+    monkeypatch.setattr(argparse._ActionsContainer, "_check_help", _check_help, raising=False)
+    with pytest.raises(ValueError, match="badly formed help string"):
+        get_args_parser()
+    monkeypatch.setattr(sys, "argv", ["rl_warmup.run", "seed=7", "--cfg", "job"])
+    main()
+    assert "seed: 7" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="badly formed help string"):
+        argparse.ArgumentParser().add_argument("--share", help="50% of %(prog")
