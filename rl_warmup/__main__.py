@@ -1,5 +1,7 @@
 """`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the six commands under one name."""
 
+import os
+import re
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -18,7 +20,8 @@ HELP = "\n".join(
         "usage: rl-warmup COMMAND ...\n\nWhat learning-rate warmup does to PPO and DQN.\n\ncommands:",
         *(f"  {name:<11}{does}" for name, (_, does) in COMMANDS.items()),
         "\n`rl-warmup COMMAND --help` explains a command; `python -m rl_warmup.COMMAND ...` is the same.",
-        "`rl-warmup --version` prints the version.",
+        "`rl-warmup --version` prints the version. Tab completion in bash:",
+        'eval "$(rl-warmup run -sc install=bash)"',
     ]
 )
 
@@ -26,17 +29,19 @@ HELP = "\n".join(
 def main() -> int | None:
     """Import and run the command that the first argument names, with the other arguments; the exit code."""
     name, arguments = (sys.argv[1] if sys.argv[1:] else ""), sys.argv[2:]
+    code: int | None = 0
     if name in ("-h", "--help"):
         print(HELP)
-        return 0
-    if name == "--version":
+    elif name == "--version":
         print(f"rl-warmup {version('rl-warmup')}")
-        return 0
-    if name not in COMMANDS:
+    elif name == "-sc":
+        _complete(os.environ.get("COMP_LINE", ""))
+    elif name not in COMMANDS:
         print(f"error: {_unknown(name)}", file=sys.stderr)
-        return 2
-    sys.argv = [sys.argv[0], *arguments]
-    code: int | None = import_module(COMMANDS[name][0]).main()
+        code = 2
+    else:
+        sys.argv = [sys.argv[0], *arguments]
+        code = import_module(COMMANDS[name][0]).main()
     return code
 
 
@@ -46,6 +51,16 @@ def _unknown(name: str) -> str:
     near = get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
     return f"{name!r} is not a command; {hint}" if name else f"a command is missing; {hint}"
+
+
+def _complete(line: str) -> None:
+    """Print what may come next in the command line `line`; Hydra's tab completion asks, and knows no commands."""
+    overrides = re.match(r"(\S+\s+)(?:run|preview)\s+(.*)", line)
+    if overrides:
+        os.environ["COMP_LINE"] = "".join(overrides.groups())
+        import_module(COMMANDS["run"][0]).main()
+    elif re.fullmatch(r"\S+\s+\S*", line):
+        print(*COMMANDS)
 
 
 if __name__ == "__main__":

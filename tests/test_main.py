@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from rl_warmup.__main__ import COMMANDS, main
 
@@ -65,6 +66,39 @@ def test_a_command_has_the_other_arguments_and_its_exit_code(
     with pytest.raises(SystemExit) as end:
         called(monkeypatch, "report", "--nope")
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("rl-warmup r", " ".join(COMMANDS)), ("rl-warmup report ru", ""), ("rl-warmup", "")]
+)
+def test_completion_of_commands(
+    line: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    assert called(monkeypatch, "-sc", "query=bash") == 0
+    assert capsys.readouterr().out.strip() == words
+
+
+@pytest.mark.slow
+def test_completion_in_bash(tmp_path: Path) -> None:
+    script = tmp_path / "rl-warmup"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from rl_warmup.__main__ import main\nsys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    typed = [
+        f"PATH={tmp_path}:$PATH",
+        'eval "$(rl-warmup run -sc install=bash)"',
+        "complete -p rl-warmup",
+        'COMP_LINE="rl-warmup preview algo=dqn warmup=line" COMP_WORDS=($COMP_LINE) COMP_CWORD=3',
+        "hydra_bash_completion",
+        'echo "${COMPREPLY[@]}"',
+    ]
+    done = subprocess.run(["bash", "-c", "\n".join(typed)], capture_output=True, text=True, timeout=120)
+    installed, words = done.stdout.splitlines()
+    assert installed.endswith("-F hydra_bash_completion rl-warmup"), done.stderr
+    assert words == "warmup=linear"
 
 
 @pytest.mark.slow
