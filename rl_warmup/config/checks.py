@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Set
 from typing import TypeVar
 
+from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.schema import AlgoConfig, ConfigError, RunConfig
 from rl_warmup.config.setting import Bound, declared, leaves, one_of
@@ -21,6 +22,8 @@ def check_values(config: RunConfig) -> None:
     for key, value, how in leaves(config):
         if how.bound is not None and value is not None:
             check(key, value, how.bound)
+    _check_target("schedule", config.schedule.name, config.schedule.target, tuple(schedules.BASES))
+    _check_target("warmup", config.warmup.shape, config.warmup.target, ("none", *schedules.SHAPES))
     env = config.env
     if not env.return_floor <= env.return_low < env.return_high:
         raise ConfigError(
@@ -43,6 +46,16 @@ def require(value: T | None, name: str) -> T:
     if value is None:
         raise ConfigError(f"{name} is not set; give {name}=")
     return value
+
+
+def _check_target(group: str, name: str, target: str | None, built_in: tuple[str, ...]) -> None:
+    """Refuse a function of the user's own where there is none, or beside a built-in one."""
+    if target is None and name == "custom":
+        raise ConfigError(f"{group}=custom needs {group}.target=, the dotted path of a function of your own")
+    if target is None:
+        check("warmup.shape" if group == "warmup" else "schedule.name", name, one_of(*built_in, "custom"))
+    elif name not in ("custom", target.rpartition(".")[2]):
+        raise ConfigError(f"{group}.target={target} does not go with {group}={name}; use {group}=custom")
 
 
 def _check_declared(config: RunConfig) -> None:

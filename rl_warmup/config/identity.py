@@ -10,7 +10,7 @@ from typing import Any
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.setting import declared
-from rl_warmup.schedules.warmups import DEFAULT_START
+from rl_warmup.schedules.warmups import shape_of
 
 
 def identity(config: object, shared: bool = False) -> dict[str, Any]:
@@ -41,17 +41,19 @@ def digest(canonical: dict[str, Any]) -> str:
 def warmup_label(config: RunConfig) -> str:
     """The warmup in words, e.g. `linear-10%-gradient_steps`; only what differs from its shape's defaults."""
     warmup = config.warmup
-    parts = [warmup.name]
-    if warmup.shape not in warmup.name:
-        parts.append(warmup.shape)
-    if warmup.power not in (None, 2.0):
-        parts.append(f"power{warmup.power:g}")
-    if warmup.length is not None and warmup.shape != "untuned_linear":
+    if warmup.shape == "none":
+        return warmup.name
+    shape, word = shape_of(warmup.target or warmup.shape), (warmup.target or warmup.shape).rpartition(".")[2]
+    parts = [warmup.name] if word in warmup.name else [warmup.name, word]
+    for key, default in shape.own.items():
+        if getattr(warmup, key) not in (None, default):
+            parts.append(f"{key}{getattr(warmup, key):g}")
+    if warmup.length is not None and not shape.by_beta2:
         gradient_clock = warmup.clock == "gradient_steps"
         total = phases_of(config).gradient_steps if gradient_clock else config.total_timesteps
         parts.append(_share(int(warmup.length), total or 1))
         parts.append(str(warmup.clock))
-    if warmup.start is not None and warmup.start != DEFAULT_START[warmup.shape]:
+    if warmup.start not in (None, shape.start):
         parts.append(f"start{warmup.start:g}")
     return "-".join(parts)
 

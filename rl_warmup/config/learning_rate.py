@@ -20,7 +20,8 @@ def phases_of(config: RunConfig) -> Phases:
 
 def base_schedule(config: RunConfig) -> schedules.Schedule:
     """Learning rate without warmup, of the share of environment steps done."""
-    return schedules.BASES[config.schedule.name](require(config.learning_rate, "learning_rate"))
+    peak, target = require(config.learning_rate, "learning_rate"), config.schedule.target
+    return schedules.BASES[config.schedule.name](peak) if target is None else schedules.Base(target, peak)
 
 
 def env_schedule(config: RunConfig) -> schedules.Schedule:
@@ -29,7 +30,7 @@ def env_schedule(config: RunConfig) -> schedules.Schedule:
     if warmup.clock != "env_steps":
         return base
     share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
-    return schedules.warmup(base, warmup.shape, share, warmup.start, _power(warmup))
+    return schedules.warmup(base, warmup.target or warmup.shape, share, warmup.start, _power(warmup))
 
 
 def step_factor(config: RunConfig) -> schedules.Factor | None:
@@ -37,10 +38,8 @@ def step_factor(config: RunConfig) -> schedules.Factor | None:
     warmup, beta2 = config.warmup, config.algo.optimizer.beta2
     if warmup.shape == "none" or warmup.clock == "env_steps":
         return None
-    if warmup.shape in schedules.ADAM_RAMPS:
-        return schedules.step_factor(warmup.shape, beta2=beta2)
-    length = int(require(warmup.length, "warmup.length"))
-    return schedules.step_factor(warmup.shape, length, warmup.start, _power(warmup))
+    length = None if warmup.length is None else int(warmup.length)
+    return schedules.step_factor(warmup.target or warmup.shape, length, warmup.start, _power(warmup), beta2)
 
 
 def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]

@@ -1,19 +1,24 @@
 """From a composed configuration to one that can be trained: validation, derived counts, planned dose."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.config.checks import check, check_values
 from rl_warmup.config.hardware import resolved_device
-from rl_warmup.config.learning_rate import _power, phases_of, planned_base, planned_dose
-from rl_warmup.config.schema import SHAPES, ConfigError, RunConfig, TrainerConfig, WarmupConfig
+from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
+from rl_warmup.config.schema import ConfigError, RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig
 from rl_warmup.config.setting import POSITIVE
+from rl_warmup.schedules.numbers import steps_of
 from rl_warmup.schedules.phases import Phases, evaluation_grid
+from rl_warmup.schedules.warmups import CLOCKS, Shape, shape_of
 
-CLOCKS = ("gradient_steps", "env_steps")
+T = TypeVar("T")
 
 
 def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
@@ -27,7 +32,7 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     """
     check_values(config)
     config = replace(config, learning_rate=_learning_rate(config), device=resolved_device(config.device, elsewhere))
-    config = replace(config, trainer=_trainer(config.trainer))
+    config = replace(config, trainer=_trainer(config.trainer), schedule=_schedule(config.schedule))
     config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
     phases = phases_of(config)
     if phases.gradient_steps == 0:
@@ -46,28 +51,38 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     return config
 
 
+def _schedule(schedule: ScheduleConfig) -> ScheduleConfig:
+    """With the name of a custom schedule, which is that of its function."""
+    if schedule.target is None:
+        return schedule
+    _tried(schedules.Base, "schedule", schedule.target, 1.0)
+    return replace(schedule, name=schedule.target.rpartition(".")[2])
+
+
 def _resolve_warmup(config: RunConfig, phases: Phases) -> WarmupConfig:
     warmup = config.warmup
-    name = warmup.shape if warmup.name in SHAPES else warmup.name
     if warmup.shape == "none":
         return WarmupConfig(name="none", shape="none")
-    if warmup.shape in schedules.ADAM_RAMPS:
-        return _resolve_adam_ramp(replace(warmup, name=name), config.algo.optimizer.beta2, phases)
+    shape = _tried(shape_of, "warmup", warmup.target or warmup.shape)
+    name = warmup.name
+    if name in ("none", "custom", *schedules.SHAPES):
+        name = (warmup.target or warmup.shape).rpartition(".")[2]
+    if shape.by_beta2:
+        return _resolve_by_beta2(replace(warmup, name=name), shape, config.algo.optimizer.beta2, phases)
     if warmup.clock not in CLOCKS:
         raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
     total = phases.gradient_steps if warmup.clock == "gradient_steps" else phases.total_timesteps
-    start = schedules.DEFAULT_START[warmup.shape] if warmup.start is None else warmup.start
-    power = (2.0 if warmup.power is None else warmup.power) if warmup.shape == "polynomial" else None
+    start = shape.start if warmup.start is None else warmup.start
+    power = shape.own.get("power")
+    if power is not None and warmup.power is not None:
+        power = warmup.power
     resolved = replace(warmup, name=name, length=_count(warmup, total), start=start, power=power)
-    try:
-        schedules.ramp(resolved.shape, resolved.start, _power(resolved))
-    except ValueError as error:
-        raise ConfigError(f"warmup: {error}") from error
+    _tried(schedules.ramp, "warmup", warmup.target or warmup.shape, start, 2.0 if power is None else power)
     return resolved
 
 
-def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, phases: Phases) -> WarmupConfig:
-    length = round(2 / (1 - beta2)) if warmup.shape == "untuned_linear" else None
+def _resolve_by_beta2(warmup: WarmupConfig, shape: Shape, beta2: float, phases: Phases) -> WarmupConfig:
+    length = shape.steps(beta2) if shape.steps else None
     for key in ("length", "start", "power"):
         if getattr(warmup, key) not in (None, length if key == "length" else None):
             raise ConfigError(
@@ -78,13 +93,18 @@ def _resolve_adam_ramp(warmup: WarmupConfig, beta2: float, phases: Phases) -> Wa
         raise ConfigError(
             f"warmup.clock={warmup.clock} does not go with warmup={warmup.shape}; it counts gradient_steps"
         )
-    try:
-        schedules.step_factor(warmup.shape, beta2=beta2)
-    except ValueError as error:
-        raise ConfigError(f"warmup: {error}") from error
+    _tried(partial(schedules.step_factor, beta2=beta2), "warmup", warmup.shape)
     if length is not None and length > phases.gradient_steps:
         raise ConfigError(_does_not_fit(length, phases.gradient_steps, "gradient_steps"))
     return replace(warmup, length=length, clock="gradient_steps")
+
+
+def _tried(make: Callable[..., T], what: str, *arguments: Any) -> T:
+    """What `make` makes of the arguments; a refusal becomes one of the configuration."""
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
 
 
 def _count(warmup: WarmupConfig, total: int) -> int:
@@ -95,13 +115,11 @@ def _count(warmup: WarmupConfig, total: int) -> int:
             f"warmup.length={length} is not a length; use a fraction of the run below 1 or a count of "
             f"{warmup.clock} from 1 on (no warmup at all is warmup=none)"
         )
-    if length < 1:
-        return max(1, round(length * total))
-    if length != round(length):
+    if length >= 1 and length != round(length):
         raise ConfigError(f"warmup.length={length:g} is neither a fraction below 1 nor a whole count of steps")
     if length > total:
         raise ConfigError(_does_not_fit(int(length), total, str(warmup.clock)))
-    return int(length)
+    return steps_of(length, total)
 
 
 def _does_not_fit(length: int, total: int, clock: str) -> str:

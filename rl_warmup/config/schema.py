@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup import schedules
 from rl_warmup.config.setting import (
     BELOW_ONE,
     FINITE,
@@ -17,7 +16,6 @@ from rl_warmup.config.setting import (
 )
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
-SHAPES = ("none", *schedules.RAMPS, *schedules.ADAM_RAMPS)
 MAX_SEED = 2**32 - 1
 SEED = Bound(lambda seed: 0 <= seed <= MAX_SEED, f"is not a seed; use a whole number from 0 to {MAX_SEED}")
 
@@ -118,7 +116,8 @@ class TrainerConfig:
 class ScheduleConfig:
     """The base learning-rate schedule, a function of the share of environment steps done; it holds no ramp."""
 
-    name: str = setting("constant", one_of(*schedules.BASES))
+    name: str = "constant"
+    target: str | None = setting(None, identity="changed")  # of schedule=custom: path of a function of p in [0, 1]
 
 
 @dataclass
@@ -126,11 +125,12 @@ class WarmupConfig:
     """The factor on the base schedule at the beginning of the run; its numbers are checked when it is resolved."""
 
     name: str = setting(MISSING, identity="never")  # what the arm is called; `none` marks the control
-    shape: str = setting(MISSING, one_of(*SHAPES))
+    shape: str = MISSING
     length: float | None = setting(None, identity="changed")  # below 1 a fraction of the run, else a count of:
     clock: str | None = setting(None, identity="changed")  # gradient_steps or env_steps
     start: float | None = setting(None, identity="changed")  # factor at which the ramp begins
     power: float | None = setting(None, identity="changed")  # of the polynomial shape
+    target: str | None = setting(None, identity="changed")  # of warmup=custom: path of a function of x in [0, 1]
 
 
 @dataclass

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.config.algorithms import recorded_phases
+from rl_warmup.schedules.numbers import steps_of
 
 EXAMPLE = (
     "{name: a - b, arms: [{weight: 1, where: {warmup.name: linear}}, {weight: -1, where: {warmup.name: none}}]}"
@@ -132,7 +133,7 @@ def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
     length, total = settings.get("warmup.length"), _clock_total(settings)
     if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
         return False
-    return bool(length == max(1, round(wanted * total)))
+    return bool(length == steps_of(wanted, total))
 
 
 def _clock_total(settings: Mapping[str, Any]) -> int | None:

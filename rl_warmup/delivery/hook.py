@@ -12,8 +12,8 @@ import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.schedules.bases import Factor
 from rl_warmup.schedules.phases import Phases
+from rl_warmup.schedules.warmups import Factor
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm

@@ -2,8 +2,7 @@
 
 from rl_warmup.schedules.bases import (
     BASES,
-    Array,
-    Factor,
+    Base,
     Schedule,
     constant,
     cosine,
@@ -12,14 +11,17 @@ from rl_warmup.schedules.bases import (
     linear,
     stable_decay,
 )
-from rl_warmup.schedules.warmups import ADAM_RAMPS, DEFAULT_START, RAMPS, lost_steps, ramp, step_factor, warmup
+from rl_warmup.schedules.numbers import Array
+from rl_warmup.schedules.warmups import ADAM_RAMPS, DEFAULT_START, RAMPS, SHAPES, Factor, ramp, step_factor, warmup
 
 __all__ = [
     "ADAM_RAMPS",
     "BASES",
     "DEFAULT_START",
     "RAMPS",
+    "SHAPES",
     "Array",
+    "Base",
     "Factor",
     "Schedule",
     "constant",
@@ -27,7 +29,6 @@ __all__ = [
     "exponential",
     "inverse_sqrt",
     "linear",
-    "lost_steps",
     "ramp",
     "stable_decay",
     "step_factor",

@@ -1,140 +1,152 @@
 """Base learning-rate schedules: pure functions of the share of the environment steps done; none of them rises."""
 
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
-
+from rl_warmup.schedules.custom import custom_base
+from rl_warmup.schedules.numbers import Array, as_share, plain, positive
 
 Schedule = Callable[[ArrayLike], Array | float]  # share of the environment steps done -> learning rate
 
+# b(p) by the peak, p, and the own parameter of the base.
+_FALL: Mapping[str, Callable[[float, Array, Any], Array]] = {
+    "constant": lambda peak, p, _: np.full_like(p, peak),
+    "linear": lambda peak, p, _: peak * (1 - p),
+    "cosine": lambda peak, p, _: peak * (0.5 * (1 + np.cos(np.pi * p))),
+    "inverse_sqrt": lambda peak, p, timescale: peak / np.sqrt(1 + p / timescale),
+    "exponential": lambda peak, p, end: peak * end**p,
+    "stable_decay": lambda peak, p, decay: peak * np.minimum(1, (1 - p) / decay),
+}
 
-Factor = Callable[[ArrayLike], Array | float]  # share of the warmup, or optimizer step -> omega
+
+@dataclass(frozen=True)
+class Base:
+    """A base schedule as a value: share p of the environment steps done -> learning rate.
+
+    Args:
+        name: one of `BASES`, or the dotted path of a function p -> share of the peak, both in [0, 1].
+        peak: learning rate, finite and above 0.
+        own: parameter of the base: `timescale`, `end` or `decay`.
+    """
+
+    name: str
+    peak: float
+    own: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "peak", positive("peak", self.peak))
+        if self.name not in _FALL:
+            custom_base(self.name)
+
+    def __call__(self, p: ArrayLike) -> Array | float:
+        """Learning rate at p, a number or an array of any shape; clipped to [0, 1]."""
+        if self.name in _FALL:
+            return plain(_FALL[self.name](self.peak, as_share(p), self.own))
+        return plain(self.peak * custom_base(self.name)(as_share(p)))
 
 
-def constant(peak: float) -> Schedule:
+def constant(peak: float) -> Base:
     """Base schedule b(p) = peak, p in [0, 1].
 
-    peak: learning rate, finite and above 0, else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+
+    Source: stable-baselines3:stable_baselines3/common/utils.py, ConstantSchedule.
 
     >>> base = constant(3e-4)
     >>> base(0.0), base(1.0)
     (0.0003, 0.0003)
-
-    Source: stable-baselines3:stable_baselines3/common/utils.py, ConstantSchedule.
     """
-    peak = _positive("peak", peak)
-    return lambda p: _plain(np.full_like(_share(p), peak))
+    return Base("constant", peak)
 
 
-def linear(peak: float) -> Schedule:
+def linear(peak: float) -> Base:
     """Base schedule b(p) = peak (1-p), p in [0, 1]: straight to 0 at the end of the run.
 
-    peak: learning rate, finite and above 0, else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+
+    Source: optax:optax/schedules/_schedule.py, linear_schedule.
 
     >>> base = linear(1.0)
     >>> base(0.0), base(0.25), base(1.0)
     (1.0, 0.75, 0.0)
-
-    Source: optax:optax/schedules/_schedule.py, linear_schedule.
     """
-    peak = _positive("peak", peak)
-    return lambda p: _plain(peak * (1 - _share(p)))
+    return Base("linear", peak)
 
 
-def cosine(peak: float) -> Schedule:
+def cosine(peak: float) -> Base:
     """Base schedule b(p) = peak (1 + cos(pi p))/2, p in [0, 1]: half a cosine, to 0 at the end of the run.
 
-    peak: learning rate, finite and above 0, else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+
+    Source: Loshchilov and Hutter, arXiv 1608.03983, one period.
 
     >>> base = cosine(1.0)
     >>> base(0.0), round(base(0.5), 12), base(1.0)
     (1.0, 0.5, 0.0)
-
-    Source: Loshchilov and Hutter, arXiv 1608.03983, one period.
     """
-    peak = _positive("peak", peak)
-    return lambda p: _plain(peak * (0.5 * (1 + np.cos(np.pi * _share(p)))))
+    return Base("cosine", peak)
 
 
-def inverse_sqrt(peak: float, timescale: float = 0.1) -> Schedule:
+def inverse_sqrt(peak: float, timescale: float = 0.1) -> Base:
     """Base schedule b(p) = peak / sqrt(1 + p/timescale), p in [0, 1].
 
-    peak: learning rate. timescale: share of the run after which the rate is peak/sqrt(2). Both finite and
-    above 0, else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+        timescale: share of the run after which the rate is peak/sqrt(2), finite and above 0.
+
+    Source: the decay of Vaswani et al., arXiv 1706.03762, moved to begin at the peak.
 
     >>> base = inverse_sqrt(1.0, timescale=0.125)
     >>> base(0.0), base(0.375), round(base(1.0), 4)
     (1.0, 0.5, 0.3333)
-
-    Source: the decay of Vaswani et al., arXiv 1706.03762, moved to begin at the peak.
     """
-    peak, timescale = _positive("peak", peak), _positive("timescale", timescale)
-    return lambda p: _plain(peak / np.sqrt(1 + _share(p) / timescale))
+    return Base("inverse_sqrt", peak, positive("timescale", timescale))
 
 
-def exponential(peak: float, end: float = 0.01) -> Schedule:
+def exponential(peak: float, end: float = 0.01) -> Base:
     """Base schedule b(p) = peak end^p, p in [0, 1]: it shrinks by the same ratio everywhere.
 
-    peak: learning rate, finite and above 0. end: share of the peak left at p = 1, in (0, 1). Else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+        end: share of the peak left at p = 1, in (0, 1).
+
+    Source: optax:optax/schedules/_schedule.py, exponential_decay.
 
     >>> base = exponential(1.0, end=0.25)
     >>> base(0.0), base(0.5), base(1.0)
     (1.0, 0.5, 0.25)
-
-    Source: optax:optax/schedules/_schedule.py, exponential_decay.
     """
-    peak = _positive("peak", peak)
     if not 0 < end < 1:
         raise ValueError(f"end={end!r} of the exponential base: give a share of the peak in (0, 1)")
-    return lambda p: _plain(peak * end ** _share(p))
+    return Base("exponential", peak, end)
 
 
-def stable_decay(peak: float, decay: float = 0.2) -> Schedule:
+def stable_decay(peak: float, decay: float = 0.2) -> Base:
     """Base schedule b(p) = peak min(1, (1-p)/decay), p in [0, 1]: constant, then straight to 0.
 
-    peak: learning rate, finite and above 0. decay: share of the run that decays, in (0, 1]. Else ValueError.
+    Args:
+        peak: learning rate, finite and above 0.
+        decay: share of the run that decays, in (0, 1].
+
+    Source: the stable and decay phases of Hu et al., arXiv 2404.06395, with a linear decay.
 
     >>> base = stable_decay(1.0, decay=0.25)
     >>> base(0.0), base(0.75), base(0.875), base(1.0)
     (1.0, 1.0, 0.5, 0.0)
-
-    Source: the stable and decay phases of Hu et al., arXiv 2404.06395, with a linear decay.
     """
-    peak = _positive("peak", peak)
     if not 0 < decay <= 1:
         raise ValueError(f"decay={decay!r} of stable_decay: give a share of the run in (0, 1]")
-    return lambda p: _plain(peak * np.minimum(1, (1 - _share(p)) / decay))
+    return Base("stable_decay", peak, decay)
 
 
-BASES: Mapping[str, Callable[[float], Schedule]] = {
-    "constant": constant,
-    "linear": linear,
-    "cosine": cosine,
-    "inverse_sqrt": inverse_sqrt,
-    "exponential": exponential,
-    "stable_decay": stable_decay,
+BASES: Mapping[str, Callable[[float], Base]] = {
+    base.__name__: base for base in (constant, linear, cosine, inverse_sqrt, exponential, stable_decay)
 }
 """Base schedules by name, peak -> schedule. None of them rises, so a control arm is never warmed up."""
-
-
-def _plain(values: ArrayLike) -> Array | float:
-    array = np.asarray(values, dtype=np.float64)
-    # A float, not a numpy scalar: optimizers put it into their state, records into JSON.
-    return float(array) if array.ndim == 0 else array
-
-
-def _share(values: ArrayLike) -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if np.isnan(array).any():
-        raise ValueError("a share of the run or of the warmup is NaN: give numbers in [0, 1]")
-    return np.asarray(np.clip(array, 0.0, 1.0))
-
-
-def _positive(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value!r}: give a finite number above 0")
-    return float(value)

@@ -6,7 +6,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.schedules.bases import Factor, Schedule
+from rl_warmup.schedules.bases import Schedule
+from rl_warmup.schedules.warmups import Factor
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup import schedules
+from rl_warmup.config.identity import arm_label, identity
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, step_factor
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -77,6 +78,7 @@ def test_no_warmup_keeps_nothing_of_one() -> None:
         "clock": None,
         "start": None,
         "power": None,
+        "target": None,
     }
 
 
@@ -418,3 +420,41 @@ def test_the_shape_alone_may_be_swept_and_brings_its_own_start() -> None:
     for shape in schedules.RAMPS:
         warmup = resolve(unresolved("warmup=linear", f"warmup.shape={shape}")).warmup
         assert (warmup.name, warmup.start) == (shape, schedules.DEFAULT_START[shape])
+
+
+OWN = "helpers.own_schedules"
+
+
+@pytest.mark.parametrize("clock", ["gradient_steps", "env_steps"])
+def test_a_shape_and_a_schedule_of_ones_own(clock: str) -> None:
+    custom = [
+        "warmup=custom",
+        f"warmup.target={OWN}.my_ramp",
+        "schedule=custom",
+        f"schedule.target={OWN}.my_schedule",
+    ]
+    config = resolve(unresolved(*custom, warmup__clock=clock))
+    assert resolve(config) == config
+    assert arm_label(config) == f"my_ramp-10%-{clock} lr=0.001 my_schedule"
+    assert identity(config)["warmup"]["target"] == f"{OWN}.my_ramp"
+    assert identity(config)["schedule"] == {"name": "my_schedule", "target": f"{OWN}.my_schedule"}
+    base, dose = planned_base(config), planned_dose(config)
+    assert base[0] < 1e-3
+    assert base[-1] == dose[-1] == pytest.approx(5e-4)
+    assert dose[0] < base[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["warmup=custom"], "warmup=custom needs warmup.target=, the dotted path"),
+        (["schedule=custom"], "schedule=custom needs schedule.target=, the dotted path"),
+        ([f"+warmup.target={OWN}.my_ramp"], "does not go with warmup=linear; use warmup=custom"),
+        ([f"+schedule.target={OWN}.my_schedule"], "does not go with schedule=constant; use schedule=custom"),
+        (["warmup=custom", f"warmup.target={OWN}.falls"], "warmup: .*falls falls: at 0.499"),
+        (["schedule=custom", f"schedule.target={OWN}.my_ramp"], "schedule: .*my_ramp rises: at"),
+    ],
+)
+def test_what_is_no_shape_or_schedule_of_ones_own_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(unresolved(*overrides))
