@@ -14,7 +14,7 @@ import polars as pl
 
 from rl_warmup.records.words import first_line
 from rl_warmup.tracking import client
-from rl_warmup.tracking.outage import forget_silence, is_silent, note_silence
+from rl_warmup.tracking.outage import end_outage, has_outage, record_outage
 from rl_warmup.tracking.rows import TABLES, counter, history_row, numbered
 from rl_warmup.tracking.sent import Publications, destination, run_digest
 
@@ -91,16 +91,16 @@ def _open(
     online = client.is_online(mode)
     if online is None:
         return None, False
-    if online and is_silent(folder):
+    if online and has_outage(folder):
         _LOG.warning("W&B did not answer a run of this study a short time ago: this run is tracked offline.")
         online = False
     try:
         run = client.start(online, arguments, config)
         if online:
-            forget_silence(folder)
+            end_outage(folder)
         return run, online
     except Exception as error:
-        note_silence(folder, first_line(error))
+        record_outage(folder, first_line(error))
         client.restart()
         run = client.start(False, arguments, config)
         _LOG.warning("W&B fails at the start (%s): this run is tracked offline.", first_line(error))
@@ -160,7 +160,7 @@ class _Run:
 
     def _give_up(self, reason: str) -> None:
         if self._folder is not None:
-            note_silence(self._folder, reason)
+            record_outage(self._folder, reason)
         _LOG.warning(
             "W&B did not close this run (%s); `wandb sync` or `python -m rl_warmup.publish` completes it.", reason
         )

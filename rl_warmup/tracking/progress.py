@@ -20,7 +20,7 @@ from rl_warmup.records.words import first_line
 from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
-from rl_warmup.tracking.outage import is_silent, note_silence
+from rl_warmup.tracking.outage import has_outage, record_outage
 from rl_warmup.tracking.sent import Publications, destination, sole
 from rl_warmup.tracking.study_run import PROGRESS, study_arguments
 
@@ -99,7 +99,7 @@ class SweepProgress:
     def _send_rows(self) -> None:
         tracking = self._config.tracking
         online = client.is_online(tracking.mode)
-        if online is None or (online and is_silent(self._folder)):
+        if online is None or (online and has_outage(self._folder)):
             return
         to = destination(client.base_url(), client.account(tracking, online), tracking.project, online=online)
         name, ledger = self._folder.name, Publications(self._folder)
@@ -113,7 +113,7 @@ class SweepProgress:
         client.close(run, {}, self._exit_code)
 
     def _fail(self, reason: str) -> None:
-        note_silence(self._folder, reason)
+        record_outage(self._folder, reason)
         _LOG.warning("W&B fails (%s): it does not show the progress of this sweep.", reason)
 
 
@@ -126,7 +126,7 @@ def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Co
         online = client.is_online(tracking.mode)
         if online is None:
             return
-        if online and is_silent(folder):
+        if online and has_outage(folder):
             print(f"W&B did not answer; {by_hand} sends what it lacks", file=sys.stderr)
         elif not online and runs > MOST_OFFLINE:
             console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)

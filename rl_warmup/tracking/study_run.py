@@ -13,7 +13,7 @@ from rl_warmup.config.study import flat
 from rl_warmup.records.read import Record
 from rl_warmup.records.words import digest, first_line
 from rl_warmup.tracking import client
-from rl_warmup.tracking.outage import note_silence
+from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.sent import Publications
 
 JOB_TYPE = "study"
@@ -72,7 +72,7 @@ def publish_study(
         client.close(run, headline(report), 0)
         ledger.note(to, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
     except Exception as error:
-        note_silence(folder, first_line(error))
+        record_outage(folder, first_line(error))
         return [f"the study's own run: {first_line(error)}"]
     return []
 

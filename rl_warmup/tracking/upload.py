@@ -19,7 +19,7 @@ from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.live import sent_before
-from rl_warmup.tracking.outage import note_silence
+from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.rows import TABLES, numbered, summary
 from rl_warmup.tracking.sent import Publications, destination, run_digest, sole
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
@@ -158,7 +158,7 @@ class Sender:
         except Exception as error:
             self._failures += 1
             self._lost += time.monotonic() - began
-            note_silence(self._folder, first_line(error))
+            record_outage(self._folder, first_line(error))
             return f"{item.record.folder.name}: {first_line(error)}"
 
     def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import upload as uploading
 from rl_warmup.tracking.client import wandb_id
-from rl_warmup.tracking.outage import is_silent
+from rl_warmup.tracking.outage import has_outage
 from rl_warmup.tracking.progress import publish_after
 from rl_warmup.tracking.rows import SENT_ROWS, numbered
 from rl_warmup.tracking.sent import Publications
@@ -272,7 +272,7 @@ def test_a_server_that_dies_in_the_middle_is_left_and_publishing_again_completes
     assert send(study) == 1
     assert time.monotonic() - began < 20
     assert len(server.runs) == 2
-    assert is_silent(study)
+    assert has_outage(study)
     assert {path: path.read_bytes() for path in study.rglob("*.parquet")} == records
     monkeypatch.setattr(Sender, "_upload", upload)
     monkeypatch.setattr(wandb_client, "INIT_SECONDS", 15.0)  # a busy machine is slow, too
