@@ -22,8 +22,9 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.write import recording
-from rl_warmup.run.command import main, say_plan, single
+from rl_warmup.run.command import main
 from rl_warmup.run.execute import run_info
+from rl_warmup.run.single import print_plan, train_single
 
 pytestmark = pytest.mark.slow
 
@@ -321,8 +322,8 @@ def test_a_single_run_of_another_process_is_left_to_it(configure, capsys):
     config = configure(*TINY)
     with recording(run_folder(config), run_info(config, 1), {"algo": {"name": "ppo"}}):
         with pytest.raises(ConfigError, match="is being trained by another process; it is left to it"):
-            single(config, Console())
-        assert say_plan(config, Console()) == 0
+            train_single(config, Console())
+        print_plan(config, Console())
     out = capsys.readouterr().out
     assert "0 done before, 0 to do" in out
     assert "1 running in another process" in out

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.records.read import Record, read_info, read_study
-from rl_warmup.run.command import single
 from rl_warmup.run.execute import execute
+from rl_warmup.run.single import train_single
 from rl_warmup.run.sweep import Job, run_sweep
 from rl_warmup.status.live import Shown
 from rl_warmup.status.states import RunState
@@ -105,7 +105,7 @@ def test_a_sweep_shows_its_progress_and_sends_its_runs_at_the_end(jobs, serve, m
 
 def test_a_single_run_says_where_it_is_at_w_and_b(configure, serve, capsys):
     server = serve()
-    assert single(configure(*SETTINGS), Console()) == 0
+    assert train_single(configure(*SETTINGS), Console()) == 0
     [name] = server.runs
     assert f"{server.url}/tester/rl_warmup/runs/{name}\n" in capsys.readouterr().out
 
