@@ -1,4 +1,4 @@
-"""What makes a reader doubt a comparison, or a study: unequal seeds, versions, budgets; runs at the floor."""
+"""Caveats of a comparison or a study: unequal seeds, versions, budgets; runs at the floor."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,9 +22,9 @@ def note_unpaired(pairing: Pairing, problems: Problems) -> None:
     scored = [{run.seed for run in cell.scored} for _, cell in pairing.terms]
     paired = set(pairing.seeds)
     if pairing.contrast is not None:
-        alone = sorted(set.union(*scored) - paired)
-        if alone:
-            problems.note(f"{pairing.label}: {seeds_words(alone)} not scored in all its arms, not paired")
+        unpaired = sorted(set.union(*scored) - paired)
+        if unpaired:
+            problems.note(f"{pairing.label}: {seeds_words(unpaired)} not scored in all its arms, not paired")
         return
     for seeds, arm in zip(scored, ("the treatment", "the control"), strict=True):
         if seeds - paired:

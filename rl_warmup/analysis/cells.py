@@ -64,7 +64,7 @@ def group_of(settings: Mapping[str, Any]) -> Group:
 
 
 def coordinates(block: Block) -> dict[str, Any]:
-    """Environment, algorithm, trainer, budget, base schedule and peak: what tells blocks apart."""
+    """Environment, algorithm, trainer, budget, base schedule and peak: what distinguishes blocks."""
     env, algo, trainer, total = block.group
     rates = {"learning_rate": block.settings["learning_rate"], "learning_rate_scale": rate_scale(block)}
     schedule = block.settings["schedule.name"]
@@ -122,7 +122,7 @@ def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> li
 
 
 def short(arm: str) -> str:
-    """An arm's label without its learning rate and schedule, which stand beside it.
+    """An arm's label without its learning rate and schedule, which are shown beside it.
 
     >>> short("linear-10%-gradient_steps lr=0.001 constant"), short("none lr=0.01 cosine algo.n_steps=64")
     ('linear 10% gradient steps', 'none algo.n_steps=64')
@@ -217,7 +217,7 @@ def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> FloatArray:
 
 
 def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What does not tell cells apart; the device does where the same seed was meant to be trained on several."""
+    """What does not distinguish cells; the device does where the same seed was meant to be trained on several."""
     seen: dict[str, set[str]] = defaultdict(set)
     for run in runs:
         config = run.info["config"]
@@ -237,7 +237,7 @@ def _block_label(settings: Mapping[str, Any]) -> str:
 
 
 def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[str]:
-    """Labels of the cells' arms, told apart within the same environment, algorithm, trainer and budget."""
+    """Labels of the cells' arms, distinct within the same environment, algorithm, trainer and budget."""
     settings = [settings_of(runs[0].info, dropped) for runs in cells]
     grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
     return [label.split("\n", 1)[1] for label in distinct(grouped, settings)]

@@ -18,7 +18,7 @@ NO_WARMUP = {"warmup.name": "none"}
 
 @dataclass(frozen=True)
 class Declaration:
-    """study.yaml, or what stands in for it; `comparisons` None: every arm against the control."""
+    """study.yaml, or its replacement; `comparisons` None: every arm against the control."""
 
     name: str
     description: str | None
@@ -41,7 +41,7 @@ class Declaration:
 
 
 def declaration(folder: Path, problems: Problems) -> Declaration:
-    """Read study.yaml of a study's folder; what it lacks is assumed, and said so in `problems`."""
+    """Read study.yaml of a study's folder; what it lacks is assumed, and named in `problems`."""
     try:
         plan = read_declaration(folder)
         if plan is not None:

@@ -159,7 +159,7 @@ def _critical_rate(
 
 
 def _usable_seeds(both: Sequence[tuple[float, Cell, Cell]], label: str, problems: Problems) -> list[int] | None:
-    """The seeds scored in both arms at every rate; None, and why, where they cannot tell anything."""
+    """The seeds scored in both arms at every rate; None, and why, where they decide nothing."""
     scored = [{run.seed for run in cell.scored} for _, *arms in both for cell in arms]
     seeds = sorted(set.intersection(*scored))
     dropped = sorted(set.union(*scored) - set(seeds))

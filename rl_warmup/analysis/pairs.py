@@ -24,7 +24,7 @@ class Pairing:
     block: Block  # of the first arm with a positive weight
     terms: tuple[Term, ...]
     family: Family
-    pairs: tuple[tuple[int, ...], ...]  # a row a seed: index among the scored runs of each term
+    pairs: tuple[tuple[int, ...], ...]  # one row per seed: index among the scored runs of each term
     barred: tuple[str, ...] = ()  # why no verdict is allowed
     contrast: str | None = None  # name of the contrast, None for a treatment and its control
 

@@ -1,11 +1,11 @@
-"""What makes a reader doubt the numbers of a study, collected while it is analysed."""
+"""The caveats of a study, collected while it is analysed: what limits its numbers."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Problems:
-    """What makes a reader doubt the numbers, in words, each once; whether a run or a file was left out."""
+    """What limits the numbers, in words, each once; whether a run or a file was left out."""
 
     texts: list[str] = field(default_factory=list)
     left_out: bool = False

@@ -74,7 +74,7 @@ class Analysis:
 
 
 def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
-    """Analyze a study from its record files alone.
+    """Analyze a study from nothing but its record files.
 
     `rng` draws the resamples of intervals and of tests with more than 20 pairs; by default always the same ones.
 

@@ -8,7 +8,7 @@ from rl_warmup.config.schema import ConfigError, RunConfig
 
 
 def resolved_device(device: str, elsewhere: bool) -> str:
-    """`auto` as the device it stands for here; a CUDA device only where there is one."""
+    """`auto` as the device it means here; a CUDA device only where there is one."""
     if device == "cpu":
         return device
     if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
@@ -54,7 +54,7 @@ def env_threads(device: str, envs: int) -> int:
 
 
 def visible_gpus(device: str) -> list[str]:
-    """The GPUs that processes take in turn, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
+    """The GPUs for processes, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
 
     `auto` and `cuda` were resolved to cuda:0, the first that a process sees.
     """

@@ -148,7 +148,7 @@ NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; th
 
 
 def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
-    """Resolved config by dotted keys, without what tells runs of a cell apart, with the warmup's name."""
+    """Resolved config by dotted keys, without what differs within a cell, with the warmup's name."""
     config = {key: value for key, value in info["config"].items() if key not in dropped}
     found = flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
     return {key: value for key, value in found.items() if value is not None}

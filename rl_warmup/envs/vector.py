@@ -84,7 +84,7 @@ class EnvPoolEnvs:
         limit = int(envpool.make_spec(env_id).config.max_episode_steps)
         self._limit = limit if 0 < limit < NO_LIMIT else None
         # An episode that ends of its own in the last step of EnvPool's limit is only truncated, for EnvPool. With
-        # a limit one step later EnvPool tells its end, and what goes on is truncated here.
+        # a limit one step later EnvPool reports its end, and what continues is truncated here.
         options = {} if self._limit is None else {"max_episode_steps": limit + 1}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)  # of bounds

@@ -1,4 +1,4 @@
-"""What the sampling of evaluation episodes alone makes of a stability metric; pure numpy.
+"""What the sampling of evaluation episodes makes of a stability metric by itself; pure numpy.
 
 The floor of a metric for one run is the metric's distribution for a policy that never changes, evaluated with
 the noise of this run's own evaluations.

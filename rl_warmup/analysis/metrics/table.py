@@ -34,7 +34,7 @@ class Metric:
     `function` takes by `source`: curve (t [evaluations], z [runs, evaluations], threshold), both normalized, for
     all runs at once -> [runs]; episodes and updates (the table of one run, its config) -> float. nan is what is
     undefined for a run, which no confirmatory metric is. Without a smallest effect two arms can never be called
-    equivalent on this metric. `noise_floor`: whether what the sampling of evaluation episodes alone makes of it
+    equivalent on this metric. `noise_floor`: whether what the sampling of evaluation episodes makes of it
     is reported beside it; only for metrics of the curve.
     """
 

@@ -146,7 +146,7 @@ def decide(
     p_adjusted = _adjust([paired.p_value for paired, _, _ in family], correction)
     p_equivalence = _adjust([paired.p_equivalence for paired, _, _ in family], correction)
     tests = sum(p is not None for p in p_adjusted)
-    steps = tests if correction == "holm" else 1  # BH leaves p alone where all p are the same
+    steps = tests if correction == "holm" else 1  # BH leaves p as it is where all p are the same
     verdicts = []
     for (paired, better, effect), p, p_equivalent in zip(family, p_adjusted, p_equivalence, strict=True):
         verdict = _verdict(paired, better, effect, p, p_equivalent)
