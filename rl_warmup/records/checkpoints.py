@@ -1,4 +1,4 @@
-"""What an unfinished run needs to go on: JSON, arrays and `weights_only` tensors, never unpickled.
+"""What an unfinished run needs to resume: JSON, arrays and `weights_only` tensors, never unpickled.
 
 `<run>/checkpoint/<environment steps>/` holds state.json, arrays.npz, tensors.pt and sha256.json, the digests of the
 three. A new checkpoint is written beside the old one, which is removed once the new one is in its place.
@@ -116,7 +116,7 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
         return Checkpoint(state["env_step"], state["origin"], state["values"], arrays, tensors)
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:  # torch's own message tells how to run what is in there
+    except pickle.UnpicklingError as error:  # torch's own message explains how to run what is in there
         raise CheckpointError("its checkpoint cannot be read: tensors.pt holds more than tensors") from error
     except Exception as error:  # whatever a damaged or hostile file makes of the readers
         raise CheckpointError(f"its checkpoint cannot be read: {first_line(error)}") from error

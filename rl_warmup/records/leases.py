@@ -65,7 +65,7 @@ class Lease:
             _, text = _latest(folder)
             by = f" by {_holder(text).name}" if text else ""
             raise LeaseError(
-                f"{folder} was taken over{by}, since this process had shown no sign of life for "
+                f"{folder} was taken over{by}, since this process had no heartbeat for "
                 f"{PATIENCE:g} seconds; it writes nothing more there"
             )
 
@@ -235,14 +235,14 @@ def _beating(folder: Path, beat: float) -> Iterator[Path]:
 def _last_beat(heartbeat: Path) -> int | None:
     """When a process last lived, in ns of its file system's clock; None if its file is gone."""
     try:
-        with heartbeat.open() as file:  # a network's file system looks up anew what is opened
+        with heartbeat.open() as file:  # a network's file system looks up again what is opened
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
         return None
 
 
 def beats(heartbeat: Path) -> bool:
-    """Whether a process has shown a sign of life within `PATIENCE`, by the clock of its file system."""
+    """Whether a process has had a heartbeat within `PATIENCE`, by the clock of its file system."""
     last = _last_beat(heartbeat)
     if last is None:
         return False

@@ -102,7 +102,7 @@ def read_runs(folder: Path) -> StudyRuns | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
-            f"{path} cannot be read: {first_line(error)}; delete it, a sweep writes it anew"
+            f"{path} cannot be read: {first_line(error)}; delete it, a sweep writes it again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`python -m rl_warmup.status DIR`: where every run of a study stands, and what its command would do next."""
+"""`python -m rl_warmup.status DIR`: the state of every run of a study, and what its command would do next."""
 
 import argparse
 import json
@@ -35,7 +35,7 @@ states:
   diverged     a parameter, loss or return became non-finite: an outcome, not tried again
   running      a process is training it
   failed       an exception or a signal ended it; tried again `retries` times
-  interrupted  its process is gone; goes on from its checkpoint
+  interrupted  its process is gone; resumes from its checkpoint
   unreadable   its run.json is damaged
   missing      planned, and not begun
 
@@ -93,7 +93,7 @@ class Status:
 
 
 def status(folder: Path) -> Status:
-    """Read where the study in `folder` stands.
+    """Read the state of the study in `folder`.
 
     Raises:
         RecordError: if it is no folder, holds neither runs nor a plan, or its plan is damaged.

@@ -42,8 +42,8 @@ class Forecast:
 def forecast(folder: Path, known: Sequence[RunState], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
     """What the runs in `left`, each with the environment steps it has done, may take; None if nobody can know.
 
-    From the runs of the study in `folder`, of which `known` is where they stand; where they do not say it of each
-    kind, from those of the studies beside it. Time is the sum over the runs of steps left x seconds a step and
+    From the runs of the study in `folder`, whose states are `known`; where these lack a
+    kind, from those of the studies beside it. Time is the sum over the runs of steps left x seconds per step and
     process, over the number of processes that trained at once.
     """
     work = list(left)

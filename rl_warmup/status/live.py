@@ -166,7 +166,7 @@ def steps_done(shown: Mapping[Path, Shown], totals: Mapping[Path, int]) -> int:
 
 
 def elided(name: str, width: int) -> str:
-    """`name` without its middle where it is longer than `width`: the seed at its end tells runs apart.
+    """`name` without its middle where it is longer than `width`: the seed at its end distinguishes runs.
 
     >>> elided("cartpole-ppo-linear-s3", 16)
     'cartpole-p…ar-s3'

@@ -22,9 +22,9 @@ class _Case:
 
 
 _CASES = (
-    _Case("to begin", lambda run, to_do: run.state == "missing"),
-    _Case("to go on from a checkpoint", lambda run, to_do: run.state == "interrupted" and run.env_steps > 0),
-    _Case("interrupted before a checkpoint, to begin again", lambda run, to_do: run.state == "interrupted"),
+    _Case("to start", lambda run, to_do: run.state == "missing"),
+    _Case("to resume from a checkpoint", lambda run, to_do: run.state == "interrupted" and run.env_steps > 0),
+    _Case("interrupted before a checkpoint, to restart", lambda run, to_do: run.state == "interrupted"),
     _Case("failed before, to try again", lambda run, to_do: run.state == "failed" and to_do, named=True),
     _Case("not tried again: failed too often", lambda run, to_do: run.state == "failed", named=True),
     _Case("running in another process and left to it", lambda run, to_do: run.state == "running"),
@@ -36,7 +36,7 @@ _CASES = (
 
 @dataclass(frozen=True)
 class Outlook:
-    """The runs that a command asks for, where each stands, and what follows."""
+    """The runs that a command asks for, their states, and what follows."""
 
     folder: Path
     runs: Sequence[RunState]

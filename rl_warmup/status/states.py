@@ -1,4 +1,4 @@
-"""Where the runs of a study stand, each run.json read once; no torch, so that ten thousand take seconds."""
+"""The states of a study's runs, each run.json read once; no torch, so that ten thousand take seconds."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class RunState:
     kind: str = UNKNOWN
     """See `study_files.Planned`."""
     env_steps: int = 0
-    """Environment steps done, up to the last evaluation; of a run that is to go on, up to its checkpoint."""
+    """Environment steps done, up to the last evaluation; of a run that is to resume, up to its checkpoint."""
     seconds: float = 0.0
     """Seconds that one process has spent on it: all its sessions, shared among the members of a stack."""
     session: tuple[float, float] | None = None
@@ -59,7 +59,7 @@ class RunState:
 
 
 def read_state(folder: Path, identity: Mapping[str, Any] | None = None) -> RunState:
-    """Where the run in `folder` stands; with `identity`, only if the record is of that canonical config.
+    """The state of the run in `folder`; with `identity`, only if the record is of that canonical config.
 
     Raises:
         ForeignRecordError: if it is the record of another.
@@ -80,7 +80,7 @@ def read_state(folder: Path, identity: Mapping[str, Any] | None = None) -> RunSt
 
 
 def read_states(folder: Path, expected: Iterable[str] = ()) -> Iterator[RunState]:
-    """Where every run of a study stands, in the order of run ids; `expected` are missing if they have no record.
+    """The state of every run of a study, in the order of run ids; `expected` are missing if they have no record.
 
     Raises:
         RecordError: if `folder` is no folder.

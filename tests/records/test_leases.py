@@ -141,7 +141,7 @@ def test_a_process_that_was_suspended_and_replaced_writes_nothing_more(run: Path
             process.send_signal(signal.SIGCONT)
             assert asked(process) == (
                 f"{run} was taken over by process {os.getpid()} on {this_machine().partition('/')[0]}, since this "
-                "process had shown no sign of life for 90 seconds; it writes nothing more there"
+                "process had no heartbeat for 90 seconds; it writes nothing more there"
             )
             lease.check()
         assert process.stdin is not None

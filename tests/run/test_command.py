@@ -287,7 +287,7 @@ def test_plan_only_says_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
     code, out, err = call("run", *arguments, "plan_only=true", "tracking=disabled", f"runs_dir={tmp_path / 'runs'}")
     assert (code, err) == (0, "")
     assert re.search(r"\d+ runs? in .*: 0 done before, \d+ to do", out)
-    assert "to begin" in out
+    assert "to start" in out
     assert not (tmp_path / "runs").exists()
 
 

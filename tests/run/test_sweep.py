@@ -239,7 +239,7 @@ def test_a_sweep_notes_its_study_plan_and_command_and_does_the_rest_later(jobs: 
     assert code == 0
     assert "2 runs in" in out
     assert "0 done before, 2 to do" in out
-    assert "2 to begin" in out
+    assert "2 to start" in out
     assert swept(jobs, finish)[1].splitlines()[0].endswith("3 runs in " + str(folder) + ": 2 done before, 1 to do")
     assert swept(jobs, None)[0] == 0  # nothing is launched
     runs = read_runs(folder)

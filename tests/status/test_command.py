@@ -109,8 +109,8 @@ def test_the_table_says_what_is_what_and_what_comes_next(study: Path) -> None:
     assert "running: running: 25% of 1,000 environment steps, about" in text
     assert "The same command (python -m rl_warmup.run -m seed=0) trains 3 runs:" in text
     for line in (
-        "1 to begin",
-        "1 interrupted before a checkpoint, to begin again",
+        "1 to start",
+        "1 interrupted before a checkpoint, to restart",
         "1 failed before, to try again:",
         "failed: ValueError: broke (failed 1 time)",
         "1 running in another process and left to it",

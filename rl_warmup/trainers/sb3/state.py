@@ -52,7 +52,7 @@ def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: di
 def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
     """Bring a fresh model and its environments to where the checkpoint was; whether the environments could be.
 
-    Those that could not are begun anew with other seeds.
+    Those that could not are restarted with other seeds.
     """
     values, arrays = found.values, found.arrays
     model.policy.load_state_dict(found.tensors["policy"])

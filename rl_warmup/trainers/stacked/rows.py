@@ -14,10 +14,10 @@ from rl_warmup.trainers.stacked.members import Members
 
 
 class Recorder:
-    """Tells every member's sink its episodes, updates and evaluations, until the member diverges."""
+    """Reports to every member's sink its episodes, updates and evaluations, until the member diverges."""
 
     def __init__(self, members: Members, sinks: Sequence[Sink], algorithm: Algorithm) -> None:
-        """`sinks`: of the first members; the others only fill the stack up."""
+        """`sinks`: of the first members; the others only pad the stack."""
         self._members, self._algorithm = members, algorithm
         self._sinks = dict(enumerate(sinks))
         envs = members.configs[0].algo.n_envs
@@ -48,7 +48,7 @@ class Recorder:
         return {"returns": self._returns[member].copy(), "lengths": self._lengths[member].copy()}
 
     def restore(self, running: Sequence[Mapping[str, NDArray[np.generic]]]) -> None:
-        """Go on with every member's episodes as `running` said."""
+        """Resume every member's episodes from what `running` returned."""
         self._returns[:] = np.stack([row["returns"] for row in running])
         self._lengths[:] = np.stack([row["lengths"] for row in running])
 
@@ -58,7 +58,7 @@ class Recorder:
         return self._sinks
 
     def evaluation(self, env_step: int, returns: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
-        """A row a member; one with a return that is not finite has diverged."""
+        """One row per member; one with a return that is not finite has diverged."""
         for member, sink in list(self._sinks.items()):
             if np.isfinite(returns[member]).all():
                 row = {"returns": returns[member].tolist(), "lengths": lengths[member].tolist()}
@@ -67,7 +67,7 @@ class Recorder:
                 self._diverge(member, f"non-finite evaluation return at environment step {env_step}")
 
     def update(self, phase: int, env_step: int, outcome: Outcome, before: Tensor, after: Tensor) -> None:
-        """A row a member; one with a parameter or a loss that is not finite has diverged."""
+        """One row per member; one with a parameter or a loss that is not finite has diverged."""
         columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
         finite = columns.pop("finite")
         gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.phases.n_steps[phase])

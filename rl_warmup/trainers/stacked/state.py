@@ -1,4 +1,4 @@
-"""What the members of a stack keep to go on, each by itself, and their environments on the way back."""
+"""What each member of a stack keeps to resume, and how the stack's environments are restored."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from rl_warmup.trainers.protocol import Sink
 def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:
     """Seeds of a member's environments: one after the other, as Stable-Baselines3's VecEnv.seed counts them.
 
-    `resets`: how often they were begun anew because they could not be brought back.
+    `resets`: how often they were restarted because they could not be replayed.
     """
     first = stream_seed(config.seed, "environment", *([resets] if resets else []))
     return [(first + i) % 2**31 for i in range(config.algo.n_envs)]
@@ -31,7 +31,7 @@ def envs_of(config: RunConfig) -> str:
 
 
 def restored(sinks: Sequence[Sink], members: int) -> list[Checkpoint]:
-    """What each of the `members` goes on from, the last recorded one's for those that fill the stack up.
+    """What each of the `members` resumes from, the last recorded one's for those that pad the stack.
 
     Empty if the stack begins.
     """
@@ -42,10 +42,10 @@ def restored(sinks: Sequence[Sink], members: int) -> list[Checkpoint]:
 
 
 def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tuple[VectorEnvs, Array, bool]:
-    """The environments of a stack, their observations [members * envs, ...], and whether they go on as they were.
+    """The environments of a stack, their observations [members * envs, ...], and whether they are as they were.
 
-    Those that went on are played up to the checkpoints again. Where that would take too many steps, or leads
-    elsewhere, they are begun anew with other seeds.
+    Their actions are replayed up to the checkpoints. Where that would take too many steps, or leads elsewhere, they
+    are restarted with other seeds.
     """
     backend, env_id = envs_of(configs[0]), configs[0].env.id
 

@@ -228,7 +228,7 @@ def test_a_sweep_for_gpus_elsewhere_is_planned_where_there_are_none(tmp_path: Pa
     small = ["trainer=stacked", "seed=0,1", "hydra/launcher=slurm", f"runs_dir={tmp_path / 'runs'}"]
     done = run(*small, "device=cuda", "plan_only=true")
     assert done.returncode == 0, done.stderr
-    assert "2 to begin" in done.stdout
+    assert "2 to start" in done.stdout
     assert not list(tmp_path.iterdir())  # Slurm was not asked either
 
 
