@@ -1,4 +1,4 @@
-"""The algorithms, and what is asked about them outside the trainers that implement them."""
+"""The algorithms, and what is needed of them outside the trainers that implement them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from rl_warmup.schedules.phases import Phases, dqn_phases, ppo_phases
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What is to be known of an algorithm before, beside and after its training."""
+    """What the code outside the trainers needs of an algorithm."""
 
     config: type[AlgoConfig]
     count_phases: Callable[..., Phases]  # of a budget, and of:

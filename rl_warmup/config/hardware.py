@@ -1,4 +1,4 @@
-"""The device, cores and memory that a run may use; asked without torch where the answer does not need it."""
+"""The device, cores and memory that a run may use; found without torch where that is possible."""
 
 import os
 import re

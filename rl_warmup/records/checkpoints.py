@@ -25,7 +25,7 @@ _FILES = ("state.json", "arrays.npz", "tensors.pt")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says why."""
+    """A checkpoint that cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True)

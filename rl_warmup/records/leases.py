@@ -3,8 +3,8 @@
 A run's folder holds `.lease-N`, N counting its holders: created whole, by one process only, and emptied when it is
 released. A process that holds leases touches one file of its own in the folder of the study, its heartbeat. A lease
 is stale if that file is older than `PATIENCE` by the clock of its file system, which all machines share, and then
-does not change for two more beats of who looks, whatever the clocks say. Another process then creates `.lease-N+1`
-and removes the stale one; its holder, had it only been suspended, misses its lease before it writes again.
+does not change for two more beats of the process that checks, which needs no clock. Another process then creates
+`.lease-N+1` and removes the stale one; a holder that was only suspended misses its lease before it writes again.
 """
 
 import errno
@@ -139,7 +139,7 @@ def _acquire(folder: Path, text: str, dead_on: str | None, beat: float) -> Path:
                     if older <= number:
                         (folder / f"{_PREFIX}{older}").unlink(missing_ok=True)
                 return path
-            path.unlink()  # others came and went between the look and the creation
+            path.unlink()  # others came and went between the check and the creation
         time.sleep(0.05)
 
 

@@ -47,7 +47,7 @@ def hardware(device: str) -> str:
         return machine
     import torch  # planning and analysis do without it
 
-    if not torch.cuda.is_available():  # said of a run that another machine was to train
+    if not torch.cuda.is_available():  # for a run that another machine was to train
         return machine
     return f"{torch.cuda.get_device_name(device)}; {machine}"
 

@@ -31,7 +31,7 @@ class StudyRuns:
 
     runs: Mapping[str, Planned]
     retries: int
-    """How often a failed one is tried again, as the last command said."""
+    """How often a failed one is tried again, by the last command."""
 
 
 def write_declaration(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -68,7 +68,7 @@ def is_declared(plan: Mapping[str, Any] | None) -> bool:
 
 
 def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
-    """Add runs to plan.json, and have it say how often they are tried again.
+    """Add runs to plan.json, with how often they are tried again.
 
     Raises:
         RecordError: if what is there is damaged.

@@ -21,14 +21,14 @@ from rl_warmup.status.plan import Outlook
 from rl_warmup.status.states import STATES, RunState, read_states
 
 RETRIES = 2
-"""How often failed runs are tried again where plan.json does not say it: the default of `retries`."""
+"""How often failed runs are tried again where plan.json does not hold it: the default of `retries`."""
 LISTED = 20
 """Runs that are listed of every state, unless all are asked for."""
 
 _EXPLANATION = """\
 Shows how far a study is: its runs by state, how long the rest may take, the error of every
 run that failed, and what the same command would do next. Reads the record files and the
-plan of the study's commands in DIR; changes nothing, and may be asked while runs train.
+plan of the study's commands in DIR; changes nothing, and may be run while runs train.
 
 states:
   completed    trained to the end
@@ -52,7 +52,7 @@ class Status:
 
     ahead: Outlook
     unplanned: bool
-    """Whether nothing says which runs there should be."""
+    """Whether no plan names the runs that there should be."""
     commands: Sequence[str]
 
     @property

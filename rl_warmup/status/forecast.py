@@ -40,7 +40,7 @@ class Forecast:
 
 
 def forecast(folder: Path, known: Sequence[RunState], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
-    """What the runs in `left`, each with the environment steps it has done, may take; None if nobody can know.
+    """What the runs in `left`, each with the environment steps it has done, may take; None if it cannot be known.
 
     From the runs of the study in `folder`, whose states are `known`; where these lack a
     kind, from those of the studies beside it. Time is the sum over the runs of steps left x seconds per step and
@@ -77,7 +77,7 @@ def at_once(runs: Iterable[RunState]) -> float:
 
 
 def shortage(folder: Path, needed: float) -> str | None:
-    """What to say where the disk has less room than runs need."""
+    """The warning where the disk has less room than runs need."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""What a command will do with the runs of a study, said before it does it."""
+"""What a command will do with the runs of a study, before it does it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from rl_warmup.status.states import RunState
 
 @dataclass(frozen=True)
 class _Case:
-    """A case that a run may be in: what is said of it, and whether each run of it is named."""
+    """A case that a run may be in: its words, and whether each run of it is named."""
 
     words: str
     applies: Callable[[RunState, bool], bool]
@@ -52,7 +52,7 @@ class Outlook:
 
     @cached_property
     def given_up(self) -> list[RunState]:
-        """The runs that failed too often or cannot be read: not trained without somebody's doing."""
+        """The runs that failed too often or cannot be read: not trained unless something is changed."""
         return [
             run for run in self.runs if run.state in ("failed", "unreadable") and not run.is_to_do(self.retries)
         ]

@@ -25,7 +25,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What run.json says of a run and what its lock adds, in a few hundred bytes."""
+    """What is known of a run from run.json and its lock, in a few hundred bytes."""
 
     run_id: str
     state: str

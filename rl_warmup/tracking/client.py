@@ -27,7 +27,7 @@ UPLOAD_SECONDS = 7.0
 FINISH_SECONDS = 9.0
 """Patience with the client itself when a run ends; with `INIT_SECONDS`, a run waits for W&B less than 20 s."""
 ASK_SECONDS = 6.0
-"""Patience with a server that is asked who we are."""
+"""Patience with a server that is asked for the owner of the key."""
 READ_SECONDS = 5.0
 """Patience with the reader of an offline file, when a run resumes."""
 TEARDOWN_SECONDS = 2.0
@@ -201,7 +201,7 @@ def _begun(action: Callable[[], Result]) -> Future[Result]:
 
 
 def api() -> wandb.Api:
-    """The client's interface to what is at the server; asks who we are. Raises what the client raises."""
+    """The client's interface to the server; asks for the owner of the key. Raises what the client raises."""
     import wandb
 
     return wandb.Api()

@@ -118,7 +118,7 @@ class SweepProgress:
 
 
 def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Console) -> None:
-    """Send what a sweep of `runs` has recorded and W&B lacks; what cannot be sent is said and costs nothing."""
+    """Send what a sweep of `runs` has recorded and W&B lacks; what cannot be sent is reported and costs nothing."""
     if tracking.name == "disabled":
         return
     by_hand = f"python -m rl_warmup.publish {folder}"

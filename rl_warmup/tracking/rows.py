@@ -17,7 +17,7 @@ DOSE = frozenset(
     {"learning_rate_first", "learning_rate_last", "learning_rate_mean", "base_learning_rate"}
     | {"n_below_99", "omega_sum", "n_steps", "gradient_step"}
 )
-"""Columns of `updates` that say what the optimizer received; the others are diagnostics."""
+"""Columns of `updates` with what the optimizer received; the others are diagnostics."""
 
 
 def history_row(table: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Publications:
         return self._lines.get((destination, key), {}).get("place")
 
     def anywhere(self, key: str) -> str | None:
-        """A place that was noted for `key`, whatever the destination."""
+        """A place that was noted for `key`, at any destination."""
         places = [line.get("place") for (_, known), line in self._lines.items() if known == key]
         return next(filter(None, places), None)
 

@@ -93,7 +93,7 @@ def current_report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def is_sent(report: Mapping[str, Any], to: str, ledger: Publications) -> bool:
-    """Whether the study's own run has what this report says."""
+    """Whether the study's own run has the content of this report."""
     return ledger.holds(to, "study", _digest(report))
 
 

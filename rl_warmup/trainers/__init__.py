@@ -1,1 +1,1 @@
-"""Trainers: each turns resolved configs into the rows of the runs' record files; protocol.py says how."""
+"""Trainers: each turns resolved configs into the rows of the runs' record files; see protocol.py."""

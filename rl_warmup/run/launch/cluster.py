@@ -14,7 +14,7 @@ from rl_warmup.run.launch.processes import train_stacks
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
 """Signals by which batch systems give notice: the job answers them, its process that trains ignores them."""
 POLL = 0.5
-"""Seconds between two looks at the jobs."""
+"""Seconds between two checks of the jobs."""
 
 
 class RemoteCluster(loop.Cluster, Protocol):
@@ -48,7 +48,7 @@ class StackJob:
         try:
             train_stacks([self.group], 1, NOTICES)
         except KeyboardInterrupt:
-            return  # the records say so
+            return  # it is in the records
 
     def checkpoint(self) -> Any:
         """What submitit queues again when the job's time is up: the same, which resumes from its checkpoints."""

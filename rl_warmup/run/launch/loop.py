@@ -37,7 +37,7 @@ class Job(Protocol):
     """A group of runs that was started, or is queued."""
 
     def done(self) -> bool:
-        """Whether it has ended, however."""
+        """Whether it has ended, in any way."""
 
     def lost(self) -> Loss | None:
         """How a job that is done was lost; None if it ended by itself or was stopped on purpose.
@@ -146,7 +146,7 @@ def _account(ended: _Training, loss: Loss) -> None:
 
 
 def _is_abandoned(folder: Path, since: datetime) -> bool:
-    """Whether a run was begun after `since`, is said to be running, and is not."""
+    """Whether a run was begun after `since`, is recorded as running, and is not."""
     with suppress(RecordError, OSError):
         info = read_info(folder)
         running = info["status"] == "running" and not info["error"] and session_started(info) >= since

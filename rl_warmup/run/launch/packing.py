@@ -57,7 +57,7 @@ def _cut(group: Sequence[RunConfig], workers: int, width: int) -> list[RunGroup]
 def group_runs(configs: Sequence[RunConfig], workers: int, width: int | None, sharing: int) -> list[RunGroup]:
     """Which runs are trained together: those of Stable-Baselines3 each apart, the others in stacks.
 
-    What failed, perhaps by a neighbour's fault, gets few neighbours the next time, and none after that.
+    A run that failed, perhaps through a neighbour, gets few neighbours the next time, and none after that.
 
     Args:
         workers: groups that are trained at once.

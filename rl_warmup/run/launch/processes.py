@@ -192,7 +192,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _death(code: int) -> str:
-    """What an exit code says, in words.
+    """An exit code in words.
 
     >>> _death(-9), _death(-40), _death(3)
     ('killed by signal 9 (SIGKILL)', 'killed by signal 40', 'exit code 3')

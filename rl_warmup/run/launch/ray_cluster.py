@@ -22,13 +22,13 @@ class RayJob:
     reference: Any
 
     def done(self) -> bool:
-        """Whether the task has ended, however."""
+        """Whether the task has ended, in any way."""
         import ray
 
         return bool(ray.wait([self.reference], timeout=0)[0])
 
     def lost(self) -> Loss | None:
-        """Ray's name for what became of the worker or its node, and its first line."""
+        """Ray's error for the loss of the worker or its node, and its first line."""
         import ray
 
         try:
@@ -82,7 +82,7 @@ class RayCluster:
             raise ConfigError(f"the Ray cluster has no node with {self.num_cpus} CPUs and {self.num_gpus} GPUs")
 
     def _knock(self) -> None:
-        """Raise an OSError if nobody is at the address, for which Ray would wait minutes."""
+        """Raise an OSError if nothing answers at the address; Ray would wait for minutes."""
         host, colon, port = self.address.rpartition(":")
         if colon and port.isdecimal() and "/" not in host:
             socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
@@ -113,7 +113,7 @@ class RayCluster:
         return RayJob(task.remote(StackJob(group)))
 
     def wait(self) -> None:
-        """For a moment."""
+        """Wait for a moment."""
         time.sleep(POLL)
 
 

@@ -13,7 +13,7 @@ from rl_warmup.run.launch.loop import Loss
 from rl_warmup.run.launch.packing import RunGroup
 
 ASK_SECONDS = 60.0
-"""Seconds between two questions to Slurm; submitit's own grow to ten minutes."""
+"""Seconds between two queries of Slurm; submitit's own grow to ten minutes."""
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 """States of jobs that Slurm or a person ended: no failure of their runs, which resume the next time."""
 
@@ -26,7 +26,7 @@ class BatchJob:
     asked: float = field(default_factory=time.monotonic)
 
     def done(self) -> bool:
-        """Whether it has left the queue and the nodes; a lost one leaves no result, so that Slurm must be asked."""
+        """Whether it has left the queue and the nodes; a lost one leaves no result, so Slurm is queried."""
         force = time.monotonic() - self.asked > ASK_SECONDS
         if force:
             self.asked = time.monotonic()
@@ -103,7 +103,7 @@ class BatchSystem:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def wait(self) -> None:
-        """For a moment: submitit finds out about its jobs by looking."""
+        """Wait for a moment: submitit polls its jobs."""
         time.sleep(POLL)
 
     def _executor(self) -> Any:

@@ -19,11 +19,11 @@ from rl_warmup.run.execute import execute_stack
 from rl_warmup.run.launch.packing import RunGroup
 
 PATIENCE = 30.0
-"""Seconds in which what was interrupted must have written what it has; then it is killed."""
+"""Seconds in which an interrupted process must have written its records; then it is killed."""
 AGAIN = 10.0
 """Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
 LOOK = 1.0
-"""Seconds between two looks at the parent."""
+"""Seconds between two checks of the parent."""
 INTERRUPTED = 130
 """Exit code of a process that was interrupted, as in shells; it counts if it is also sent to the parent."""
 UNRECORDED = 74
@@ -84,7 +84,7 @@ def _print_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
 def end_with_parent() -> None:
     """Make a worker of joblib's end with its parent; a process that a user started is left as it is.
 
-    It would train on, and then wait for more. Ctrl-C stops it while it trains; between two runs it is left to its
+    It would finish its run and wait for more. Ctrl-C stops it while it trains; between two runs it is left to its
     parent, and a traceback would look like a defect.
     """
     if multiprocessing.parent_process() is not None:

@@ -85,7 +85,7 @@ class Normalizer:
         return {"observation_count": self._observations.count, "discounted_count": self._discounted.count}
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
-        """Take what `tables` and `counts` said."""
+        """Restore what `tables` and `counts` returned."""
         for moments, name in ((self._observations, "observation"), (self._discounted, "discounted")):
             moments.mean, moments.var = tables[f"{name}_mean"], tables[f"{name}_var"]
             moments.count = counts[f"{name}_count"]
