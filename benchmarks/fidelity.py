@@ -123,7 +123,7 @@ def read(folder: Path, trainer: str, case: str) -> Context:
     """
     problems = Problems()
     contexts = contexts_of(finished(folder / study(trainer, case)), problems)
-    print(*problems.texts, sep="\n", end="\n" if problems.texts else "")
+    print(*problems.found, sep="\n", end="\n" if problems.found else "")
     if len(contexts) != 1:
         sys.exit(
             f"{folder / study(trainer, case)} holds runs of {len(contexts)} settings; it must hold those of one"

@@ -1,17 +1,18 @@
 """Caveats of a comparison or a study: unequal seeds, versions, budgets; runs at the floor."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-import numpy as np
 import yaml
 
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.declaration import Family
-from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.run.compose import conf_dir
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
@@ -22,49 +23,49 @@ def note_unpaired(pairing: Pairing, problems: Problems) -> None:
     scored = [{run.seed for run in cell.scored} for _, cell in pairing.terms]
     paired = set(pairing.seeds)
     if pairing.contrast is not None:
-        unpaired = sorted(set.union(*scored) - paired)
-        if unpaired:
-            problems.note(f"{pairing.label}: {seeds_words(unpaired)} not scored in all its arms, not paired")
-        return
-    for seeds, arm in zip(scored, ("the treatment", "the control"), strict=True):
-        if seeds - paired:
-            problems.note(
-                f"{pairing.label}: {seeds_words(sorted(seeds - paired))} scored in {arm} only, not paired"
-            )
+        parts = {"not scored in all its arms": set.union(*scored) - paired}
+    else:
+        arms = zip(("treatment", "control"), scored, strict=True)
+        parts = {f"scored in the {arm} only": seeds - paired for arm, seeds in arms}
+    for what, seeds in parts.items():
+        if seeds:
+            problems.add("unpaired", f"{seeds_words(sorted(seeds))} {what}, not paired", pairing.label)
 
 
 def note_differences(pairing: Pairing, problems: Problems) -> None:
     """Name what should be the same in all runs of a comparison and is not."""
-    runs = [run for row in pairing.runs for run in row]
-    for what, found in _circumstances(runs).items():
-        problems.note(f"{pairing.label}: its runs have different {what}: {', '.join(found)}")
+    for what, values in _circumstances(chain.from_iterable(pairing.runs)).items():
+        problems.add("mixed", f"its runs have different {what}: {values}", pairing.label)
 
 
-def note_undefined(pairing: Pairing, metrics: Iterable[Metric], problems: Problems) -> None:
-    """Name the metrics that are undefined for some seeds, which are left out of their comparisons."""
-    where: dict[tuple[int, ...], list[str]] = {}
-    for metric in metrics:
-        treatment, control = pairing.values(metric.name)
-        seeds = tuple(np.array(pairing.seeds, dtype=np.int64)[np.isnan(treatment + control)].tolist())
+def note_undefined(pairing: Pairing, defined: Mapping[str, Sequence[int]], problems: Problems) -> None:
+    """Name the metrics that are undefined for some seeds, which are left out of their comparisons.
+
+    Args:
+        pairing: What is compared.
+        defined: Name of a metric -> the seeds for which it is defined in all arms.
+        problems: Where the names go.
+    """
+    metrics: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for name, known in defined.items():
+        metrics[tuple(seed for seed in pairing.seeds if seed not in known)].append(name)
+    for seeds, names in metrics.items():
         if seeds:
-            where.setdefault(seeds, []).append(metric.name)
-    for seeds, names in where.items():
-        left_out = f"{seeds_words(seeds)}, left out there"
-        which = "every pair, not compared" if len(seeds) == len(pairing.seeds) else left_out
-        problems.note(f"{pairing.label}: {', '.join(names)} undefined in {which}")
+            every = len(seeds) == len(pairing.seeds)
+            which = "every pair, not compared" if every else f"{seeds_words(seeds)}, left out there"
+            problems.add("undefined", f"{', '.join(names)} undefined in {which}", pairing.label)
 
 
 def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
     """Name the runs that are scored at the floor, of each cell."""
     for block in blocks:
+        env, algo, trainer, _ = block.group
         for cell in block.cells:
             seeds = [run.seed for run in cell.scored if run.status == "diverged"]
             if seeds:
-                env, algo, trainer, _ = block.group
-                problems.note(
-                    f"{cell.arm} ({env} {algo} {trainer}): {seeds_words(seeds)} diverged "
-                    f"({len(seeds)} of {len(cell.scored)}), scored at the floor from there on"
-                )
+                share = f"({len(seeds)} of {len(cell.scored)})"
+                text = f"{seeds_words(seeds)} diverged {share}, scored at the floor from there on"
+                problems.add("floor", text, f"{cell.arm} ({env} {algo} {trainer})")
 
 
 def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
@@ -74,58 +75,63 @@ def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
         path = conf_dir() / "env" / f"{name}.yaml"
         known = yaml.safe_load(path.read_text())["id"] if path.is_file() else found
         if found != known:
-            problems.note(
+            text = (
                 f"{found} was trained as env={name}, which is {known}: give it an env.name, env.return_floor, "
                 "env.return_low, env.return_high, env.threshold, env.reward_max and learning_rate of its own"
             )
+            problems.add("mixed", text)
 
 
 def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems: Problems) -> None:
     """Name what differs between the runs of an environment and algorithm without being compared."""
-    named = {what for pairing in pairings for what in _circumstances([r for row in pairing.runs for r in row])}
-    groups: dict[tuple[str, str], list[Block]] = {}
+    named = {what for pairing in pairings for what in _circumstances(chain.from_iterable(pairing.runs))}
+    groups: dict[tuple[str, str], list[Block]] = defaultdict(list)
     for block in blocks:
-        groups.setdefault(block.group[:2], []).append(block)
-    for (env, algo), members in groups.items():
-        settings = [block.settings for block in members]
-        for key in sorted({key for own in settings for key in own} - set(SWEPT)):
-            found = sorted({_number_or_text(own.get(key)) for own in settings})
-            if len(found) > 1:
-                values = ", ".join(str(value) for _, _, value in found)
-                problems.note(
-                    f"{env} {algo}: the runs have different {key}: {values}; each is compared only with its like"
-                )
+        groups[block.group[:2]].append(block)
+    for group, members in groups.items():
+        where = " ".join(group)
+        for key, values in _settings(members).items():
+            text = f"the runs have different {key}: {values}; each is compared only with its like"
+            problems.add("mixed", text, where)
         runs = [run for block in members for cell in block.cells for run in cell.scored]
-        for what, different in _circumstances(runs).items():
+        for what, values in _circumstances(runs).items():
             if what not in named and what != "devices":
-                problems.note(f"{env} {algo}: the runs have different {what}: {', '.join(different)}")
+                problems.add("mixed", f"the runs have different {what}: {values}", where)
 
 
-def note_limits(
-    families: Mapping[Family, Sequence[tuple[Sequence[str], Sequence[str]]]], problems: Problems
-) -> None:
-    """What limits the verdicts of a family, each limit once with the number of comparisons it applies to.
+def note_limits(families: Mapping[Family, Sequence[Sequence[Note]]], problems: Problems) -> None:
+    """Name what limits the verdicts of a family, each limit once with the number of comparisons it applies to.
 
-    families: name -> for each comparison the notes of its verdict, and why it has none.
+    Args:
+        families: Name -> for each comparison the notes of its verdict.
+        problems: Where the limits go.
     """
     for family, members in families.items():
-        notes = [note for found, _ in members for note in found]
-        barred = {reason for _, reasons in members for reason in reasons}
-        kinds: dict[str, list[str]] = {}
-        for note in notes:
-            if note not in barred:
-                kinds.setdefault(note if note.startswith("pilot") else note.partition(": ")[0], []).append(note)
-        for kind, same in kinds.items():
-            counted = f"({len(same)} of {len(members)} {family} comparisons)"
-            if len(set(same)) == 1:
-                problems.note(f"{same[0]} {counted}")
-            else:
-                problems.note(f"{kind} {counted}, for example: {same[0].removeprefix(kind + ': ')}")
+        limits: dict[str, list[Note]] = defaultdict(list)
+        for note in chain.from_iterable(members):
+            if note.kind != "no verdict":
+                limits[note.text].append(note)
+        for text, notes in limits.items():
+            counted = f"({len(notes)} of {len(members)} {family} comparisons)"
+            same = len(set(notes)) == 1
+            differ = f"{text} {counted}, for example: {notes[0].detail}"
+            problems.add("limit", f"{notes[0]} {counted}" if same else differ)
 
 
-def _circumstances(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _settings(blocks: Sequence[Block]) -> dict[str, str]:
+    """Settings that are not the same in all blocks, but for the swept ones, with their values in words."""
+    settings = [block.settings for block in blocks]
+    found = {}
+    for key in sorted({key for own in settings for key in own} - set(SWEPT)):
+        values = sorted({_number_or_text(own.get(key)) for own in settings})
+        if len(values) > 1:
+            found[key] = ", ".join(text for *_, text in values)
+    return found
+
+
+def _circumstances(runs: Iterable[Run]) -> dict[str, str]:
     """Devices, commits and versions that are not the same in all runs: what they are called, and the values."""
-    values = [
+    about = [
         {
             "devices": run.info.get("device"),
             "git commits": run.info.get("git_commit"),
@@ -133,12 +139,8 @@ def _circumstances(runs: Sequence[Run]) -> dict[str, list[str]]:
         }
         for run in runs
     ]
-    found = {}
-    for what in sorted({what for value in values for what in value}):
-        different = sorted({str(value.get(what)) for value in values})
-        if len(different) > 1:
-            found[what] = different
-    return found
+    values = {what: sorted({str(own.get(what)) for own in about}) for what in sorted(set().union(*about))}
+    return {what: ", ".join(different) for what, different in values.items() if len(different) > 1}
 
 
 def _number_or_text(value: Any) -> tuple[bool, float, str]:

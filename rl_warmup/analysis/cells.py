@@ -15,7 +15,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import score
 from rl_warmup.config.algorithms import recorded_phases
-from rl_warmup.config.study import NOT_IN_CELL, settings_of
+from rl_warmup.config.study import NOT_IN_CELL, settings_of, without_warmup
 from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid
 
@@ -100,7 +100,7 @@ def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Gene
         shared = {key: value for key, value in config.items() if key != "warmup"}
         found[_canonical(shared)][_canonical(config)].append(run)
     groups = [list(cells.values()) for cells in found.values()]
-    shared_settings = [_block_settings(cells[0][0], dropped) for cells in groups]
+    shared_settings = [without_warmup(settings_of(cells[0][0].info, dropped)) for cells in groups]
     labels = distinct([_block_label(settings) for settings in shared_settings], shared_settings)
     flat = [runs for cells in groups for runs in cells]
     arms = iter(_arms(flat, dropped))
@@ -160,13 +160,10 @@ def _block(
     runs = [run for _, cell in cells for run in cell]
     grid = common_grid(runs, settings)
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
-        problems.note(f"{label}: no run is completed, so its grid is the planned one")
+        problems.add("mixed", "no run is completed, so its grid is the planned one", label)
     made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
-    return Block(label, settings, grid, tuple(sorted(made, key=_control_first)))
-
-
-def _control_first(cell: Cell) -> tuple[bool, str]:
-    return cell.warmup.get("name") != "none", cell.arm
+    made.sort(key=lambda cell: (cell.warmup.get("name") != "none", cell.arm))  # the control first
+    return Block(label, settings, grid, tuple(made))
 
 
 def _cell(
@@ -179,17 +176,9 @@ def _cell(
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
     settings = settings_of(runs[0].info, dropped)
-    curves: dict[int, tuple[Run, FloatArray]] = {}
-    for run in runs:
-        if run.seed in curves:
-            problems.leave_out(f"{run.run_id} is left out: seed {run.seed} of {arm} is there twice")
-        elif run.steps is not None and run.returns is not None:
-            try:
-                curves[run.seed] = run, _on_grid(run, grid, settings["env.return_floor"])
-            except ValueError as error:
-                problems.leave_out(f"{run.run_id} is left out: {error}")
-    returns = np.array([curve for _, curve in curves.values()]).reshape(len(curves), grid.size)
-    scored = tuple(run for run, _ in curves.values())
+    curves = _curves(arm, runs, grid, settings["env.return_floor"], problems)
+    returns = np.array([curve for _, curve in curves]).reshape(len(curves), grid.size)
+    scored = tuple(run for run, _ in curves)
     found = score(scored, grid, returns, settings, entropy)
     return Cell(
         arm=arm,
@@ -203,6 +192,22 @@ def _cell(
         floors=found.floors,
         above_floor=found.above_floor,
     )
+
+
+def _curves(
+    arm: str, runs: Sequence[Run], grid: NDArray[np.int64], floor: float, problems: Problems
+) -> list[tuple[Run, FloatArray]]:
+    """The runs that can be scored, one for each seed, each with its returns on the grid."""
+    curves: dict[int, tuple[Run, FloatArray]] = {}
+    for run in runs:
+        if run.seed in curves:
+            problems.add("left out", f"{run.run_id} is left out: seed {run.seed} of {arm} is there twice")
+        elif run.steps is not None:
+            try:
+                curves[run.seed] = run, _on_grid(run, grid, floor)
+            except ValueError as error:
+                problems.add("left out", f"{run.run_id} is left out: {error}")
+    return list(curves.values())
 
 
 def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> FloatArray:
@@ -223,11 +228,6 @@ def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
         config = run.info["config"]
         seen[_canonical({**config, "device": None})].add(str(config.get("device")))
     return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
-
-
-def _block_settings(run: Run, dropped: Sequence[str]) -> dict[str, Any]:
-    settings = settings_of(run.info, dropped)
-    return {key: value for key, value in settings.items() if not key.startswith("warmup.")}
 
 
 def _block_label(settings: Mapping[str, Any]) -> str:

@@ -47,20 +47,24 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         if plan is not None:
             _check(folder, plan)
     except RecordError as error:
-        problems.leave_out(f"{error}; the study counts as not declared")
+        problems.add("left out", f"{error}; the study counts as not declared")
         plan = None
     else:
         if not is_declared(plan):
             why = "there is no study.yaml" if plan is None else "study.yaml declares nothing"
-            problems.note(f"the study was not declared before training: {why}")
+            problems.add("assumed", f"the study was not declared before training: {why}")
     plan = plan or {}
     effect, comparisons = plan.get("smallest_effect"), plan.get("comparisons")
     if not plan.get("control"):
-        problems.note(f"assumed: the control is {words(NO_WARMUP)}, all else equal")
+        problems.add("assumed", f"assumed: the control is {words(NO_WARMUP)}, all else equal")
     if comparisons is None:
-        problems.note("assumed: every other arm is compared with the control, all in one confirmatory family")
+        problems.add(
+            "assumed", "assumed: every other arm is compared with the control, all in one confirmatory family"
+        )
     if effect is None:
-        problems.note(f"assumed: the smallest effect that matters is {RETURN_EFFECT:g} of normalized return")
+        problems.add(
+            "assumed", f"assumed: the smallest effect that matters is {RETURN_EFFECT:g} of normalized return"
+        )
     return Declaration(
         name=str(plan.get("name") or folder.resolve().name),
         description=plan.get("description"),

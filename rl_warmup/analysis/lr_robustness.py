@@ -10,7 +10,6 @@ from rl_warmup.analysis.cells import Block, Cell, Group, short
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.robustness import (
     Finding,
     Side,
@@ -164,28 +163,24 @@ def _usable_seeds(both: Sequence[tuple[float, Cell, Cell]], label: str, problems
     seeds = sorted(set.intersection(*scored))
     dropped = sorted(set.union(*scored) - set(seeds))
     if dropped:
-        problems.note(f"{label}: {seeds_words(dropped)} not scored at every one, not used in its robustness")
+        text = f"{seeds_words(dropped)} not scored at every one, not used in its robustness"
+        problems.add("robustness", text, label)
     if len(seeds) < 2:
-        problems.note(f"{label}: no robustness: {len(seeds)} seeds are scored at every one, and it takes two")
+        text = f"no robustness: {len(seeds)} seeds are scored at every one, and it takes two"
+        problems.add("robustness", text, label)
         return None
     inert = [f"{rate:.4g}" for rate, ours, theirs in both if not _differ(ours, theirs, seeds)]
     if inert:
-        problems.note(
-            f"{label}: no robustness: the delivered learning rates are not known to differ at {', '.join(inert)}"
-        )
+        text = f"no robustness: the delivered learning rates are not known to differ at {', '.join(inert)}"
+        problems.add("robustness", text, label)
         return None
     return seeds
 
 
 def _differ(ours: Cell, theirs: Cell, seeds: Sequence[int]) -> bool:
     """Whether the delivered learning rates differ in at least one pair."""
-    pairs = zip(_runs(ours, seeds), _runs(theirs, seeds), strict=True)
-    return any(same_dose(one, other) is False for one, other in pairs)
-
-
-def _runs(cell: Cell, seeds: Sequence[int]) -> list[Run]:
-    place = {run.seed: run for run in cell.scored}
-    return [place[seed] for seed in seeds]
+    one, other = ({run.seed: run for run in cell.scored} for cell in (ours, theirs))
+    return any(same_dose(one[seed], other[seed]) is False for seed in seeds)
 
 
 def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> FloatArray:  # [seeds]

@@ -50,12 +50,12 @@ class Pairing:
     @property
     def treatment_label(self) -> str:
         """What is added, in words: the treatment, or the arms of a contrast with a positive weight."""
-        return self._words(1)
+        return self._label(1)
 
     @property
     def control_label(self) -> str:
         """What is taken away, in words: the control, or the arms of a contrast with a negative weight."""
-        return self._words(-1)
+        return self._label(-1)
 
     @property
     def label(self) -> str:
@@ -83,21 +83,30 @@ class Pairing:
             parts[int(weight < 0)] += abs(weight) * cell.scores[metric][rows[:, column]]
         return parts[0], parts[1]
 
+    def defined(self, metric: str) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
+        """Both parts, [defined pairs] each, and the seeds of the pairs on which all arms have the metric."""
+        treatment, control = self.values(metric)
+        known = np.isfinite(treatment - control)
+        seeds = tuple(seed for seed, use in zip(self.seeds, known, strict=True) if use)
+        return treatment[known], control[known], seeds
+
     def _side(self, sign: int) -> list[Term]:
         return [(weight, cell) for weight, cell in self.terms if weight * sign > 0]
 
-    def _words(self, sign: int) -> str:
+    def _label(self, sign: int) -> str:
+        """The arms of one sign; those of a contrast with learning rate and schedule, where these are several."""
+        side = self._side(sign)
         if self.contrast is None:
-            return short(self._side(sign)[0][1].arm)
-        return " + ".join(f"{abs(weight):g} × {self._arm(cell)}" for weight, cell in self._side(sign))
-
-    def _arm(self, cell: Cell) -> str:
-        """An arm of a contrast, with its learning rate and schedule where they are not the same in all."""
-        rate, schedule = cell.settings["learning_rate"], cell.settings["schedule.name"]
-        others = [other.settings for _, other in self.terms]
-        at = f" at {rate:.4g}" if any(other["learning_rate"] != rate for other in others) else ""
-        base = f" {schedule}" if any(other["schedule.name"] != schedule for other in others) else ""
-        return f"{short(cell.arm)}{at}{base}"
+            return short(side[0][1].arm)
+        several = [
+            len({cell.settings[key] for _, cell in self.terms}) > 1 for key in ("learning_rate", "schedule.name")
+        ]
+        words = []
+        for weight, cell in side:
+            at = f" at {cell.settings['learning_rate']:.4g}" if several[0] else ""
+            base = f" {cell.settings['schedule.name']}" if several[1] else ""
+            words.append(f"{abs(weight):g} × {short(cell.arm)}{at}{base}")
+        return " + ".join(words)
 
 
 def barred(pairing: Pairing, problems: Problems) -> tuple[str, ...]:
@@ -125,7 +134,8 @@ def _dose_reasons(pairing: Pairing, one: int, other: int, problems: Problems) ->
         return (f"the delivered learning rates{who} do not differ at all from {whose}",)
     seeds = [seed for seed, answer in zip(pairing.seeds, same, strict=True) if answer]
     if seeds:
-        problems.note(f"{pairing.label}: the delivered learning rates{who} do not differ in {seeds_words(seeds)}")
+        text = f"the delivered learning rates{who} do not differ in {seeds_words(seeds)}"
+        problems.add("mixed", text, pairing.label)
     return ()
 
 

@@ -56,16 +56,16 @@ def read_run(record: Record, problems: Problems) -> Run | None:
     """The run of a record, with its curve if it may be scored; None if even its config cannot be used."""
     lacking = _lacking(record.info)
     if lacking:
-        problems.leave_out(f"{record.folder}/run.json is not used: {lacking}")
+        problems.add("left out", f"{record.folder}/run.json is not used: {lacking}")
         return None
     run_id, info = record.info["run_id"], record.info
     if record.status not in FINISHED:
-        problems.leave_out(f"{run_id} is not scored: {unfinished(record)}")
+        problems.add("left out", f"{run_id} is not scored: {unfinished(record)}")
         return Run(info)
     try:
         steps, returns, each = _curve(record)
     except RecordError as error:
-        problems.leave_out(f"{run_id} is not scored: {error}")
+        problems.add("left out", f"{run_id} is not scored: {error}")
         return Run(info)
     updates = _table(record, "updates", "the learning rates it was given are not known", problems)
     episodes = _table(record, "episodes", "its training episodes are not known", problems)
@@ -77,7 +77,7 @@ def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataF
     try:
         return record.table(name)
     except RecordError as error:
-        problems.leave_out(f"{record.info['run_id']}: {lost}: {error}")
+        problems.add("left out", f"{record.info['run_id']}: {lost}: {error}")
         return None
 
 

@@ -16,8 +16,8 @@ from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.table import Metric, with_role
 from rl_warmup.analysis.pairs import Pairing
-from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide
+from rl_warmup.analysis.problems import Problem, Problems
+from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, compare, decide
 from rl_warmup.records.read import read_study
 
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
@@ -31,26 +31,10 @@ class Comparison:
     metric: Metric
     family: Family  # confirmatory only where both the pairing was declared and the metric is confirmatory
     smallest_effect: float | None
+    seeds: tuple[int, ...]  # those for which all arms have the metric
+    differences: FloatArray  # [seeds], treatment - control
     paired: Paired
     verdict: Verdict
-
-    @property
-    def values(self) -> tuple[FloatArray, FloatArray]:  # [pairs] each
-        """Treatment and control of each seed on which the metric is defined in all arms."""
-        return _defined(self.pairing, self.metric)
-
-    @property
-    def differences(self) -> FloatArray:  # [pairs]
-        """Treatment - control of each seed on which the metric is defined in all arms."""
-        treatment, control = self.values
-        return np.asarray(treatment - control)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Seed of each difference."""
-        treatment, control = self.pairing.values(self.metric.name)
-        known = np.isfinite(treatment - control)
-        return tuple(seed for seed, use in zip(self.pairing.seeds, known, strict=True) if use)
 
 
 @dataclass(frozen=True)
@@ -61,11 +45,15 @@ class Analysis:
     declaration: Declaration
     blocks: tuple[Block, ...]
     comparisons: tuple[Comparison, ...]
-    problems: tuple[str, ...]
-    left_out: bool  # whether a run or a file is not analyzed
+    problems: tuple[Problem, ...]
     dispersions: tuple[Dispersion, ...] = ()
     critical_rates: tuple[CriticalRate, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a run or a file is not analyzed."""
+        return any(problem.kind == "left out" for problem in self.problems)
 
     @property
     def cells(self) -> Iterator[tuple[Block, Cell]]:
@@ -85,7 +73,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
     records, unreadable = read_study(folder)
     problems = Problems()
     for text in unreadable:
-        problems.leave_out(text)
+        problems.add("left out", text)
     declared = declaration(folder, problems)
     blocks = blocks_of(records, problems, rng)
     note_borrowed(blocks, problems)
@@ -99,8 +87,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
         declared,
         tuple(blocks),
         comparisons,
-        tuple(problems.texts),
-        problems.left_out,
+        tuple(problems.found.values()),
         dispersions_of(pairings, rng),
         critical_rates,
         sensitivities_of(blocks),
@@ -112,69 +99,67 @@ def comparisons_of(
 ) -> tuple[Comparison, ...]:
     """Compare each pairing on each metric; verdicts are given within each family, over all its comparisons."""
     metrics = with_role("confirmatory", "exploratory")
+    todo: dict[Family, list[_Sample]] = {family: [] for family in CORRECTIONS}
     for pairing in pairings:
-        note_undefined(pairing, metrics, problems)
-    found: list[Comparison] = []
-    for family in CORRECTIONS:
-        todo = [
-            (pairing, metric)
-            for pairing in pairings
-            for metric in metrics
-            if family == _family(pairing, metric) and _somewhere_defined(pairing, metric)
-        ]
-        found += _family_of(family, todo, declared, rng)
-    limits = {
-        family: [(one.verdict.notes, one.pairing.barred) for one in found if one.family == family]
-        for family in CORRECTIONS
-    }
-    note_limits(limits, problems)
-    return tuple(found)
+        samples = [_Sample(pairing, metric, *pairing.defined(metric.name)) for metric in metrics]
+        note_undefined(pairing, {sample.metric.name: sample.seeds for sample in samples}, problems)
+        for sample in samples:
+            if sample.seeds or not pairing.pairs:
+                declared_too = pairing.family == sample.metric.role == "confirmatory"
+                todo["confirmatory" if declared_too else "exploratory"].append(sample)
+    found = {family: _family_of(family, samples, declared, rng) for family, samples in todo.items()}
+    note_limits({family: [one.verdict.notes for one in members] for family, members in found.items()}, problems)
+    return tuple(one for members in found.values() for one in members)
 
 
-def _family(pairing: Pairing, metric: Metric) -> Family:
-    declared = pairing.family == "confirmatory" and metric.role == "confirmatory"
-    return "confirmatory" if declared else "exploratory"
+@dataclass(frozen=True)
+class _Sample:
+    """A pairing on one metric, over the seeds for which all arms have it."""
+
+    pairing: Pairing
+    metric: Metric
+    treatment: FloatArray  # [seeds]
+    control: FloatArray  # [seeds]
+    seeds: tuple[int, ...]
+
+    def compare(self, smallest_effect: float | None, rng: np.random.Generator) -> Paired:
+        """The comparison; weighted sums of zeros and ones are no longer binary."""
+        return compare(
+            self.treatment,
+            self.control,
+            smallest_effect=smallest_effect,
+            binary=self.metric.binary and self.pairing.contrast is None,
+            rng=rng,
+            sensitivity=self.metric.role == "confirmatory",
+        )
 
 
 def _family_of(
-    family: Family, todo: Sequence[tuple[Pairing, Metric]], declared: Declaration, rng: np.random.Generator
+    family: Family, samples: Sequence[_Sample], declared: Declaration, rng: np.random.Generator
 ) -> list[Comparison]:
-    paired = [_compare(pairing, metric, declared, rng) for pairing, metric in todo]
-    effects = [declared.effect(metric) for _, metric in todo]
-    members = [
-        (result, metric.better, effect) for result, (_, metric), effect in zip(paired, todo, effects, strict=True)
-    ]
-    verdicts = decide(members, CORRECTIONS[family])
+    """Compare the samples of a family, and decide on all of them together."""
+    effects = [declared.effect(sample.metric) for sample in samples]
+    paired = [sample.compare(effect, rng) for sample, effect in zip(samples, effects, strict=True)]
+    better = [sample.metric.better for sample in samples]
+    verdicts = decide(list(zip(paired, better, effects, strict=True)), CORRECTIONS[family])
     return [
-        Comparison(pairing, metric, family, effect, result, _allowed(verdict, pairing.barred))
-        for (pairing, metric), effect, result, verdict in zip(todo, effects, paired, verdicts, strict=True)
+        Comparison(
+            sample.pairing,
+            sample.metric,
+            family,
+            effect,
+            sample.seeds,
+            sample.treatment - sample.control,
+            result,
+            _allowed(verdict, sample.pairing.barred),
+        )
+        for sample, effect, result, verdict in zip(samples, effects, paired, verdicts, strict=True)
     ]
-
-
-def _compare(pairing: Pairing, metric: Metric, declared: Declaration, rng: np.random.Generator) -> Paired:
-    treatment, control = _defined(pairing, metric)
-    return compare(
-        treatment,
-        control,
-        smallest_effect=declared.effect(metric),
-        binary=metric.binary and pairing.contrast is None,  # weighted sums of zeros and ones are no longer such
-        rng=rng,
-        sensitivity=metric.role == "confirmatory",
-    )
-
-
-def _defined(pairing: Pairing, metric: Metric) -> tuple[FloatArray, FloatArray]:
-    treatment, control = pairing.values(metric.name)
-    known = np.isfinite(treatment - control)
-    return treatment[known], control[known]
-
-
-def _somewhere_defined(pairing: Pairing, metric: Metric) -> bool:
-    return not pairing.pairs or _defined(pairing, metric)[0].size > 0
 
 
 def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
     """The verdict, or none where something forbids it."""
     if not barred:
         return verdict
-    return replace(verdict, verdict="inconclusive", n_to_decide=None, notes=(*barred, *verdict.notes))
+    reasons = (Note("no verdict", reason) for reason in barred)
+    return replace(verdict, verdict="inconclusive", n_to_decide=None, notes=(*reasons, *verdict.notes))

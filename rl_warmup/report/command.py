@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
+from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.report.content import as_json
 from rl_warmup.report.markdown import latex, markdown
-from rl_warmup.report.sentences import answers
+from rl_warmup.report.sentences import answers, limits
 from rl_warmup.report.terminal import show
 
 PIPED_WIDTH = 140  # columns where the output is no terminal
@@ -48,7 +49,7 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
     try:
         analysis = analyse(folder)
         if not analysis.blocks:
-            raise RecordError(f"{folder} holds no readable run: {'; '.join(analysis.problems)}")
+            raise RecordError(f"{folder} holds no readable run: {'; '.join(map(str, analysis.problems))}")
         content, paths = write(analysis, folder, figures)
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -87,7 +88,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
     from rl_warmup.report.html import render  # it and the figures import matplotlib, which takes half a second
 
     content = as_json(analysis)
-    content["answers"] = answers(content)
+    content["answers"] = answers(content, limits(content, analysis.problems, _notes(analysis)))
     content["figures"] = _draw(analysis, folder / "figures") if figures else []
     files = {
         "report.html": render(content, folder / "figures"),
@@ -99,6 +100,12 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
         write_text(folder / name, text)
     drawn = [folder / "figures" / f"{figure['name']}.png" for figure in content["figures"]]
     return content, [*(folder / name for name in files), *drawn]
+
+
+def _notes(analysis: Analysis) -> list[Note]:
+    """What limits the verdicts of the confirmatory family."""
+    declared = [found.verdict for found in analysis.comparisons if found.family == "confirmatory"]
+    return [note for verdict in declared for note in verdict.notes]
 
 
 def _draw(analysis: Analysis, folder: Path) -> list[dict[str, str]]:

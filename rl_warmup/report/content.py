@@ -46,7 +46,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "sensitivity": [_row("sensitivity", vars(found)) for found in analysis.sensitivities],
         },
         "reproduce": reproduce(analysis.folder, (run for _, cell in analysis.cells for run in cell.runs)),
-        "problems": list(analysis.problems),
+        "problems": list(map(str, analysis.problems)),
     }
 
 
@@ -80,6 +80,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         "treatment_arm": arms[0].arm,
         "control_arm": arms[1].arm,
         "n_diverged": [arm.count("diverged") for arm in arms],
+        "notes": list(map(str, found.verdict.notes)),
     }
     return _row(
         "comparison", vars(found) | vars(found.paired) | vars(found.verdict) | paired(found.pairing) | about

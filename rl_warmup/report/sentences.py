@@ -1,9 +1,11 @@
 """What report.json says, in sentences: the answer first, then each verdict, then what limits them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rl_warmup.analysis.problems import Problem
+from rl_warmup.analysis.statistics.verdicts import ENOUGH_PAIRS, Note
 from rl_warmup.records.words import counted
 from rl_warmup.report.words import (
     GROUP,
@@ -27,8 +29,6 @@ from rl_warmup.report.words import (
 
 Kind = Literal["summary", "better", "worse", "equivalent", "inconclusive", "robustness", "dose", "limit"]
 VERDICTS: tuple[Kind, ...] = ("better", "worse", "equivalent", "inconclusive")
-ENOUGH_PAIRS = 20  # below them a study is a pilot
-NO_VERDICT = ": no verdict: "  # how the analysis begins the reason why a comparison has none
 OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
 VERDICT_SENTENCES = 8  # more of a verdict than these are gathered, a sentence an arm
 
@@ -46,13 +46,19 @@ class Sentence:
         return f"{self.kind.capitalize()}: {self.text}" if self.kind in VERDICTS else self.text
 
 
-def answers(report: Mapping[str, Any]) -> list[str]:
-    """The sentences of a report as plain text, the answer first."""
-    return [sentence.plain for sentence in sentences(report)]
+def answers(report: Mapping[str, Any], limits: Sequence[str]) -> list[str]:
+    """The `answers` of report.json: its findings and then its limits, as plain text."""
+    return [*(sentence.plain for sentence in findings(report)), *map(capital, limits)]
 
 
 def sentences(report: Mapping[str, Any]) -> list[Sentence]:
-    """Summary, decided comparisons, open ones, robustness, dose and limits of a report, in this order.
+    """The `answers` of report.json, the answer first, each with what it is about."""
+    found = findings(report)
+    return [*found, *(Sentence("limit", text) for text in report["answers"][len(found) :])]
+
+
+def findings(report: Mapping[str, Any]) -> list[Sentence]:
+    """Summary, decided comparisons, open ones, robustness and dose of a report, in this order.
 
     Needs all of report.json but `answers`, `figures` and `reproduce`.
     """
@@ -64,7 +70,6 @@ def sentences(report: Mapping[str, Any]) -> list[Sentence]:
         *(("inconclusive", text) for text in _undecided(rows)),
         *(("robustness", critical_rate(row, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
-        *(("limit", text) for text in limits(report)),
     ]
     return [Sentence(kind, capital(text)) for kind, text in texts]
 
@@ -141,8 +146,14 @@ def critical_rate(row: Row, named: Sequence[str] = ()) -> str:
     return f"{what}: {found}, from {rates}, {size} octaves, n = {counted(row['n_seeds'], 'seed')}."
 
 
-def limits(report: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing a verdict."""
+def limits(report: Mapping[str, Any], problems: Iterable[Problem], notes: Iterable[Note]) -> list[str]:
+    """What a reader must know before believing a verdict.
+
+    Args:
+        report: All of report.json but `answers`, `figures` and `reproduce`.
+        problems: Those of the analysis.
+        notes: What limits the verdicts of the confirmatory family.
+    """
     comparisons = report["comparisons"]
     confirmatory = [row for row in comparisons if row["family"] == "confirmatory"]
     texts = []
@@ -153,12 +164,12 @@ def limits(report: Mapping[str, Any]) -> list[str]:
         n = f"{min(few)} to {max(few)}" if min(few) < max(few) else str(min(few))
         where = "each comparison" if len(few) == len(pairs) else f"{len(few)} of {len(pairs)} comparisons"
         texts.append(f"this is a pilot: {n} pairs of seeds in {where}, fewer than {ENOUGH_PAIRS}.")
-    barred = [f"{problem}." for problem in report["problems"] if NO_VERDICT in problem]
+    barred = [f"{problem}." for problem in problems if problem.kind == "no verdict"]
     texts += barred[:OPEN_SENTENCES]
     if len(barred) > OPEN_SENTENCES:
         texts.append(f"{len(barred) - OPEN_SENTENCES} more pairs of arms have no verdict; the problems say why.")
-    excluded = {note for row in confirmatory for note in row["notes"] if note.startswith("collapse rates")}
-    texts += [f"the verdict “equivalent” is about the mean: {note}." for note in sorted(excluded)]
+    excluded = sorted({str(note) for note in notes if note.kind == "collapse"})
+    texts += [f"the verdict “equivalent” is about the mean: {note}." for note in excluded]
     return texts + _lost_runs(report["cells"])
 
 

@@ -17,7 +17,9 @@ def test_different_commits_and_versions_of_the_package_inside_a_comparison_are_n
     assert said(analysis, "linear-20%", "different git commits: aaa, bbb-dirty")
     assert said(analysis, "linear-20%", "different versions of rl-warmup: 0.2.0, None")
     assert on(analysis, "final").paired.n == 3
-    assert len([text for text in analysis.problems if "git commits" in text]) == 1  # not once more for the study
+    assert (
+        len([found for found in analysis.problems if "git commits" in found.text]) == 1
+    )  # not once more for the study
 
 
 def test_versions_that_differ_between_comparisons_only_are_named_once(tmp_path: Path) -> None:

@@ -192,8 +192,8 @@ def test_runs_without_training_episodes_are_scored_but_named(tmp_path: Path) -> 
     scores = block.cells[0].scores
     assert np.isnan(scores["online_return"]).all()
     assert scores["final"] == pytest.approx([1.0, 1.0])
-    assert [text for text in problems.texts if f"{folder.name}: its training episodes are not known" in text]
-    assert problems.left_out
+    assert any(f"{folder.name}: its training episodes are not known" in text for text in problems.found)
+    assert {found.kind for found in problems.found.values()} == {"left out"}
 
 
 def noisy(spread: float, count: int = 2) -> list[list[float]]:

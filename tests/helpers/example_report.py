@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from rl_warmup.analysis.problems import Problem
+from rl_warmup.analysis.statistics.verdicts import Note
+from rl_warmup.report.sentences import answers, limits
+
 METRICS: dict[str, tuple[str, str, str, float | None, bool]] = {  # unit, better, role, smallest effect, noise floor
     "final": ("normalized return", "higher", "confirmatory", 0.05, False),
     "area": ("normalized return", "higher", "confirmatory", 0.05, False),
@@ -26,8 +30,25 @@ VERDICTS = {  # (rate, metric): estimate, half width, verdict; the others are in
 }
 
 
-def report() -> dict[str, Any]:
-    """The whole report, new on every call."""
+PROBLEMS = (
+    Problem("limit", "", "pilot: 10 pairs, fewer than 20 (4 of 13 confirmatory comparisons)"),
+    Problem("left out", "", "run <b>x</b> is left out & named"),
+    Problem(
+        "no verdict",
+        "inert lr=1 against none (cartpole ppo sb3)",
+        "no verdict: the delivered learning rates do not differ",
+    ),
+)
+NOTES = (Note("collapse", "collapse rates under 14% are not excluded by 20 pairs"),)
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """The whole report, new on every call; `changes` replace its parts before it is put into words."""
+    content = _content() | changes
+    return content | {"answers": answers(content, limits(content, PROBLEMS, NOTES))}
+
+
+def _content() -> dict[str, Any]:
     arms = [(rate, name) for rate in RATES for name in ("none", "linear 10% gradient steps")]
     return {
         "study": _study(),
@@ -42,12 +63,7 @@ def report() -> dict[str, Any]:
                 {"warmup": "none", "algo": "ppo", "environments": ["cartpole", "acrobot", "toy"], "phi": 0.21}
             ],
         },
-        "problems": [
-            "pilot: 10 pairs, fewer than 20 (4 of 13 confirmatory comparisons)",
-            "run <b>x</b> is left out & named",
-            "inert lr=1 against none (cartpole ppo sb3): no verdict: the delivered learning rates do not differ",
-        ],
-        "answers": ["Everything is said here."],
+        "problems": list(map(str, PROBLEMS)),
         "reproduce": {
             "commands": ["python -m rl_warmup.run study=example", "python -m rl_warmup.report runs/example"],
             "versions": {"torch": ["2.13.0"], "rl-warmup": ["0.1.0", "0.2.0"]},
@@ -108,7 +124,7 @@ def comparison(rate: float, metric: str, **changes: Any) -> dict[str, Any]:
         "smallest_effect": METRICS[metric][3],
         "verdict": verdict,
         "n_to_decide": 547 if verdict == "inconclusive" else None,
-        "notes": ["collapse rates under 14% are not excluded by 20 pairs"] if verdict == "equivalent" else [],
+        "notes": list(map(str, NOTES)) if verdict == "equivalent" else [],
     }
     return row | changes
 

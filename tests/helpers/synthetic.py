@@ -185,4 +185,4 @@ def cell_row(analysis: Analysis, warmup: str) -> dict[str, Any]:
 
 def said(analysis: Analysis, *parts: str) -> bool:
     """Whether one problem has all these parts."""
-    return any(all(part in problem for part in parts) for problem in analysis.problems)
+    return any(all(part in str(problem) for part in parts) for problem in analysis.problems)

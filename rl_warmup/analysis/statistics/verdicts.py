@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics.estimators import (
     correlation,
     iqm,
@@ -81,22 +82,15 @@ def compare(
 
     Raises ValueError for unequal lengths, values that are not finite, a smallest effect that is not positive.
     """
-    x, y = sample(treatment, "treatment"), sample(control, "control")
-    if x.size != y.size:
-        raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
+    x, y, d = _cleaned(treatment, control)
     if smallest_effect is not None:
         positive_effect(smallest_effect)
-    d = np.where(np.abs(x - y) > ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
     n_nonzero = int(np.count_nonzero(d))
     if d.size < 2:
         return Paired(n=d.size, n_nonzero=n_nonzero)
-    order = np.lexsort((x, d))  # the order of seeds must not reach the results, not even by rounding
-    x, y, d = x[order], y[order], d[order]
     flips = SignFlips.of(d, rng)
     ci_low, ci_high = flips.interval(ALPHA) or (None, None)
     ci90_low, ci90_high = flips.interval(2 * ALPHA) or (None, None)
-    iqm_ci_low, iqm_ci_high = (iqm_interval(d, rng, ALPHA) if sensitivity else None) or (None, None)
-    exact = binary or flips.exact
     return Paired(
         n=d.size,
         n_nonzero=n_nonzero,
@@ -107,26 +101,54 @@ def compare(
         ci90_low=ci90_low,
         ci90_high=ci90_high,
         p_value=mcnemar_p(x, y) if binary else flips.p_value(),
-        p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if exact else 1 / (1 + DRAWS)),
+        p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if binary or flips.exact else 1 / (1 + DRAWS)),
         p_equivalence=None if binary or smallest_effect is None else flips.tost_p(smallest_effect),
         iqm=float(iqm(d)),
-        iqm_ci_low=iqm_ci_low,
-        iqm_ci_high=iqm_ci_high,
         pairing_correlation=correlation(x, y),
-        p_unpaired=unpaired_p(x, y, rng) if sensitivity else None,
-        p_welch=welch_p(x, y) if sensitivity else None,
+        **(_sensitivity(x, y, d, rng) if sensitivity else {}),
     )
+
+
+def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:  # [n] each
+    """Both arms and their differences, 0 within rounding, by rising difference.
+
+    The order of seeds must not reach the results, not even by rounding.
+    """
+    x, y = sample(treatment, "treatment"), sample(control, "control")
+    if x.size != y.size:
+        raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
+    d = np.where(np.abs(x - y) > ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
+    order = np.lexsort((x, d))
+    return x[order], y[order], d[order]
+
+
+def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray, rng: Generator) -> dict[str, float | None]:
+    """The same comparison by other methods."""
+    low, high = iqm_interval(d, rng, ALPHA) or (None, None)
+    return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": unpaired_p(x, y, rng), "p_welch": welch_p(x, y)}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence that limits a verdict; `detail` is what may differ among the comparisons of a family."""
+
+    kind: Literal["no inference", "pilot", "no significance", "collapse", "enough pairs", "no verdict"]
+    text: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.detail}" if self.detail else self.text
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison shows within its family; `notes` are sentences that limit it."""
+    """What a comparison shows within its family, and what limits that."""
 
     verdict: Literal["better", "worse", "equivalent", "inconclusive"]
     p_adjusted: float | None
     p_equivalence_adjusted: float | None
     n_to_decide: int | None  # only where inconclusive
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def decide(
@@ -179,23 +201,24 @@ def _inside(paired: Paired, effect: float | None) -> bool:
     return -effect < paired.ci90_low and paired.ci90_high < effect
 
 
-def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | None) -> tuple[str, ...]:
-    """Say in words what limits a verdict; `steps` is what the correction multiplies the smallest p by."""
+def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | None) -> tuple[Note, ...]:
+    """What limits a verdict; `steps` is what the correction multiplies the smallest p by."""
     if p is None or paired.p_smallest is None:
-        return (f"{paired.n} complete pairs: no inference with fewer than two",)
+        return (Note("no inference", f"{paired.n} complete pairs", "no inference with fewer than two"),)
     notes = []
     if paired.n < ENOUGH_PAIRS:
-        notes.append(f"pilot: {paired.n} pairs, fewer than {ENOUGH_PAIRS}")
+        notes.append(Note("pilot", f"pilot: {paired.n} pairs, fewer than {ENOUGH_PAIRS}"))
     if p > ALPHA and steps * paired.p_smallest > ALPHA:
-        notes.append(
-            f"significance was not possible: {paired.n_nonzero} non-zero differences give no p below "
-            f"{paired.p_smallest:.2g}, and this family needs {ALPHA / steps:.2g}"
-        )
+        why = f"{paired.n_nonzero} non-zero differences give no p below {paired.p_smallest:.2g}"
+        detail = f"{why}, and this family needs {ALPHA / steps:.2g}"
+        notes.append(Note("no significance", "significance was not possible", detail))
     if verdict == "equivalent":
         missed = 1 - ALPHA ** (1 / paired.n)
-        notes.append(f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs")
+        text = f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs"
+        notes.append(Note("collapse", text))
     if n is not None and n <= paired.n:
-        notes.append(f"{n} pairs would have shown the smallest effect in {POWER:.0%} of such studies")
+        text = f"{n} pairs would have shown the smallest effect in {POWER:.0%} of such studies"
+        notes.append(Note("enough pairs", text))
     return tuple(notes)
 
 
