@@ -52,7 +52,7 @@ def test_a_sweep_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_pat
     assert len(list((tmp_path / "runs/sweep").glob("*/run.json"))) == 2
     assert (tmp_path / "runs/sweep/report.html").exists()
     shown = subprocess.run(
-        [sys.executable, "-c", "from rl_warmup.run.compose import conf_dir; print(conf_dir())"],
+        [sys.executable, "-c", "from rl_warmup.config.conf import conf_dir; print(conf_dir())"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,

@@ -5,15 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import yaml
-
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.verdicts import Note
-from rl_warmup.run.compose import conf_dir
+from rl_warmup.config.conf import borrowed_words
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 
@@ -69,17 +67,19 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
 
 
 def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
-    """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not."""
-    environments = {(str(own.settings.get("env.name")), str(own.settings.get("env.id"))) for own in blocks}
-    for name, found in sorted(environments):
-        path = conf_dir() / "env" / f"{name}.yaml"
-        known = yaml.safe_load(path.read_text())["id"] if path.is_file() else found
-        if found != known:
-            text = (
-                f"{found} was trained as env={name}, which is {known}: give it an env.name, env.return_floor, "
-                "env.return_low, env.return_high, env.threshold, env.reward_max and learning_rate of its own"
-            )
-            problems.add("mixed", text)
+    """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not.
+
+    Runs recorded before this was written into run.json have no such note.
+    """
+    borrowed = {
+        (str(block.settings.get("env.name")), str(block.settings.get("env.id")), str(run.info["borrowed_env"]))
+        for block in blocks
+        for cell in block.cells
+        for run in cell.runs
+        if run.info.get("borrowed_env")
+    }
+    for name, env_id, known in sorted(borrowed):
+        problems.add("mixed", borrowed_words(name, env_id, known))
 
 
 def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems: Problems) -> None:

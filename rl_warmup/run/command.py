@@ -13,9 +13,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.schema import RecordError
-from rl_warmup.run.compose import conf_dir, register_schema, resolved
+from rl_warmup.run.compose import register_schema, resolved
 from rl_warmup.run.launch.processes import train_apart
 from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.single import run_single

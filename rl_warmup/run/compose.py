@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import SEED, ConfigError, RunConfig
 from rl_warmup.envs.spaces import check_env
@@ -162,17 +164,8 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
             _refuse_unknown(value, f"{path}{name}.")
 
 
-def conf_dir() -> Path:
-    """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
-    package = Path(__file__).parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
 def register_schema() -> None:
     """Make the schema known to Hydra, so that an unknown key or a wrong type is refused when it composes."""
-    from hydra.core.config_store import ConfigStore  # a report, which asks for conf_dir only, does without
-
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for name, algorithm in ALGORITHMS.items():

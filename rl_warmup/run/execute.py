@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from rl_warmup.config.conf import borrowed_env
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import provenance
@@ -80,6 +81,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "seed": config.seed,
         "warmup": asdict(config.warmup),
         "config": identity(config),
+        "borrowed_env": borrowed_env(config.env),
         "tuned_learning_rate": config.tuned_learning_rate,
         "members": members,
         "device": config.device,

@@ -6,6 +6,7 @@ from hydra.conf import OverridesConf
 from rich.console import Console
 from rich.markup import escape
 
+from rl_warmup.config.conf import borrowed_env, borrowed_words
 from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -55,6 +56,8 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
+        if known := borrowed_env(config.env):
+            console.print(borrowed_words(config.env.name, config.env.id, known, "is"), markup=False)
         with LiveRuns({folder: phases_of(config).env_steps}, console):
             status = execute(config)
         if status == "running":

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rl_warmup.config.conf import borrowed_env, borrowed_words
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
@@ -102,7 +103,7 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     config, folder = jobs[0].config, study_folder(jobs[0].config)
     _refuse_redeclared(folder, config.study)
     ahead = outlook(jobs, config.retries)
-    for line in [*ahead.announce(), *_without_runs(jobs)]:
+    for line in [*ahead.announce(), *borrowed(jobs), *_without_runs(jobs)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0
@@ -124,6 +125,12 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     code = report(folder, console)
     publish_after(config.tracking, folder, len(jobs), console)
     return _name_unfinished(unfinished_runs, ahead) or code
+
+
+def borrowed(jobs: Sequence[Job]) -> list[str]:
+    """Which environments are scored by the constants of another."""
+    envs = [(job.config.env, borrowed_env(job.config.env)) for job in jobs]
+    return list(dict.fromkeys(borrowed_words(env.name, env.id, known, "is") for env, known in envs if known))
 
 
 def _without_runs(jobs: Sequence[Job]) -> list[str]:

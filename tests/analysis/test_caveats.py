@@ -50,7 +50,9 @@ def test_budgets_trainers_and_grids_next_to_a_comparison_are_named(tmp_path: Pat
 
 def test_an_environment_that_is_scored_as_another_is_named(tmp_path: Path) -> None:
     for env_id in ("CartPole-v1", "Pendulum-v1"):
-        two_arms(tmp_path / "s", [10.0, 11.0], changes={"env.name": "cartpole", "env.id": env_id})
+        borrowed = None if env_id == "CartPole-v1" else "CartPole-v1"
+        changes = {"env.name": "cartpole", "env.id": env_id}
+        two_arms(tmp_path / "s", [10.0, 11.0], changes=changes, info={"borrowed_env": borrowed})
     analysis = analyse(tmp_path / "s")
     assert said(analysis, "Pendulum-v1 was trained as env=cartpole, which is CartPole-v1")
     assert not said(analysis, "CartPole-v1 was trained")

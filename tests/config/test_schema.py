@@ -5,7 +5,6 @@ import inspect
 import itertools
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from hydra.errors import HydraException
 from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
-from rl_warmup.run import compose as compose_module
-from rl_warmup.run.compose import conf_dir, register_schema, resolved
+from rl_warmup.run.compose import register_schema, resolved
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {
@@ -307,15 +306,6 @@ def test_missing_values_are_refused() -> None:
         run("env.id=???")
     with pytest.raises(ConfigError, match="total_timesteps is not set; give total_timesteps="):
         run("total_timesteps=null")
-
-
-def test_conf_is_found_beside_the_package_and_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "rl_warmup"
-    (tmp_path / "conf").mkdir()
-    monkeypatch.setattr(compose_module, "__file__", str(package / "run" / "compose.py"))
-    assert conf_dir() == tmp_path / "conf"
-    (package / "conf").mkdir(parents=True)
-    assert conf_dir() == package / "conf"
 
 
 def test_schema_may_be_registered_twice() -> None:

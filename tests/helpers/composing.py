@@ -8,8 +8,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.run.compose import conf_dir, register_schema
+from rl_warmup.run.compose import register_schema
 
 
 @cache

@@ -26,6 +26,7 @@ from rich.console import Console
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup.analysis.declaration import declaration
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import write_text
@@ -33,7 +34,7 @@ from rl_warmup.records.read import read_info
 from rl_warmup.records.study import read_commands, read_declaration, read_runs
 from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
-from rl_warmup.run.compose import SweepComposer, conf_dir, configured, register_schema
+from rl_warmup.run.compose import SweepComposer, configured, register_schema
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.sweep import Job, _launch, plan_jobs, run_sweep
 
