@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, short
 from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.metrics.table import METRICS
@@ -50,7 +50,7 @@ def _metric(cell: Cell, name: str) -> dict[str, float | None]:
     return row
 
 
-def _location(values: NDArray[np.float64]) -> dict[str, float | None]:  # values: [runs], nan: undefined
+def _location(values: FloatArray) -> dict[str, float | None]:  # values: [runs], nan: undefined
     """Mean with its interval, and IQM, of the runs that have a value; None without any, no interval with one."""
     values = values[np.isfinite(values)]
     if values.size == 0:
@@ -59,7 +59,7 @@ def _location(values: NDArray[np.float64]) -> dict[str, float | None]:  # values
     return {"mean": float(values.mean()), "iqm": float(iqm(values)), "ci_low": low, "ci_high": high}
 
 
-def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:  # values: [runs]
+def mean_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:  # values: [runs]
     """Percentile bootstrap interval of the mean over runs, with resamples that are the same for every cell."""
     rng = np.random.default_rng(0)
     means = values[rng.integers(values.size, size=(RESAMPLES, values.size))].mean(axis=1)

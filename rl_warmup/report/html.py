@@ -1,11 +1,11 @@
 """report.html: one file that needs no network, from report.json and the files of its figures."""
 
 import base64
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -13,11 +13,11 @@ from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.figures.panels import VERDICTS as LOOKS
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS
+from rl_warmup.report.words import SYMBOLS, minus
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
-_MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
+Maker = Callable[[Mapping[str, Any]], Table | None]
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,58 @@ class Picture:
     files: str  # where to find it and its data
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the page; `tables` are open, `folded` ones wait behind their caption."""
+class Section(NamedTuple):
+    """A part of the page: a kind of figures, tables that are open, and `folded` ones behind their titles."""
 
     name: str
     title: str
     text: str = ""
-    pictures: tuple[Picture, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
+    kind: str = ""
+    tables: tuple[Maker, ...] = ()
+    folded: tuple[Maker, ...] = ()
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to show."""
-        return not (self.pictures or self.tables or self.folded)
+
+SECTIONS = (
+    Section("forest", "All comparisons", kind="forest"),
+    Section(
+        "main-table",
+        "Main table",
+        "Estimates are means over pairs of runs that share a seed; intervals invert the exact test.",
+        tables=(partial(comparison_tables.comparisons, family="confirmatory"),),
+        folded=(partial(comparison_tables.comparisons, family="exploratory"), comparison_tables.sensitivity),
+    ),
+    Section("curves", "Evaluation curves", kind="curves", folded=(cell_tables.scores,)),
+    Section("heatmaps", "Learning rate × warmup", kind="heatmap"),
+    Section("differences", "Paired differences", kind="differences"),
+    Section(
+        "robustness",
+        "Learning-rate robustness",
+        "Does warmup raise the learning rate from which runs no longer learn?",
+        tables=(comparison_tables.critical_rates, comparison_tables.phi),
+    ),
+    Section(
+        "stability",
+        "Stability, seeds and time",
+        "Exploratory: these numbers describe, and decide nothing.",
+        kind="time_to_threshold",
+        tables=(cell_tables.stability, cell_tables.across_seeds),
+        folded=(cell_tables.time_to_threshold, comparison_tables.dispersion),
+    ),
+    Section(
+        "dose",
+        "Dose",
+        "What the optimizer really received: learning rates read back at every step.",
+        kind="learning_rate",
+        tables=(cell_tables.dose,),
+    ),
+    Section(
+        "diagnostics",
+        "Diagnostics",
+        "What happened inside training. Never part of a verdict.",
+        kind="diagnostics",
+        folded=(cell_tables.diagnostics,),
+    ),
+)
 
 
 def render(report: Mapping[str, Any], figures: Path) -> str:
@@ -53,7 +90,6 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
     Raises FileNotFoundError if a figure has neither SVG nor PNG.
     """
     said = sentences(report)
-    evidence = [section for section in _evidence(report, figures) if not section.empty]
     page: str = _template().render(
         report=report,
         lead=said[0].text,
@@ -61,7 +97,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         most=MOST_FINDINGS,
         limits=_of(said, "limit"),
         glance=comparison_tables.glance(report),
-        sections=evidence,
+        sections=list(_evidence(report, figures)),
         metrics=comparison_tables.metrics(report),
         symbols=SYMBOLS,
         colors={verdict: color for verdict, (_, color) in LOOKS.items()},  # the figures' own
@@ -79,68 +115,16 @@ def picture(drawn: Mapping[str, Any], figures: Path) -> Picture:
     return Picture(drawn["title"], drawn["caption"], f"data:image/{kind};base64,{content}", files)
 
 
-def minus(text: str) -> str:
-    """The same with typographic minus signs before numbers.
-
-    >>> minus("-0.1 [-∞, 0.2] of linear-10%")
-    '−0.1 [−∞, 0.2] of linear-10%'
-    """
-    return _MINUS.sub("−", text)
-
-
-def _evidence(report: Mapping[str, Any], figures: Path) -> list[Section]:
-    def drawn(*kinds: str) -> tuple[Picture, ...]:
-        return tuple(picture(row, figures) for kind in kinds for row in report["figures"] if row["kind"] == kind)
-
-    return [
-        Section("forest", "All comparisons", pictures=drawn("forest")),
-        Section(
-            "main-table",
-            "Main table",
-            "Estimates are means over pairs of runs that share a seed; intervals invert the exact test.",
-            tables=_present(comparison_tables.comparisons(report, "confirmatory")),
-            folded=_present(
-                comparison_tables.comparisons(report, "exploratory"), comparison_tables.sensitivity(report)
-            ),
-        ),
-        Section(
-            "curves", "Evaluation curves", pictures=drawn("curves"), folded=_present(cell_tables.scores(report))
-        ),
-        Section("heatmaps", "Learning rate × warmup", pictures=drawn("heatmap")),
-        Section("differences", "Paired differences", pictures=drawn("differences")),
-        Section(
-            "robustness",
-            "Learning-rate robustness",
-            "Does warmup raise the learning rate from which runs no longer learn?",
-            tables=_present(comparison_tables.critical_rates(report), comparison_tables.phi(report)),
-        ),
-        Section(
-            "stability",
-            "Stability, seeds and time",
-            "Exploratory: these numbers describe, and decide nothing.",
-            pictures=drawn("time_to_threshold"),
-            tables=_present(cell_tables.stability(report), cell_tables.across_seeds(report)),
-            folded=_present(cell_tables.time_to_threshold(report), comparison_tables.dispersion(report)),
-        ),
-        Section(
-            "dose",
-            "Dose",
-            "What the optimizer really received: learning rates read back at every step.",
-            pictures=drawn("learning_rate"),
-            tables=_present(cell_tables.dose(report)),
-        ),
-        Section(
-            "diagnostics",
-            "Diagnostics",
-            "What happened inside training. Never part of a verdict.",
-            pictures=drawn("diagnostics"),
-            folded=_present(cell_tables.diagnostics(report)),
-        ),
-    ]
-
-
-def _present(*found: Table | None) -> tuple[Table, ...]:
-    return tuple(table for table in found if table is not None)
+def _evidence(report: Mapping[str, Any], figures: Path) -> Iterator[dict[str, Any]]:
+    """The sections that have something to show, with their figures and tables."""
+    for section in SECTIONS:
+        found = {
+            "pictures": [picture(row, figures) for row in report["figures"] if row["kind"] == section.kind],
+            "tables": [table for make in section.tables if (table := make(report))],
+            "folded": [table for make in section.folded if (table := make(report))],
+        }
+        if any(found.values()):
+            yield section._asdict() | found
 
 
 def _of(said: Sequence[Sentence], *kinds: str) -> list[Sentence]:

@@ -7,7 +7,7 @@ from typing import Any
 from rl_warmup.report.comparison_tables import comparisons
 from rl_warmup.report.sentences import Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS
+from rl_warmup.report.words import SYMBOLS, minus
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -23,7 +23,6 @@ _TEX = {
     "–": "--",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
-_MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -100,7 +99,7 @@ def escape_tex(text: str) -> str:
     >>> escape_tex("10% of a_b: -0.1")
     '10\\% of a\\_b: $-$0.1'
     """
-    return "".join(_TEX.get(sign, sign) for sign in _MINUS.sub("−", text))
+    return "".join(_TEX.get(sign, sign) for sign in minus(text))
 
 
 def _joined(parts: list[str]) -> str:

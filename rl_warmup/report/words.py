@@ -14,6 +14,7 @@ _NOUNS = {
     "shortfall": ("shortfall", "less", "more"),
     "not_learned": ("runs that did not learn", "fewer", "more"),
 }
+_MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
 _WARMUP = re.compile(r"(?P<shape>.+?) (?P<length>\d[\d.]*%?) (?P<clock>gradient|env) steps(?P<rest>.*)")
 
 
@@ -150,15 +151,26 @@ def rate(row: Row) -> str:
     return f"{times}the tuned learning rate ({', '.join(filter(None, (value, schedule)))})"
 
 
-def short_rate(row: Row) -> str:
-    """The peak learning rate for a column of a table.
+def short_rate(row: Row, schedule: bool = True, gap: str = " ") -> str:
+    """The peak learning rate for a column of a table, with the base `schedule` unless it stands elsewhere.
 
     >>> short_rate({"learning_rate": 0.004, "learning_rate_scale": 4.0, "schedule": "constant"})
     '0.004 (4×)'
     """
+    base = f" {row['schedule']}" if schedule and row["schedule"] != "constant" else ""
     scale = row["learning_rate_scale"]
-    schedule = "" if row["schedule"] == "constant" else f" {row['schedule']}"
-    return f"{row['learning_rate']:.4g}{schedule}" + ("" if scale is None else f" ({scale:.4g}×)")
+    return f"{row['learning_rate']:.4g}{base}" + ("" if scale is None else f"{gap}({scale:.4g}×)")
+
+
+def tuned_rate(rate: float, scale: float | None) -> str:
+    """The peak learning rate for a panel of a figure.
+
+    >>> tuned_rate(0.004, 4.0), tuned_rate(0.001, 1.0), tuned_rate(0.004, None)
+    ('0.004 (4× tuned)', '0.001 (tuned)', '0.004')
+    """
+    if scale is None:
+        return f"{rate:.4g}"
+    return f"{rate:.4g} ({'' if scale == 1 else f'{scale:.4g}× '}tuned)"
 
 
 def varied(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -189,6 +201,15 @@ def listed(words: Sequence[str], last: str = "and") -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def minus(text: str) -> str:
+    """The same with typographic minus signs before numbers.
+
+    >>> minus("-0.1 [-∞, 0.2] of linear-10%")
+    '−0.1 [−∞, 0.2] of linear-10%'
+    """
+    return _MINUS.sub("−", text)
 
 
 def capital(text: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from rl_warmup.analysis.cells import Block
 from rl_warmup.report.figures.frames import BINS, diagnostic_frame
 from rl_warmup.report.figures.panels import WIDTH, Looks, narrow
-from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
 
 COLUMNS = 4  # learning rates of a figure; more are continued in another one
 WIDE = 30.0  # a quantity that spans more than this factor is drawn on a logarithmic scale
@@ -40,8 +40,9 @@ def diagnostics(blocks: Sequence[Block], looks: Looks) -> list[Sheet]:
     sheets = []
     for page in range(pages):
         part = frame.filter(pl.col("panel").is_in(names[page * size : (page + 1) * size]))
+        runs = runs_words(part.group_by("panel", "arm").agg(pl.col("n").max())["n"].sort())
         number = f" ({page + 1} of {pages})" if pages > 1 else ""
-        title = f"Inside the runs: {place(blocks[0].group)}, n = {_runs(part)} an arm{number}"
+        title = f"Inside the runs: {place(blocks[0].group)}, n = {runs} an arm{number}"
         sheets.append(_sheet(part, looks, scales, title, str(page + 1) if page else ""))
     return sheets
 
@@ -95,8 +96,3 @@ def _scale(axes: Axes, low: float, high: float) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
-
-
-def _runs(frame: pl.DataFrame) -> str:
-    counts = frame.group_by("panel", "arm").agg(pl.col("n").max())["n"].sort().to_list()
-    return f"{range_words(counts)} run{'s' if max(counts) > 1 else ''}"

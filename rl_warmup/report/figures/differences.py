@@ -13,10 +13,10 @@ from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.comparison_frames import pair_frame
-from rl_warmup.report.figures.frames import rate_words
 from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import RASTERIZED, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.words import tuned_rate
 
 LABEL_LENGTH = 34  # characters
 MANY = 12  # rows from which each takes a single line
@@ -55,7 +55,7 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
 
 
 def _label(row: Pairing, between: str) -> str:
-    rate = rate_words(row.block.settings["learning_rate"], rate_scale(row.block))
+    rate = tuned_rate(row.block.settings["learning_rate"], rate_scale(row.block))
     what = row.treatment_label if row.contrast is None else f"contrast: {row.contrast}"
     return f"{textwrap.fill(what, LABEL_LENGTH)}{between}{rate}"
 

@@ -16,13 +16,13 @@ from rl_warmup.report.figures.comparison_frames import comparison_frame
 from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH
 from rl_warmup.report.figures.sheets import Sheet, headline, range_words, wrapped
-from rl_warmup.report.words import GROUP, environment
+from rl_warmup.report.words import GROUP, environment, short_rate
 
 LONGEST = 60  # rows of a figure; more are continued in another one
 ROW = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "treatment", "control")
 HEAD = 0.3  # rows between the names of the columns and the first heading
 LABEL_LENGTH = 28  # characters of a line that says what is compared
-ROW_HEIGHT, LABEL_WIDTH, MARGIN = 0.21, 3.4, 0.12  # inches
+ROW_HEIGHT, LABEL_WIDTH, MARGIN, TOP = 0.21, 3.4, 0.12, 0.75  # inches
 
 
 class Line(NamedTuple):
@@ -57,26 +57,10 @@ def _pages(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: int) -> Sheet:
-    lines = _lines(frame)
+    lines, note = _lines(frame), _note(frame)
     rows = lines[-1].y + 0.3 + 0.3 * (lines[-1].text.count("\n") + 1)
-    height = ROW_HEIGHT * (rows + HEAD)
-    note = _note(frame)
-    foot = 0.3 + 0.16 * len(wrapped(note))
-    top, bottom = 0.75, 0.75 + foot  # inches for the titles above; for the axes, verdicts and note below
-    figure = Figure(figsize=(WIDTH, height + top + bottom))
-    grid = figure.subplots(
-        1,
-        1 + len(metrics),
-        sharey=True,
-        width_ratios=[LABEL_WIDTH, *[(WIDTH - LABEL_WIDTH) / len(metrics)] * len(metrics)],
-        gridspec_kw={
-            "left": MARGIN / WIDTH,
-            "right": 1 - 2.5 * MARGIN / WIDTH,
-            "bottom": bottom / (height + top + bottom),
-            "top": 1 - top / (height + top + bottom),
-            "wspace": 0.2,
-        },
-    )
+    foot = 0.3 + 0.16 * len(wrapped(note))  # inches for verdicts and note
+    figure, grid = _grid(ROW_HEIGHT * (rows + HEAD), TOP + foot, len(metrics))
     grid[0].set_ylim(rows, -HEAD)
     _write_labels(grid[0], lines, frame)
     for axes, metric in zip(grid[1:], metrics, strict=True):
@@ -84,10 +68,30 @@ def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: in
     title = f"All comparisons, n = {range_words(frame['n'].to_list())} pairs of seeds"
     title += f" ({index + 1} of {pages})" if pages > 1 else ""
     above, below = headline(figure, title, note)
-    above.set_y(1 - 0.12 / (height + top + bottom))
-    below.set_y(0.1 / (height + top + bottom))
+    above.set_y(1 - 0.12 / figure.get_figheight())
+    below.set_y(0.1 / figure.get_figheight())
     _legend(figure, frame, foot)
     return Sheet("forest", title, note, frame, figure, str(index + 1) if index else "")
+
+
+def _grid(height: float, bottom: float, metrics: int) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with axes of this height in inches above the `bottom`: for the labels, then for each metric."""
+    whole = height + TOP + bottom
+    figure = Figure(figsize=(WIDTH, whole))
+    grid = figure.subplots(
+        1,
+        1 + metrics,
+        sharey=True,
+        width_ratios=[LABEL_WIDTH, *[(WIDTH - LABEL_WIDTH) / metrics] * metrics],
+        gridspec_kw={
+            "left": MARGIN / WIDTH,
+            "right": 1 - 2.5 * MARGIN / WIDTH,
+            "bottom": bottom / whole,
+            "top": 1 - TOP / whole,
+            "wspace": 0.2,
+        },
+    )
+    return figure, list(grid)
 
 
 def _lines(frame: pl.DataFrame) -> list[Line]:
@@ -129,14 +133,9 @@ def _write_labels(axes: Axes, lines: Sequence[Line], frame: pl.DataFrame) -> Non
             )
             continue
         row = about[line.row]
-        words = (line.text, _rate(row), str(row["n"]))
+        words = (line.text, short_rate(row, schedule=False), str(row["n"]))
         for text, (x, side) in zip(words, columns.values(), strict=True):
             axes.text(x, y, text, va="center", ha=side, fontsize=8.5, transform=axes.get_yaxis_transform())
-
-
-def _rate(row: dict[str, Any]) -> str:
-    scale = row["learning_rate_scale"]
-    return f"{row['learning_rate']:.4g}" + ("" if scale is None else f" ({scale:.4g}×)")
 
 
 def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequence[Line]) -> None:

@@ -7,11 +7,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, rate_scale, short
 from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
 from rl_warmup.config.algorithms import ALGORITHMS
+from rl_warmup.report.words import tuned_rate
 
 RESAMPLES = 500
 POINTS = 500  # more phases of one run than this are not drawn one by one
@@ -21,23 +23,12 @@ OF_ALL = ("loss", "grad_norm_mean", "relative_update")
 
 def panel_of(block: Block, blocks: Sequence[Block]) -> str:
     """Title of a block's panel: the learning rate, and whatever else tells it from the other blocks."""
-    words = rate_words(block.settings["learning_rate"], rate_scale(block))
+    words = tuned_rate(block.settings["learning_rate"], rate_scale(block))
     schedule = block.settings["schedule.name"]
     if len({other.settings["schedule.name"] for other in blocks}) > 1:
         words += f", {schedule}"
     rest = setting_of(block)
     return f"learning rate {words}" + (f"\n{rest}" if rest else "")
-
-
-def rate_words(rate: float, scale: float | None) -> str:
-    """A peak learning rate, and how it relates to the tuned one where that is known.
-
-    >>> rate_words(0.004, 4.0), rate_words(0.001, 1.0), rate_words(0.004, None)
-    ('0.004 (4× tuned)', '0.001 (tuned)', '0.004')
-    """
-    if scale is None:
-        return f"{rate:.4g}"
-    return f"{rate:.4g} ({'' if scale == 1 else f'{scale:.4g}× '}tuned)"
 
 
 def setting_of(block: Block) -> str:
@@ -51,10 +42,10 @@ def curve_frame(blocks: Sequence[Block]) -> pl.DataFrame:
 
 
 def iqm_band(
-    values: NDArray[np.float64],  # [runs, evaluations]
+    values: FloatArray,  # [runs, evaluations]
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # [evaluations] each
+) -> tuple[FloatArray, FloatArray]:  # [evaluations] each
     """95% percentile bootstrap interval of the IQM at each evaluation; whole runs are resampled."""
     picked = rng.integers(len(values), size=(resamples, len(values)))
     out = len(values) // 4  # runs left out at either end
@@ -167,28 +158,29 @@ def _reached(block: Block, cell: Cell) -> pl.DataFrame:
 
 
 def _diagnostics(block: Block, cell: Cell) -> pl.DataFrame | None:
-    known = [(run.seed, run.updates) for run in cell.scored if run.updates is not None]
     names = (*OF_ALL, *ALGORITHMS[block.group[1]].shown)
-    if not known:
-        return None
-    seeds = np.repeat([seed for seed, _ in known], [updates.height for _, updates in known])
-    finite = [pl.when(pl.col(name).is_finite()).then(name) for name in names]
-    table = (
-        pl.concat([updates for _, updates in known])
-        .with_columns(pl.Series("seed", seeds), *finite)
-        .filter(pl.col("n_steps") > 0)
-    )
+    known = [run.updates.with_columns(seed=run.seed) for run in cell.scored if run.updates is not None]
+    table = pl.concat(known).filter(pl.col("n_steps") > 0) if known else pl.DataFrame()
     if table.is_empty():
         return None
+    finite = [pl.when(pl.col(name).is_finite()).then(name) for name in names]
+    return _quartiles(_parts(table.with_columns(*finite), names), names)
+
+
+def _parts(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The mean of each quantity in each part of each run, of largest values the largest; a row for each of them."""
     part = (pl.col("gradient_step") - 1) * BINS // pl.col("gradient_step").max()
     per_run = table.group_by("seed", part=part).agg(
         pl.col("gradient_step").max(),
         *(pl.col(name).max() if name.endswith("_max_abs") else pl.col(name).mean() for name in names),
     )
-    long = per_run.unpivot(names, index=["part", "gradient_step"], variable_name="quantity").drop_nulls("value")
-    order = pl.Enum(names)
+    return per_run.unpivot(names, index=["part", "gradient_step"], variable_name="quantity").drop_nulls("value")
+
+
+def _quartiles(values: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Median and quartiles over seeds, sorted by quantity and part."""
     return (
-        long.group_by(pl.col("quantity").cast(order), "part")
+        values.group_by(pl.col("quantity").cast(pl.Enum(names)), "part")
         .agg(
             pl.col("gradient_step").max(),
             pl.len().cast(pl.Int64).alias("n"),

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from rl_warmup.analysis.cells import Block
 from rl_warmup.report.figures.frames import curve_frame, dose_frame, threshold_frame
 from rl_warmup.report.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
-from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
+from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
 
 ENV_STEPS = "environment steps"
 
@@ -135,8 +135,7 @@ def _draw_shares(axes: Axes, part: pl.DataFrame, looks: Looks) -> Ends:
 
 
 def _arms(blocks: Sequence[Block]) -> str:
-    counts = [len(cell.scored) for block in blocks for cell in block.cells if cell.scored]
-    return f"n = {range_words(counts)} run{'s' if max(counts) > 1 else ''} an arm"
+    return f"n = {runs_words(len(cell.scored) for block in blocks for cell in block.cells)} an arm"
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -9,8 +9,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, short
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.words import SYMBOLS
@@ -64,13 +65,8 @@ def panels(
     """
     parts = frame.partition_by("panel", maintain_order=True)
     columns = columns_of(len(parts))
-    rows = -(-len(parts) // columns)
-    height = 3.3 if columns < 3 else 2.6
-    figure = Figure(figsize=(WIDTH, height * rows + 0.9), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for unused in grid[len(parts) :]:
-        unused.set_visible(False)
-    grid = grid[: len(parts)]
+    height = 3.3 if columns < 3 else 2.6  # inches
+    figure, grid = _grid(len(parts), columns, height)
     ends = [paint(axes, part, looks) for axes, part in zip(grid, parts, strict=True)]
     if shared:
         share_limits(grid)
@@ -89,6 +85,16 @@ def panels(
         last = min(index, len(parts) - 1)
         name_ends(grid[last], ends[last], looks, gap, in_layout=index == last)
     return figure, []
+
+
+def _grid(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels of this height in inches."""
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, height * rows + 0.9), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for unused in grid[count:]:
+        unused.set_visible(False)
+    return figure, grid[:count]
 
 
 def columns_of(count: int) -> int:
@@ -116,16 +122,14 @@ def looks_of(analysis: Analysis, blocks: Sequence[Block]) -> dict[str, Look]:
     """Color and line of each warmup, the same in all panels; the control is black."""
     pairings = [found.pairing for found in analysis.comparisons if found.pairing.contrast is None]
     controls = {id(pairing.control) for pairing in pairings}
-    names: dict[str, bool] = {}
-    for block in blocks:
-        for cell in block.cells:
-            control = id(cell) in controls or cell.warmup.get("name") == "none"
-            names[short(cell.arm)] = names.get(short(cell.arm), False) or control
+    cells = [cell for block in blocks for cell in block.cells]
+    black = {short(cell.arm) for cell in cells if id(cell) in controls or cell.warmup.get("name") == "none"}
+    colored = {short(cell.arm) for cell in cells} - black
     looks: dict[str, Look] = {
         name: (CONTROL, LINES[index % len(LINES)])
-        for index, name in enumerate(sorted((name for name in names if names[name]), key=_plainest))
+        for index, name in enumerate(sorted(black, key=lambda name: (len(name), name)))
     }
-    for index, name in enumerate(sorted((name for name in names if not names[name]), key=natural)):
+    for index, name in enumerate(sorted(colored, key=natural)):
         looks[name] = (COLORS[index % len(COLORS)], LINES[index // len(COLORS) % len(LINES)])
     return looks
 
@@ -136,7 +140,7 @@ def natural(name: str) -> list[tuple[int, float, str]]:
     return [(1, float(n), "") if n.replace(".", "", 1).isdigit() else (0, 0.0, word) for word, n in words]
 
 
-def spread(values: ArrayLike, gap: float) -> NDArray[np.float64]:
+def spread(values: ArrayLike, gap: float) -> FloatArray:
     """Positions near `values`, in the same order, at least `gap` apart.
 
     >>> spread([1.0, 1.0, 5.0], gap=1.0).tolist()
@@ -176,7 +180,7 @@ def name_ends(axes: Axes, ends: Ends, looks: Looks, gap: float, in_layout: bool 
         text.set(linespacing=1.0, in_layout=in_layout)
 
 
-def inside(values: Sequence[float], gap: float) -> NDArray[np.float64]:
+def inside(values: Sequence[float], gap: float) -> FloatArray:
     """Values moved so that `spread` keeps them within 0 to 1, if they fit.
 
     >>> inside([1.0, 1.0, 0.2], gap=0.25).tolist()
@@ -184,7 +188,3 @@ def inside(values: Sequence[float], gap: float) -> NDArray[np.float64]:
     """
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return np.clip(values, ranks * gap, np.maximum(1 - (len(values) - 1 - ranks) * gap, ranks * gap))
-
-
-def _plainest(name: str) -> tuple[int, str]:
-    return len(name), name

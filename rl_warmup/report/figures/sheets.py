@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,6 +73,16 @@ def range_words(counts: Sequence[int]) -> str:
     ('10', '8 to 10')
     """
     return f"{counts[0]:,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+
+
+def runs_words(counts: Iterable[int]) -> str:
+    """How many runs an arm has, where it has any.
+
+    >>> runs_words([1, 0]), runs_words([10, 8])
+    ('1 run', '8 to 10 runs')
+    """
+    known = [count for count in counts if count]
+    return f"{range_words(known)} run{'s' if max(known) > 1 else ''}"
 
 
 def file_name(group: Group, groups: Sequence[Group]) -> str:
