@@ -1,4 +1,4 @@
-"""The tables of a report with a row an arm: scores, stability, seeds, times, doses, what happened inside."""
+"""The tables of a report with one row per arm: scores, stability, seeds, times, doses, what happened inside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def scores(report: Mapping[str, Any]) -> Table | None:
 
 
 def stability(report: Mapping[str, Any]) -> Table | None:
-    """The metrics of stability within a run beside the floor that evaluation noise alone gives."""
+    """The metrics of stability within a run beside the floor that evaluation noise gives."""
     metrics = report["study"]["metrics"]
     names = [name for name, about in metrics.items() if about["noise_floor"] or name in EVENTS]
     names = _known(names, report["cells"])

@@ -30,7 +30,7 @@ writes into DIR:
   report.html   the answer, figures, tables, protocol: one file that needs no network
   report.md     the answer and the main table, for a README or an issue
   report.tex    the main table, for a paper
-  report.json   all numbers, and `problems`: whatever makes a reader doubt them
+  report.json   all numbers, and `problems`: what limits them
   figures/      every figure as PNG and SVG, and its data as CSV
 
 exit code:

@@ -1,4 +1,4 @@
-"""The tables of a report with a row a comparison of two arms, and the one that explains the metrics."""
+"""The tables of a report with one row per comparison of two arms, and the one that explains the metrics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, 
 
 
 def glance(report: Mapping[str, Any]) -> Table | None:
-    """A row a pair of arms, a column a metric of the confirmatory role: which way, by how much."""
+    """One row per pair of arms, one column per confirmatory metric: which way, by how much."""
     names = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
     found = [row for row in report["comparisons"] if row["metric"] in names]
     rows = [row for row in found if row["family"] == "confirmatory"] or found
@@ -27,7 +27,7 @@ def glance(report: Mapping[str, Any]) -> Table | None:
 
 
 def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
-    """A row a metric of each pair of arms."""
+    """One row per metric and pair of arms."""
     rows = [row for row in report["comparisons"] if row["family"] == family]
     how = "Holm" if family == "confirmatory" else "Benjamini–Hochberg"
     columns: Columns = {
@@ -86,7 +86,7 @@ def dispersion(report: Mapping[str, Any]) -> Table | None:
 
 
 def critical_rates(report: Mapping[str, Any]) -> Table | None:
-    """The learning rate at which half of the runs still learn, a row an arm, treatment before control."""
+    """The learning rate at which half of the runs still learn: one row per arm, treatment before control."""
     found = report["robustness"]["edges"]
     named = varied(found)
     rows = [{**row, "arm": arm} for row in found for arm in ("treatment", "control")]

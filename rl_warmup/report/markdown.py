@@ -116,7 +116,7 @@ def _under(heading: str, lines: list[str], bullet: str = "- ") -> str:
 
 
 def _table(table: Table | None) -> list[str]:
-    """Lines of a Markdown table; the group stands in the first column of its first row."""
+    """Lines of a Markdown table; the group is in the first column of its first row."""
     if table is None:
         return []
     heads = ["compared", *(column.text for column in table.columns)]

@@ -42,7 +42,7 @@ class Sentence:
 
     @property
     def plain(self) -> str:
-        """The sentence where no symbol stands beside it: a verdict begins with its word."""
+        """The sentence without a symbol beside it: a verdict begins with its word."""
         return f"{self.kind.capitalize()}: {self.text}" if self.kind in VERDICTS else self.text
 
 

@@ -64,7 +64,7 @@ def table(
     heading: Callable[[Row], str],
     words: int = 1,
 ) -> Table | None:
-    """A table with a row each of `rows`, grouped by `heading`; None without rows."""
+    """A table with one row for each of `rows`, grouped by `heading`; None without rows."""
     if not rows:
         return None
     groups = [

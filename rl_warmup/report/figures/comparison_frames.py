@@ -12,13 +12,13 @@ from rl_warmup.report.figures.frames import setting_of
 
 
 def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
-    """A row a comparison that has pairs: estimate, interval and verdict."""
+    """One row per comparison that has pairs: estimate, interval and verdict."""
     rows = [_comparison(found) for found in comparisons if found.paired.n]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def pair_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
-    """A row a pair of seeds: the metric in treatment and control, and their difference."""
+    """One row per pair of seeds: the metric in treatment and control, and their difference."""
     rows = []
     for found in comparisons:
         values = zip(found.pairing.seeds, *found.pairing.values(found.metric.name), strict=True)
@@ -31,7 +31,7 @@ def pair_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
 
 
 def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metrics: Sequence[str]) -> pl.DataFrame:
-    """A row a cell and metric: IQM over its runs, and its mean difference to the control with the verdict."""
+    """One row per cell and metric: IQM over its runs, and its mean difference to the control with the verdict."""
     found = {
         (id(comparison.pairing.treatment), comparison.metric.name): comparison
         for comparison in comparisons

@@ -22,7 +22,7 @@ OF_ALL = ("loss", "grad_norm_mean", "relative_update")
 
 
 def panel_of(block: Block, blocks: Sequence[Block]) -> str:
-    """Title of a block's panel: the learning rate, and whatever else tells it from the other blocks."""
+    """Title of a block's panel: the learning rate, and what else distinguishes it from the other blocks."""
     words = tuned_rate(block.settings["learning_rate"], rate_scale(block))
     schedule = block.settings["schedule.name"]
     if len({other.settings["schedule.name"] for other in blocks}) > 1:
@@ -32,7 +32,7 @@ def panel_of(block: Block, blocks: Sequence[Block]) -> str:
 
 
 def setting_of(block: Block) -> str:
-    """What tells a block from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
+    """What distinguishes a block from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
     return block.label.partition(f" {block.settings['schedule.name']}")[2].strip()
 
 

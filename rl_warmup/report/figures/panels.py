@@ -16,10 +16,10 @@ from rl_warmup.analysis.cells import Block, short
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.words import SYMBOLS
 
-# Okabe and Ito's colors, told apart by color-blind readers; yellow is too pale for lines and comes last.
+# Okabe and Ito's colors, which color-blind readers can distinguish; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 CONTROL = "#222222"
-VERDICTS = {  # symbol and color: never told apart by color alone
+VERDICTS = {  # symbol and color: never distinguished by color only
     "better": (SYMBOLS["better"], "#0072B2"),
     "worse": (SYMBOLS["worse"], "#D55E00"),
     "equivalent": (SYMBOLS["equivalent"], "#009E73"),
@@ -107,7 +107,7 @@ def columns_of(count: int) -> int:
 
 
 def narrow(title: str, columns: int) -> str:
-    """A panel's title, on two lines where four panels stand in a row."""
+    """A panel's title, on two lines where four panels are in a row."""
     return title.replace(" (", "\n(") if columns > 3 else title
 
 

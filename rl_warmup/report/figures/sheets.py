@@ -25,7 +25,7 @@ Kind = Literal["forest", "curves", "heatmap", "differences", "learning_rate", "d
 
 @dataclass(frozen=True)
 class Sheet:
-    """A figure with the table that it shows; `part` tells several of a kind apart."""
+    """A figure with the table that it shows; `part` distinguishes several of a kind."""
 
     kind: Kind
     title: str
