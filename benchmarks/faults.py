@@ -4,11 +4,11 @@
 
 Four of five runs are of trainer=stacked with hydra/launcher=stacked, the others of trainer=sb3 with
 hydra/launcher=joblib_local: PPO and DQN on CartPole, with and without warmup. Each of the two sweeps is trained
-once in peace and once under SIGKILL: at random moments one of its processes is killed, in one case of four the
+once undisturbed and once under SIGKILL: at random moments one of its processes is killed, in one case of four the
 parent; mostly after `every` seconds on average in which runs were trained, one time in six after as many of any
 kind. Runs take a checkpoint after every evaluation.
 
-Then every run must have been finished exactly once, with the rows of the sweep in peace, and report.json must be
+Then every run must have been finished exactly once, with the rows of the undisturbed sweep, and report.json must be
 the same but for times, attempts and commands. Printed: the hardware, a table, and whatever is amiss; then the exit
 code is 1.
 """
@@ -44,8 +44,8 @@ UNLIMITED = ["retries=1000000"]
 SHARES = {"stacked": 0.8, "sb3": 0.2}
 KINDS = {"stacked": (*STACKED, "trainer.compile=false"), "sb3": (*SB3, "hydra.launcher.n_jobs=2")}
 HEADER = (
-    *("sweep", "runs", "kills", "of the parent", "starts", "runs resumed", "resumed in all", "begun again"),
-    *("environments begun anew", "processes left over", "s", "s in peace"),
+    *("sweep", "runs", "kills", "of the parent", "starts", "runs resumed", "resumed in all", "restarted"),
+    *("environments reset", "processes left over", "s", "undisturbed, s"),
 )
 MOST_STARTS = 200
 LOOK = 0.1  # seconds between two looks at what is trained
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def compare(arguments: argparse.Namespace, folder: Path) -> int:
-    """Train every kind of sweep in peace and under kills; the exit code."""
+    """Train every kind of sweep undisturbed and under kills; the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     print(machine(), flush=True)
     rows, amiss = [], []
@@ -78,11 +78,11 @@ def compare(arguments: argparse.Namespace, folder: Path) -> int:
         faults = Faults(random.Random(f"{arguments.seed} {kind}"), arguments.every, arguments.kills)
         faults.train(overrides, killed)
         amiss += [f"{kind}: {text}" for text in differences(killed, calm)]
-        rows.append([kind, *faults.told(killed), round(seconds)])
+        rows.append([kind, *faults.figures(killed), round(seconds)])
     table(HEADER, rows)
     print(
         "",
-        *amiss or ["Every run was finished once; all rows and the report are those of the sweep in peace."],
+        *amiss or ["Every run was finished once; all rows and the report are those of the undisturbed sweep."],
         sep="\n",
     )
     return 1 if amiss else 0
@@ -104,7 +104,7 @@ def command(overrides: Sequence[str], folder: Path) -> list[str]:
 
 
 def trained(overrides: Sequence[str], folder: Path) -> float:
-    """Train a sweep in peace; the seconds that it took."""
+    """Train a sweep undisturbed; the seconds that it took."""
     began = time.monotonic()
     with folder.with_suffix(".log").open("w") as log:
         subprocess.run(command(overrides, folder), stdout=log, stderr=log, check=True)
@@ -164,7 +164,7 @@ class Faults:
             self.kills += 1
             self.parents += victim == parent
 
-    def told(self, folder: Path) -> list[object]:
+    def figures(self, folder: Path) -> list[object]:
         """The row of the table."""
         infos = [record.info for record in read_study(folder)[0]]
         resumed = [entry for info in infos for entry in info["resumed"]]

@@ -1,4 +1,4 @@
-"""benchmarks/faults.py: a small sweep under SIGKILL is the sweep in peace, and what is amiss is seen."""
+"""benchmarks/faults.py: a small sweep under SIGKILL is the undisturbed sweep, and what is amiss is seen."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ def test_a_sweep_whose_processes_are_killed_is_the_sweep_in_peace(tmp_path: Path
     kind, runs, kills, _, starts, *_, left, _, _ = row.strip("| ").split(" | ")
     assert (kind, runs, kills, left) == ("stacked", "4", "2", "0")
     assert int(starts) >= 2
-    assert verdict == "Every run was finished once; all rows and the report are those of the sweep in peace."
+    assert verdict == "Every run was finished once; all rows and the report are those of the undisturbed sweep."
 
 
 @pytest.fixture(scope="module")

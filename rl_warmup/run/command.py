@@ -66,4 +66,4 @@ def main() -> None:
             raise
         sys.exit(f"error: {explained(error)}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: what is completed stays; the same command goes on with the rest")
+        sys.exit("interrupted: what is completed stays; the same command trains the rest")
