@@ -116,7 +116,7 @@ def test_command_line_draws_a_picture_below_runs_dir(tmp_path: Path, capsys: pyt
     assert output.err == ""
 
 
-def test_command_line_draws_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_draws_where_it_is_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "picture.png"
     assert main(["--png", str(path), "algo=dqn", "env=acrobot", "warmup=none", "device=cpu"]) == 0
     assert path.read_bytes().startswith(PNG)

@@ -154,7 +154,7 @@ def test_help_is_written_for_people(tmp_path):
 
 
 @pytest.mark.parametrize("extra", [long(), TINY_DQN])
-def test_one_run_says_what_it_did(extra, tmp_path):
+def test_one_run_prints_what_it_did(extra, tmp_path):
     code, out, err = call("run", "warmup=exponential", "seed=3", *TINY, *extra, f"runs_dir={tmp_path}")
     assert (code, err) == (0, "")
     (record,), problems = read_study(tmp_path / "single")
@@ -195,7 +195,7 @@ def test_members_of_a_stack_are_sent_at_the_end_and_the_sweep_is_tracked_in_one_
 
 
 @pytest.mark.long
-def test_a_launcher_that_trains_stacked_runs_one_by_one_says_so(tmp_path):
+def test_a_launcher_that_trains_stacked_runs_one_by_one_is_noted(tmp_path):
     sweep = ["-m", "seed=2", "trainer=stacked", *TINY, f"runs_dir={tmp_path}"]
     code, out, err = call("run", *sweep)
     assert code == 0, err
@@ -228,7 +228,7 @@ def test_combinations_that_differ_in_nothing_are_one_run(tmp_path):
 
 
 @pytest.mark.long
-def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
+def test_a_failed_run_of_a_sweep_is_seen_and_the_others_are_trained(tmp_path):
     probes = {"PYTHONPATH": str(TESTS)}
     sweep = [
         "-m",
@@ -246,7 +246,7 @@ def test_a_failed_run_of_a_sweep_is_seen_and_the_others_go_on(tmp_path):
 
 @pytest.mark.parametrize("launcher", [long(), JOBLIB, long("hydra/launcher=stacked")])
 @pytest.mark.parametrize("how", ["killed", pytest.param("vanished", marks=pytest.mark.long)])
-def test_a_run_that_takes_its_process_along_is_named_and_the_others_go_on(how, launcher, tmp_path):
+def test_a_run_that_takes_its_process_along_is_named_and_the_others_are_trained(how, launcher, tmp_path):
     probes = {"PYTHONPATH": str(TESTS)}
     sweep = ["-m", f"env.id=helpers.probe_envs:probe/{how}-v0,CartPole-v1", "algo.n_envs=1", *TINY, *launcher]
     code, _, err = call("run", *sweep, f"runs_dir={tmp_path}", env=probes)
@@ -258,7 +258,7 @@ def test_a_run_that_takes_its_process_along_is_named_and_the_others_go_on(how, l
     assert sorted(record.status for record in records) == ["completed", "failed"]
 
 
-def test_a_killed_stack_is_seen_its_runs_named_and_the_others_go_on(tmp_path):
+def test_a_killed_stack_is_seen_its_runs_named_and_the_others_are_trained(tmp_path):
     probes = {"PYTHONPATH": str(TESTS)}
     sweep = [
         "-m",
@@ -283,7 +283,7 @@ def test_a_killed_stack_is_seen_its_runs_named_and_the_others_go_on(tmp_path):
 @pytest.mark.parametrize(
     "arguments", [["seed=3"], long("-m", "seed=0,1"), long("study=quick"), ["study=quick", "seed=1,2", "retries=5"]]
 )
-def test_plan_only_says_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
+def test_plan_only_prints_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
     code, out, err = call("run", *arguments, "plan_only=true", "tracking=disabled", f"runs_dir={tmp_path / 'runs'}")
     assert (code, err) == (0, "")
     assert re.search(r"\d+ runs? in .*: 0 done before, \d+ to do", out)
@@ -351,7 +351,7 @@ def test_two_processes_that_start_a_sweep_at_once_share_it(launcher, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["seed=0"], ["-m", "seed=0,1"], ["-m", "seed=0,1", *STACKED]])
-@pytest.mark.long  # test_surviving.py has a sweep that goes on afterwards
+@pytest.mark.long  # test_surviving.py has a sweep that is resumed afterwards
 def test_a_disk_that_takes_no_more_is_one_message_and_leaves_whole_files(arguments, tmp_path):
     full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))}
     process = start("run", *arguments, *TINY, "evaluation.count=60", f"runs_dir={tmp_path}", **full)
@@ -381,7 +381,7 @@ def test_a_declaration_is_not_changed_after_the_fact(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("launcher", [[], JOBLIB, [*STACKED, "hydra.launcher.width=1"]])
-def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_goes_on(launcher, tmp_path):
+def test_ctrl_c_in_a_sweep_keeps_what_is_complete_and_the_same_command_trains_the_rest(launcher, tmp_path):
     sweep = ["-m", "seed=range(0,4)", "total_timesteps=6000", *TINY[1:], *launcher, f"runs_dir={tmp_path}"]
     process = start("run", *sweep, start_new_session=True)
     deadline = time.time() + 120

@@ -17,7 +17,7 @@ from rl_warmup.run.compose import configured
         (["trainer=stack"], "did you mean trainer=stacked?"),
         (["study=quik"], "did you mean study=quick?"),
         (["hydra/launcher=stack"], "did you mean hydra/launcher=stacked?"),
-        (["schedule=triangular"], "use one of constant, cosine, exponential, inverse_sqrt, linear, stable_decay"),
+        (["tracking=mlflow"], "use one of disabled, wandb"),
         (["learningrate=1"], "did you mean learning_rate?"),
         (["wamrup=linear"], "did you mean warmup?"),
         (["warmup.lenght=0.5"], "did you mean warmup.length?"),
