@@ -9,7 +9,8 @@ from numpy.random import Generator
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.metrics.table import RETURN_EFFECT, with_role
+from rl_warmup.analysis.metrics.registry import with_role
+from rl_warmup.analysis.metrics.table import RETURN_EFFECT
 from rl_warmup.analysis.statistics.estimators import welch_p
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide

@@ -15,8 +15,10 @@ from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.metrics.curve import normalise, reached
 from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
-from rl_warmup.analysis.metrics.table import METRICS, Metric
+from rl_warmup.analysis.metrics.registry import metrics
+from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.runs import Run
+from rl_warmup.config.schema import ConfigError
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ def score(
     curves = normalise(returns, low, high)
     tables = {"updates": [phases(run) for run in runs], "episodes": [_episodes(run) for run in runs]}
     values = {
-        name: np.asarray(metric.function(grid, curves, threshold), dtype=np.float64)
+        name: _of_curves(metric, grid, curves, threshold)
         if metric.source == "curve"
         else _of_tables(metric, tables[metric.source], runs)
-        for name, metric in METRICS.items()
+        for name, metric in metrics().items()
     }
     floors, above = _floors(runs, grid, values, settings, threshold, entropy)
     return Scores(values, floors, above, reached(curves, threshold))
@@ -56,6 +58,16 @@ def _episodes(run: Run) -> pl.DataFrame | None:
     if run.episodes is None or run.status != "diverged":
         return run.episodes
     return fill_episodes(run.episodes, run.info["config"])
+
+
+def _of_curves(metric: Metric, grid: NDArray[np.int64], curves: FloatArray, threshold: float) -> FloatArray:
+    """A metric of the curves, [runs, evaluations] -> [runs]."""
+    values = np.asarray(metric.function(grid, curves, threshold), dtype=np.float64)
+    if values.shape != curves.shape[:1]:
+        raise ConfigError(
+            f"metric {metric.name}: it gives {values.shape} for {len(curves)} runs; give one number each"
+        )
+    return values
 
 
 def _of_tables(metric: Metric, tables: Sequence[pl.DataFrame | None], runs: Sequence[Run]) -> FloatArray:  # [runs]
@@ -80,7 +92,7 @@ def _floors(
     noise = [_noise(run, grid, span, entropy) for run in runs]
     together = np.stack(noise, axis=1) if noise else np.empty((RESAMPLES, 0, grid.size))
     floors, above = {}, {}
-    for metric in METRICS.values():
+    for metric in metrics().values():
         if metric.noise_floor:
             draws = floor_of(metric.function, grid, together, threshold)
             floors[metric.name] = draws.mean(axis=0)

@@ -14,7 +14,8 @@ from rl_warmup.analysis.declaration import Declaration, Family, declaration
 from rl_warmup.analysis.dispersion import Dispersion, dispersions_of
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
 from rl_warmup.analysis.matching import pairings_of
-from rl_warmup.analysis.metrics.table import Metric, with_role
+from rl_warmup.analysis.metrics.registry import with_role
+from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, compare, decide

@@ -7,7 +7,7 @@ import numpy as np
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, short
 from rl_warmup.analysis.dose import mean_dose
-from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.statistics.across_seeds import across, share
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
@@ -28,7 +28,7 @@ def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
         "n": n,
         "n_diverged": counts["diverged"],
         "n_failed": cell.count("failed"),
-        "metrics": {name: _metric(cell, name) for name in METRICS},
+        "metrics": {name: _metric(cell, name) for name in metrics()},
         "across_seeds": {name: across(cell.scores[name]) for name in ACROSS},
         "shares": {name: _share(min(count, n), n) for name, count in counts.items()},
         "time_to_threshold": _time(cell),

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.analysis.study import Analysis, analyse
+from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.report.content import as_json
@@ -51,7 +52,7 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
         if not analysis.blocks:
             raise RecordError(f"{folder} holds no readable run: {'; '.join(map(str, analysis.problems))}")
         content, paths = write(analysis, folder, figures)
-    except (RecordError, OSError) as error:
+    except (RecordError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not console.is_terminal:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rl_warmup.analysis.cells import Cell, coordinates, rate_scale
 from rl_warmup.analysis.lr_robustness import CriticalRate
-from rl_warmup.analysis.metrics.table import METRICS
+from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
@@ -66,11 +66,11 @@ def _study(analysis: Analysis) -> dict[str, Any]:
         {"name": contrast.name, "arms": [{"weight": weight, "where": where} for weight, where in contrast.terms]}
         for contrast in declared.contrasts
     ]
-    metrics = {
+    described = {
         name: _row("metric", vars(metric) | {"smallest_effect": declared.effect(metric)})
-        for name, metric in METRICS.items()
+        for name, metric in metrics().items()
     }
-    return _row("study", vars(declared) | {"contrasts": contrasts, "metrics": metrics, "intervals": INTERVALS})
+    return _row("study", vars(declared) | {"contrasts": contrasts, "metrics": described, "intervals": INTERVALS})
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:
@@ -90,14 +90,14 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 def _runs(cell: Cell) -> list[dict[str, Any]]:
     """Every readable run of a cell; a run that is not scored has no value of any metric."""
     index = {run.run_id: index for index, run in enumerate(cell.scored)}
-    scores = {run: {name: _plain(float(cell.scores[name][i])) for name in METRICS} for run, i in index.items()}
+    scores = {run: {name: _plain(float(cell.scores[name][i])) for name in metrics()} for run, i in index.items()}
     return [
         {
             "run_id": run.run_id,
             "arm": cell.arm,
             "seed": run.seed,
             "status": run.status,
-            "metrics": scores.get(run.run_id, dict.fromkeys(METRICS)),
+            "metrics": scores.get(run.run_id, dict.fromkeys(metrics())),
         }
         for run in cell.runs
     ]

@@ -118,8 +118,3 @@ _TABLE = (
     _inside(diagnostics.learning_rate_mean, "learning rate", "lower", "mean delivered learning rate"),
 )
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
-
-
-def with_role(*roles: Role) -> list[Metric]:
-    """The metrics that have one of these roles, in the order of the table."""
-    return [metric for metric in METRICS.values() if metric.role in roles]

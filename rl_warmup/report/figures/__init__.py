@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from rl_warmup.analysis.cells import Block, Group
-from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.figures.diagnostics import diagnostics
 from rl_warmup.report.figures.differences import differences

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rl_warmup.analysis.metrics.curve import best, fill_diverged, normalise, reached, shortfall, time_to_threshold
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.metrics.stability import drawdown
-from rl_warmup.analysis.metrics.table import METRICS, Metric, with_role
+from rl_warmup.analysis.metrics.table import METRICS, Metric
 
 QUICK = settings(deadline=None, max_examples=40)
 NUMBERS = st.floats(-10, 10).map(lambda v: round(v, 6))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.statistics.estimators import correlation, welch_p
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.statistics.verdicts import Paired, Verdict, compare, decide, pairs_to_decide

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from rl_warmup.analysis.cells import short
-from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.report.figures import Drawn, draw, lines
 from rl_warmup.report.figures.diagnostics import diagnostics

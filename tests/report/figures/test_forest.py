@@ -12,7 +12,7 @@ from helpers.synthetic import DECLARED, on, write_run, write_study
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from rl_warmup.analysis.metrics.table import with_role
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.report.figures import draw
 from rl_warmup.report.figures.forest import forest
