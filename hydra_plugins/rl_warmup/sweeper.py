@@ -37,7 +37,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             sys.exit(f"error: {error}")
 
     def _sweep(self, arguments: list[str]) -> int:
-        from rl_warmup.run.sweep import plan_jobs, run_sweep  # late: Hydra imports every plugin in every process
+        from rl_warmup.run.sweep import compose_jobs, run_sweep  # late: Hydra imports every plugin in every process
 
         context = self.hydra_context
         assert self.config is not None
@@ -45,7 +45,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         combinations = self.combinations(arguments)
         console = Console()
         with console.status(f"checking {counted(len(combinations), 'run')}"):
-            jobs = plan_jobs(combinations, SweepComposer(context.config_loader, self.config))
+            jobs = compose_jobs(combinations, SweepComposer(context.config_loader, self.config))
             launch = self._launch_by(console, [job.config for job in jobs])
         return run_sweep(
             jobs, self._in_batches(launch), command(self.config.hydra.overrides.hydra, arguments), console

@@ -39,9 +39,9 @@ def run_single(config: RunConfig, overrides: OverridesConf, console: Console) ->
 
 def print_plan(config: RunConfig, console: Console) -> None:
     """Print what would be done; a single run is tried as often as it is asked for."""
-    from rl_warmup.run.sweep import Job, outlook  # imports all that a report needs
+    from rl_warmup.run.sweep import Job, plan_of  # imports all that a report needs
 
-    for line in outlook([Job((), config, run_folder(config))], sys.maxsize).announce():
+    for line in plan_of([Job((), config, run_folder(config))], sys.maxsize).announce():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -1,4 +1,4 @@
-"""A whole sweep: every job composed, checked and named before the first one is trained."""
+"""A whole sweep: planned, trained and reported; every job is composed and checked before the first is trained."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from rl_warmup.config.identity import cell_label, identity, run_folder, study_fo
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
 from rl_warmup.config.setting import declared
-from rl_warmup.config.study import contrasts_of
+from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.locks import is_training, study_lock
 from rl_warmup.records.read import Record, finished_status, read_info, unfinished
@@ -29,14 +29,14 @@ from rl_warmup.records.study import (
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
-from rl_warmup.status.plan import Outlook
+from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
 from rl_warmup.tracking.progress import SweepProgress, progress_row, publish_after
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: how Hydra is asked for it, what it is, where it is recorded."""
+    """One run of a sweep: its overrides, its config, its folder."""
 
     overrides: tuple[str, ...]
     config: RunConfig
@@ -44,11 +44,11 @@ class Job:
 
     @property
     def planned(self) -> Planned:
-        """What is known of it before it is trained."""
+        """What plan.json holds of it."""
         return Planned(kind_of(identity(self.config)), phases_of(self.config).env_steps)
 
 
-def plan_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
+def compose_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
     """The jobs of a sweep, each run once: combinations that differ only in what a shape ignores are one run.
 
     Raises:
@@ -76,7 +76,7 @@ def _refuse_swept(configs: Sequence[RunConfig]) -> None:
             raise ConfigError(f"{name} is of the whole sweep and cannot be swept")
 
 
-def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
+def plan_of(jobs: Sequence[Job], retries: int) -> Plan:
     """What is to be done for `jobs`, which are of one study.
 
     Raises:
@@ -86,13 +86,14 @@ def outlook(jobs: Sequence[Job], retries: int) -> Outlook:
         runs = [read_state(job.folder, identity(job.config)) for job in jobs]
     except ForeignRecordError as error:
         raise ConfigError(str(error)) from error
-    return Outlook(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
+    return Plan(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
 
 
 def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: str, console: Console) -> int:
-    """Say what is to be done, train it by `launch`, showing it live, then report on the whole study and publish it.
+    """Plan a sweep, train it by `launch` and report on its study; with `plan_only` only the plan.
 
-    `command` is what a person would type for this sweep. Nothing is written or trained with `plan_only`.
+    Args:
+        command: what a person would type for this sweep.
 
     Returns:
         The exit code: 0, or 1 if a run failed, is another process's, or could not be reported on.
@@ -100,31 +101,49 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     Raises:
         ConfigError: if the study was declared otherwise, or its files cannot be written.
     """
-    config, folder = jobs[0].config, study_folder(jobs[0].config)
-    _refuse_redeclared(folder, config.study)
-    ahead = outlook(jobs, config.retries)
-    for line in [*ahead.announce(), *borrowed(jobs), *_without_runs(jobs)]:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if config.plan_only:
+    plan = _announced(jobs, console)
+    if jobs[0].config.plan_only:
         return 0
-    _note(folder, config, ahead, command)
-    to_do = {run.run_id for run in ahead.to_do}
+    _write_plan(jobs[0].config, plan, command)
+    _train(jobs, plan, launch, console)
+    return _report(jobs, plan, console)
+
+
+def _announced(jobs: Sequence[Job], console: Console) -> Plan:
+    """The plan, printed; nothing is written."""
+    config = jobs[0].config
+    _refuse_redeclared(study_folder(config), config.study)
+    plan = plan_of(jobs, config.retries)
+    for line in [*plan.announce(), *borrowed(jobs), *_without_runs(jobs)]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    return plan
+
+
+def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], console: Console) -> None:
+    """Train what is to be done, shown on the console and by W&B."""
+    to_do = {run.run_id for run in plan.to_do}
     todo = [job for job in jobs if job.folder.name in to_do]
-    if todo:
-        totals = {job.folder: ahead.planned[job.folder.name].env_steps for job in todo}
-        cells = {job.folder: cell_label(job.config) for job in todo}
-        before = [run for run in ahead.runs if run.finished]
-        with (
-            LiveRuns(totals, console) as live,
-            SweepProgress(config, folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)),
-        ):
-            _launch(launch, todo)
+    if not todo:
+        return
+    totals = {job.folder: plan.planned[job.folder.name].env_steps for job in todo}
+    cells = {job.folder: cell_label(job.config) for job in todo}
+    before = [run for run in plan.runs if run.finished]
+    with (
+        LiveRuns(totals, console) as live,
+        SweepProgress(
+            jobs[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
+        ),
+    ):
+        _launch(launch, todo)
+
+
+def _report(jobs: Sequence[Job], plan: Plan, console: Console) -> int:
+    """Report on the whole study, publish it, and name what is not finished; the exit code."""
     from rl_warmup.report.command import report  # a plan does without what analysis imports
 
-    unfinished_runs = [job.folder for job, run in zip(jobs, ahead.runs, strict=True) if not run.finished]
-    code = report(folder, console)
-    publish_after(config.tracking, folder, len(jobs), console)
-    return _name_unfinished(unfinished_runs, ahead) or code
+    code = report(plan.folder, console)
+    publish_after(jobs[0].config.tracking, plan.folder, len(jobs), console)
+    return _name_unfinished(plan) or code
 
 
 def borrowed(jobs: Sequence[Job]) -> list[str]:
@@ -134,19 +153,13 @@ def borrowed(jobs: Sequence[Job]) -> list[str]:
 
 
 def _without_runs(jobs: Sequence[Job]) -> list[str]:
-    """What the study declares and no run of the sweep is, perhaps by a slip that could not be mended later."""
+    """What the study declares and no run of the sweep has, perhaps by a slip that cannot be mended later."""
     study = jobs[0].config.study
     declared = [("control", study.control)] if study.control else []
     declared += [("comparisons", wanted) for wanted in study.comparisons or ()]
     declared += [("contrasts", where) for contrast in contrasts_of(study.contrasts) for _, where in contrast.terms]
     if not declared:
         return []
-    from rl_warmup.config.study import (
-        matches,
-        settings_of,  # imports what a report needs
-        words,
-    )
-
     planned = [settings_of({"config": identity(job.config), "warmup": asdict(job.config.warmup)}) for job in jobs]
     return [
         f"study.{what}: no run of this sweep has {words(wanted)}"
@@ -155,15 +168,15 @@ def _without_runs(jobs: Sequence[Job]) -> list[str]:
     ]
 
 
-def _note(folder: Path, config: RunConfig, ahead: Outlook, command: str) -> None:
+def _write_plan(config: RunConfig, plan: Plan, command: str) -> None:
     """Write down what is declared, what is planned, and by which command."""
+    folder = plan.folder
     check_writable(folder)
     try:
         with study_lock(folder):
-            earlier = _refuse_redeclared(folder, config.study)
-            if earlier is None:
+            if _refuse_redeclared(folder, config.study) is None:
                 write_declaration(folder, asdict(config.study))
-            add_runs(folder, ahead.planned, config.retries)
+            add_runs(folder, plan.planned, plan.retries)
             record_command(folder, command)
     except (OSError, RecordError) as error:
         raise ConfigError(f"the study cannot be written down in {folder}: {error}") from error
@@ -200,28 +213,24 @@ def _launch(launch: Callable[[list[Job]], Any], jobs: list[Job]) -> None:
         print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def _name_unfinished(folders: Sequence[Path], ahead: Outlook) -> int:
+def _name_unfinished(plan: Plan) -> int:
     """Name every run of the sweep that is not finished, and why; 1 if there is one."""
-    given_up = {run.run_id: run for run in ahead.given_up}
-    left = [folder for folder in folders if finished_status(folder) is None]
-    for folder in left:
-        if folder.name in given_up:
-            print(f"given up: {folder}: {_way_out(given_up[folder.name])}", file=sys.stderr)
+    given_up = {run.run_id for run in plan.given_up}
+    folders = {run: plan.folder / run.run_id for run in plan.runs if not run.finished}
+    left = {run: folder for run, folder in folders.items() if finished_status(folder) is None}
+    for run, folder in left.items():
+        if run.run_id in given_up:
+            print(f"given up: {folder}: {_way_out(run)}", file=sys.stderr)
         elif is_training(folder):
             print(f"left to another process: {folder}", file=sys.stderr)
         else:
             print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)
     if left:
-        _say_unwritable(left[0].parent)
+        try:  # a full disk does not let the records of what it stopped name it
+            check_writable(plan.folder, 2**20)
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
     return 1 if left else 0
-
-
-def _say_unwritable(folder: Path) -> None:
-    """Of a full disk the records of what it stopped cannot tell."""
-    try:
-        check_writable(folder, 2**20)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
 
 
 def _way_out(run: RunState) -> str:

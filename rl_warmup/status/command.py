@@ -12,16 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
 from rl_warmup.records.words import counted, duration
 from rl_warmup.status.forecast import Forecast
 from rl_warmup.status.live import STYLES
-from rl_warmup.status.plan import Outlook
+from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import STATES, RunState, read_states
 
-RETRIES = 2
-"""How often failed runs are tried again where plan.json does not hold it: the default of `retries`."""
 LISTED = 20
 """Runs that are listed of every state, unless all are asked for."""
 
@@ -50,7 +49,7 @@ exit code:
 class Status:
     """A study as it is now."""
 
-    ahead: Outlook
+    plan: Plan
     unplanned: bool
     """Whether no plan names the runs that there should be."""
     commands: Sequence[str]
@@ -58,36 +57,34 @@ class Status:
     @property
     def is_done(self) -> bool:
         """Whether every run is completed or diverged."""
-        return all(run.finished for run in self.ahead.runs)
+        return all(run.finished for run in self.plan.runs)
 
     def of_state(self, state: str) -> list[RunState]:
         """The runs in one of `STATES`."""
-        return [run for run in self.ahead.runs if run.state == state]
+        return [run for run in self.plan.runs if run.state == state]
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        ahead, left = self.ahead, None if self.is_done else self.ahead.forecast(live=True)
-        counts = Counter(run.state for run in ahead.runs)
+        plan, left = self.plan, None if self.is_done else self.plan.forecast(live=True)
+        counts = Counter(run.state for run in plan.runs)
         return {
-            "folder": str(ahead.folder),
+            "folder": str(plan.folder),
             "states": {state: counts[state] for state in STATES},
             "seconds_left": left and left.seconds,
-            "retries": ahead.retries,
+            "retries": plan.retries,
             "commands": list(self.commands),
             "runs": [
                 {
                     "run_id": run.run_id,
                     "state": run.state,
                     "env_steps": run.env_steps,
-                    "env_steps_planned": ahead.planned[run.run_id].env_steps
-                    if run.run_id in ahead.planned
-                    else None,
+                    "env_steps_planned": plan.planned[run.run_id].env_steps if run.run_id in plan.planned else None,
                     "failures": run.failures,
                     "error": run.error,
                     "other_versions": run.versions or None,
-                    "to_do": run.is_to_do(ahead.retries),
+                    "to_do": run.is_to_do(plan.retries),
                 }
-                for run in ahead.runs
+                for run in plan.runs
             ],
         }
 
@@ -103,39 +100,39 @@ def status(folder: Path) -> Status:
     runs = list(read_states(folder, expected))
     if not runs:
         raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
-    ahead = Outlook(folder, runs, expected, planned.retries if planned else RETRIES)
-    return Status(ahead, planned is None, read_commands(folder))
+    plan = Plan(folder, runs, expected, planned.retries if planned else RunConfig.retries)
+    return Status(plan, planned is None, read_commands(folder))
 
 
 def show(found: Status, console: Console, listed: int) -> None:
     """Print the table of states, the runs that train or went wrong, the time left and what would come next."""
-    ahead = found.ahead
-    _say(console, f"{counted(len(ahead.runs), 'run')} in {ahead.folder}")
-    counts = Counter(run.state for run in ahead.runs)
+    plan = found.plan
+    _say(console, f"{counted(len(plan.runs), 'run')} in {plan.folder}")
+    counts = Counter(run.state for run in plan.runs)
     table = Table(box=None, padding=(0, 2), show_header=False)
     for state in STATES:
         if counts[state]:
             table.add_row(
-                state, f"{counts[state]:,}", f"{counts[state] / len(ahead.runs):.0%}", style=STYLES.get(state)
+                state, f"{counts[state]:,}", f"{counts[state] / len(plan.runs):.0%}", style=STYLES.get(state)
             )
     console.print(table)
     if found.unplanned:
         _say(console, "There is no plan.json, so that runs that were never begun are not known.")
     live = found.of_state("running")
     for run in live[:listed]:
-        _say(console, f"running: {run.run_id}: {_progress(run, ahead)}")
+        _say(console, f"running: {run.run_id}: {_progress(run, plan)}")
     _more(console, "running", live, listed)
     _show_next(found, console, listed)
 
 
 def _show_next(found: Status, console: Console, listed: int) -> None:
-    ahead = found.ahead
+    plan = found.plan
     if found.is_done:
-        _say(console, f"Everything is done: python -m rl_warmup.report {ahead.folder}")
+        _say(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
     else:
-        _say(console, f"left: {_left(ahead.forecast(live=True), found.unplanned)}")
-        _say(console, f"The same command{_which(found.commands)} trains {counted(len(ahead.to_do), 'run')}:")
-    for line in ahead.lines(listed):
+        _say(console, f"left: {_left(plan.forecast(live=True), found.unplanned)}")
+        _say(console, f"The same command{_which(found.commands)} trains {counted(len(plan.to_do), 'run')}:")
+    for line in plan.lines(listed):
         _say(console, f"  {line}")
 
 
@@ -152,10 +149,10 @@ def _left(left: Forecast | None, unplanned: bool) -> str:
     return "not known before the first runs are done" if left is None else left.words()
 
 
-def _progress(run: RunState, ahead: Outlook) -> str:
-    if run.run_id not in ahead.planned:
+def _progress(run: RunState, plan: Plan) -> str:
+    if run.run_id not in plan.planned:
         return f"{run.env_steps:,} environment steps"
-    total = ahead.planned[run.run_id].env_steps
+    total = plan.planned[run.run_id].env_steps
     if not run.env_steps:
         return f"0% of {total:,} environment steps"
     left = run.seconds * run.members * (total - run.env_steps) / run.env_steps
@@ -190,5 +187,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps(found.as_json(), indent=1))
     else:
-        show(found, Console(), len(found.ahead.runs) if arguments.all else LISTED)
+        show(found, Console(), len(found.plan.runs) if arguments.all else LISTED)
     return 0 if found.is_done else 1

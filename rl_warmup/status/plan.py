@@ -35,7 +35,7 @@ _CASES = (
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Plan:
     """The runs that a command asks for, their states, and what follows."""
 
     folder: Path

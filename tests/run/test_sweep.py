@@ -36,7 +36,7 @@ from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
 from rl_warmup.run.compose import SweepComposer, configured, register_schema
 from rl_warmup.run.execute import run_info
-from rl_warmup.run.sweep import Job, _launch, plan_jobs, run_sweep
+from rl_warmup.run.sweep import Job, _launch, compose_jobs, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]
 
@@ -200,7 +200,7 @@ def test_values_of_jobs_are_checked(job: list[str], message: str) -> None:
 
 def jobs_of(configs: Sequence[RunConfig]) -> list[Job]:
     found = {str(index): config for index, config in enumerate(configs)}
-    return plan_jobs([[index] for index in found], lambda overrides: found[overrides[0]])
+    return compose_jobs([[index] for index in found], lambda overrides: found[overrides[0]])
 
 
 def finish(jobs: Sequence[Job], status: str = "completed", error: str | None = None) -> None:
@@ -358,7 +358,7 @@ def test_two_values_for_one_run_are_refused(swept: tuple[str, Any, Any], configu
     """They do not belong to a run's identity, so that one of them would win in silence."""
     name, *values = swept
     with pytest.raises(ConfigError, match=f"{name}.* cannot be swept"):
-        plan_jobs([[f"{name}={value}"] for value in values], lambda overrides: configure(*TINY, *overrides))
+        compose_jobs([[f"{name}={value}"] for value in values], lambda overrides: configure(*TINY, *overrides))
 
 
 def test_a_run_that_was_never_begun_says_so(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from rl_warmup.records.study import Planned, add_runs, read_runs, record_command
 from rl_warmup.records.write import mark_failed, recording
 from rl_warmup.status.command import main, show, status
 from rl_warmup.status.forecast import Forecast, at_once, forecast
-from rl_warmup.status.plan import Outlook
+from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, read_state, read_states
 
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
@@ -76,7 +76,7 @@ def shown(folder: Path, listed: int = 20) -> str:
 
 
 def test_every_state_is_told_apart(study: Path) -> None:
-    states = {run.run_id: run.state for run in status(study).ahead.runs}
+    states = {run.run_id: run.state for run in status(study).plan.runs}
     assert states.pop("damaged") == "unreadable"
     assert states == {name: name for name in states}
     assert len(states) == 6  # `figures` is no run
@@ -96,7 +96,7 @@ def test_a_record_with_a_wrong_type_is_unreadable_and_no_other(study: Path, wron
     path = study / "completed" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
     (study / "commands.txt").write_bytes(b"python -m x \xff\n")
-    found = {run.run_id: run for run in status(study).ahead.runs}
+    found = {run.run_id: run for run in status(study).plan.runs}
     assert found["completed"].state == "unreadable"
     assert "completed/run.json holds what it should not" in str(found["completed"].error)
     assert found["diverged"].state == "diverged"
@@ -143,10 +143,10 @@ def test_only_attempts_that_failed_count(tmp_path: Path, retries: int, to_do: bo
 def test_a_run_that_failed_too_often_is_named_with_the_way_out(tmp_path: Path) -> None:
     for _ in range(3):
         make(tmp_path / "bad", "failed", error="ValueError: broke")
-    ahead = Outlook(tmp_path, [read_state(tmp_path / "bad")], {"bad": Planned(KIND, 1000)}, 2)
-    assert not ahead.to_do
-    assert "bad: ValueError: broke (failed 3 times; retries=3 tries it once more)" in "\n".join(ahead.announce())
-    assert Outlook(tmp_path, ahead.runs, ahead.planned, 3).to_do
+    plan = Plan(tmp_path, [read_state(tmp_path / "bad")], {"bad": Planned(KIND, 1000)}, 2)
+    assert not plan.to_do
+    assert "bad: ValueError: broke (failed 3 times; retries=3 tries it once more)" in "\n".join(plan.announce())
+    assert Plan(tmp_path, plan.runs, plan.planned, 3).to_do
 
 
 def test_a_record_of_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_other_versions_are_named_and_used(tmp_path: Path) -> None:
     found = {run.run_id: run for run in read_states(tmp_path)}
     assert found["old"].finished
     assert found["new"].versions == ""
-    (line,) = Outlook(tmp_path, list(found.values()), {}, 2).lines(5)
+    (line,) = Plan(tmp_path, list(found.values()), {}, 2).lines(5)
     assert (
         line == f"1 record made with rl-warmup 0.0.9 (now {versions()['rl-warmup']}), gone 1.0 (now not installed)"
     )
@@ -214,9 +214,9 @@ def test_without_finished_runs_those_that_train_say_how_long(tmp_path: Path) -> 
 
 def test_a_disk_that_is_too_small_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Forecast(1.0, 1e30, 1.0, "1 run")
-    monkeypatch.setattr(Outlook, "forecast", lambda self: whole)
-    ahead = Outlook(tmp_path / "new", [RunState("run", "missing")], {"run": Planned(KIND, 10)}, 2)
-    assert f"the disk of {tmp_path} has" in ahead.announce()[-1]
+    monkeypatch.setattr(Plan, "forecast", lambda self: whole)
+    plan = Plan(tmp_path / "new", [RunState("run", "missing")], {"run": Planned(KIND, 10)}, 2)
+    assert f"the disk of {tmp_path} has" in plan.announce()[-1]
 
 
 Sittings = st.lists(st.tuples(st.integers(0, 100), st.integers(1, 50), st.integers(1, 4)), min_size=1, max_size=6)
