@@ -21,23 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from omegaconf import DictConfig
 from same import differences
 from sweeps import SB3, STACKED, family, machine, table
 
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import read_study
-from rl_warmup.run import checkpointing as keeping
-from rl_warmup.run.launch import worker
-from rl_warmup.run.launch.packing import RunGroup
-
-# Whatever share of the time it takes: this file is also the program that trains, and its workers import it.
-keeping.CHECKPOINT_SECONDS, keeping.CHECKPOINT_SHARE = 0.05, 1.0
 
 UNLIMITED = ["retries=1000000"]
 """Overrides that let a run be tried as often as it takes: a process that was killed counts as a failed attempt."""
@@ -93,14 +85,14 @@ def grid(runs: int, steps: int) -> list[str]:
     return [
         *("env=cartpole", "algo=ppo,dqn", "warmup=none,linear", f"seed=range(0,{max(1, runs // 4)})"),
         *(f"total_timesteps={steps}", "evaluation.count=21", "evaluation.episodes=2", "algo.net_arch=[32,32]"),
-        *("device=cpu", "tracking=disabled"),
+        *("device=cpu", "tracking=disabled", "checkpoint.seconds=0"),
     ]
 
 
 def command(overrides: Sequence[str], folder: Path) -> list[str]:
     """What trains a sweep into `folder`."""
     where = [f"runs_dir={folder.parent}", f"study.name={folder.name}"]
-    return [sys.executable, str(Path(__file__).resolve()), "train", "-m", *overrides, *where]
+    return [sys.executable, "-m", "rl_warmup.run", "-m", *overrides, *where]
 
 
 def trained(overrides: Sequence[str], folder: Path) -> float:
@@ -193,31 +185,5 @@ def _born(pid: int) -> str:
     return "" if state == "Z" else fields[18]
 
 
-def train() -> None:
-    """The command line of rl_warmup.run, with checkpoints often."""
-    from rl_warmup.run import command as run
-    from rl_warmup.run.launch import processes as workers
-
-    original = run.job
-
-    def job(config: DictConfig) -> str | None:  # joblib's workers do not import this file, but are handed this
-        import faults  # this file, by a name that the processes they start can import
-
-        workers.train = faults.train_often
-        return original(config)
-
-    run.job = job
-    run.main()
-
-
-def train_often(group: RunGroup, environment: Mapping[str, str], exit_pipe: Connection) -> None:
-    """`worker.train`, which a process has to import this file for."""
-    worker.train(group, environment, exit_pipe)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["train"]:
-        del sys.argv[1]
-        train()
-    else:
-        sys.exit(main())
+    sys.exit(main())

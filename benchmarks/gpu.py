@@ -42,13 +42,19 @@ HEADER = ("algorithm", "members", "steps/s", "busy", "setting up, s", "first upd
 class Dropped:
     """A sink that keeps nothing."""
 
-    keeper = None
+    restored, checkpoint_due = None, False
 
     def emit(self, table: str, row: Any) -> None:
         """Drop a row."""
 
     def diverge(self, reason: str) -> None:
         """Drop the news."""
+
+    def resumed(self, environments: str) -> None:
+        """It is never resumed."""
+
+    def save(self, checkpoint: Any) -> None:
+        """No checkpoint is due."""
 
 
 class Enough(Exception):

@@ -13,11 +13,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs.evaluation import Evaluator
 from rl_warmup.records.provenance import versions
 from rl_warmup.run.compose import configured
 from rl_warmup.run.execute import execute
@@ -33,22 +34,18 @@ def configure(algo: str, steps: int, folder: Path, seed: int) -> RunConfig:
 
 def recorded_seconds(config: RunConfig) -> float:
     """Wall time of a recorded run, less that of its evaluations."""
-    evaluating = 0.0
-    original = Evaluator.__call__
+    evaluating, original = 0.0, sb3.evaluate
 
-    def timed(self, *args):  # type: ignore[no-untyped-def]
+    def timed(*arguments: Any) -> Any:
         nonlocal evaluating
         began = time.perf_counter()
-        result = original(self, *args)
+        result = original(*arguments)
         evaluating += time.perf_counter() - began
         return result
 
-    Evaluator.__call__ = timed  # type: ignore[method-assign]
     began = time.perf_counter()
-    try:
+    with mock.patch.object(sb3, "evaluate", timed):
         assert execute(config) == "completed"
-    finally:
-        Evaluator.__call__ = original  # type: ignore[method-assign]
     return time.perf_counter() - began - evaluating
 
 

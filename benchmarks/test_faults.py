@@ -39,13 +39,9 @@ def test_a_sweep_whose_processes_are_killed_is_the_sweep_in_peace(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def faults() -> ModuleType:
-    """The benchmark; importing it shortens the pause between checkpoints, which is undone."""
-    from rl_warmup.run import checkpointing as keeping
-
+    """The benchmark."""
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(SCRIPT.parent))
-        for name in ("CHECKPOINT_SECONDS", "CHECKPOINT_SHARE"):
-            patched.setattr(keeping, name, getattr(keeping, name))
         spec = importlib.util.spec_from_file_location("faults", SCRIPT)
         assert spec is not None
         assert spec.loader is not None

@@ -152,6 +152,13 @@ class TrackingConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """How often what an unfinished run needs to be resumed is kept."""
+
+    seconds: float = setting(30.0, least(0))  # between two, more where they would take over 1% of it; 0: no pause
+
+
+@dataclass
 class StudyConfig:
     """A named set of cells with its control and its confirmatory comparisons."""
 
@@ -180,6 +187,7 @@ class RunConfig:
     warmup: WarmupConfig = setting(WarmupConfig, per_member=True)
     evaluation: EvaluationConfig = setting(EvaluationConfig)
     tracking: TrackingConfig = setting(TrackingConfig, identity="never", sweepable=False)
+    checkpoint: CheckpointConfig = setting(CheckpointConfig, identity="never", sweepable=False)
     study: StudyConfig = setting(StudyConfig, identity="never", sweepable=False)
     # published for this algorithm and environment
     tuned_learning_rate: float | None = setting(None, POSITIVE, identity="never")

@@ -8,6 +8,7 @@ import numpy as np
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.envs.make import make
 
 SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
 
@@ -53,7 +54,7 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
         envs: Any = vector_envs.make_envs(backend, env_id, [0])
     else:
         try:
-            envs = gym.make(env_id)
+            envs = make(env_id, checked=True)
         except (gym.error.Error, ImportError) as error:
             raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
     envs.close()

@@ -12,6 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from rl_warmup.envs.make import make
+
 Array = NDArray[Any]
 
 NO_LIMIT = 2**31 - 1
@@ -128,16 +130,18 @@ class EnvPoolEnvs:
 class GymnasiumEnvs:
     """Environments of Gymnasium, one after the other; images come channels first, as in Stable-Baselines3."""
 
-    def __init__(self, env_id: str, seeds: Sequence[int]) -> None:
-        makers = [partial(gym.make, env_id, disable_env_checker=True)] * len(seeds)
+    def __init__(self, env_id: str, seeds: Sequence[int], transpose: bool = True) -> None:
+        """`transpose`: whether images come channels first, or as the environment gives them."""
+        makers = [partial(make, env_id)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        self._seeds: list[int | None] = list(seeds)
-        self.observation_space, self._shown = _channels_first(self._envs.single_observation_space)
+        self.seeds = seeds
+        space = self._envs.single_observation_space
+        self.observation_space, self._shown = _channels_first(space) if transpose else (space, _unchanged)
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
     def reset(self) -> Array:
         """First observations [envs, ...]."""
-        return self._shown(self._envs.reset(seed=self._seeds)[0])
+        return self._shown(self._envs.reset(seed=list(self.seeds))[0])
 
     def step(self, actions: Array) -> Transition:
         """Act in every environment; one whose episode ends is reset at once."""
@@ -173,7 +177,11 @@ def _channels_first(space: gym.Space[Any]) -> tuple[gym.Space[Any], Callable[[Ar
 
         if is_image_space(space) and not is_image_space_channels_first(space):
             return VecTransposeImage.transpose_space(space), lambda images: np.moveaxis(images, -1, 1).copy()
-    return space, lambda observations: observations
+    return space, _unchanged
+
+
+def _unchanged(observations: Array) -> Array:
+    return observations
 
 
 def _fitting(actions: Array, space: gym.Space[Any]) -> Array:

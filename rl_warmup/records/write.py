@@ -6,7 +6,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,66 +28,35 @@ from rl_warmup.records.words import first_line
 class RunWriter:
     """Writes the files of one run; whatever is on disk is complete at every moment."""
 
-    restored: Checkpoint | None
-    """What the run goes on from; None if it begins."""
+    def __init__(
+        self,
+        folder: Path,
+        info: dict[str, Any],
+        recorded: dict[str, pl.DataFrame],
+        restored: Checkpoint | None,
+        belongs: Mapping[str, Any],
+        lease: Lease,
+    ) -> None:
+        """See `open_run`; `belongs`: see `checkpoints.write`."""
+        self.folder, self.info, self.restored, self._belongs, self._lease = folder, info, restored, belongs, lease
+        self.recorded = recorded  # the rows that are on disk, by table
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in recorded}
 
-    def __init__(self, folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], lease: Lease) -> None:
-        """Open `folder`, whose `lease` is held, for the run, to begin it or to go on.
-
-        A run that was interrupted goes on from its checkpoint in the same attempt, one whose process was killed and
-        accounted for in a new attempt. Without a checkpoint that belongs to it a run begins again.
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Bring the folder to where the run starts: without rows after its checkpoint, or without any.
 
         Raises:
-            RecordError: if the run is already completed or diverged.
+            Unwritable: as `flush`.
         """
-        earlier = read_info(folder) if (folder / "run.json").exists() else {}
-        if earlier.get("status") in FINISHED:
-            raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
-        self.folder, self._lease = folder, lease
-        self._schemas = table_schemas(config["algo"]["name"])
-        self._frames = {name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self._schemas}
-        # compiled programs round differently, as do other numbers of threads: one run is not trained by two kinds
-        kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
-        own = {**info["config"], **kind}
-        self._belongs = {"config": own, "versions": info.get("versions")}
-        refused = self._restore(earlier)
-        now = datetime.now(UTC).isoformat()
-        goes_on = self.restored is not None and earlier["status"] == "running"
-        self.info: dict[str, Any] = {
-            **info,
-            "status": "running",
-            "attempt_id": earlier["attempt_id"] if goes_on else uuid.uuid4().hex[:8],
-            "error": None,
-            "started": earlier["started"] if goes_on else now,
-            "sitting_started": now,
-            "finished": None,
-            "wall_seconds": None,
-            "env_steps": 0,
-            "gradient_steps": 0,
-            "latest_return": None,
-            "resumed": earlier.get("resumed", []) if self.restored else [],
-            "begun_again": refused,
-            "earlier_attempts": earlier.get("earlier_attempts", []) if goes_on else _attempts(earlier),
-        }
-        if self.restored is not None:
-            seconds = (earlier.get("wall_seconds"), self.restored.values.get("wall_seconds"))
-            self.info["wall_seconds"] = max(value or 0.0 for value in seconds)
-        for name in ("updates", "evaluations"):
-            for row in self._frames[name].tail(1).to_dicts():
-                self._tell(name, row)
+        if self.restored is None:
+            self.forget()
         with self._writing():
-            for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+            for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed
                 left_over.unlink()
-            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
-            for name in self._schemas:  # rows after the checkpoint are gone, those of another attempt too
+            write_text(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+            for name in self.recorded:
                 self._write(name)
         self.flush()
-
-    @property
-    def recorded(self) -> Mapping[str, pl.DataFrame]:
-        """The rows that are on disk, by table."""
-        return self._frames
 
     def append(self, table: str, row: Mapping[str, Any]) -> None:
         """Add one row; an evaluation also brings everything on disk up to date.
@@ -96,11 +65,11 @@ class RunWriter:
             RecordError: if the row has not exactly the columns of its table.
             Unwritable: as `flush`.
         """
-        wrong = row.keys() ^ self._schemas[table].keys()
+        wrong = row.keys() ^ self.recorded[table].schema.keys()
         if wrong:
             raise RecordError(f"a row of {table} lacks or has too much: {', '.join(sorted(wrong))}")
         self._rows[table].append(dict(row))
-        self._tell(table, row)
+        self.info |= progress(table, row)
         if table == "evaluations":
             self.flush()
 
@@ -115,7 +84,7 @@ class RunWriter:
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in the place of the last, which stays if it cannot be; rows told before are on disk."""
         self.flush()
-        checkpoint.values["rows"] = {name: frame.height for name, frame in self._frames.items()}
+        checkpoint.values["rows"] = {name: frame.height for name, frame in self.recorded.items()}
         checkpoint.values["wall_seconds"] = seconds_trained(self.info)
         with self._writing():
             checkpoints.write(self.folder, checkpoint, self._belongs, self._lease.check)
@@ -158,44 +127,122 @@ class RunWriter:
             raise Unwritable(f"{self.folder} cannot be written: {cause}") from error
 
     def _write(self, name: str) -> None:
-        new = pl.DataFrame(self._rows[name], schema=self._schemas[name], orient="row")
-        frame = pl.concat([self._frames[name], new])
+        new = pl.DataFrame(self._rows[name], schema=self.recorded[name].schema, orient="row")
+        frame = pl.concat([self.recorded[name], new])
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
         with replacing(self.folder / f"{name}.parquet", self._lease.check) as temporary:
             temporary.write_bytes(buffer.getvalue())
-        self._frames[name] = frame
+        self.recorded[name] = frame
         self._rows[name].clear()
 
-    def _tell(self, table: str, row: Mapping[str, Any]) -> None:
-        if table == "updates":
-            self.info["gradient_steps"] = row["gradient_step"]
-        if table == "evaluations":
-            self.info["env_steps"] = row["env_step"]
-            self.info["latest_return"] = _finite(sum(row["returns"]) / len(row["returns"]))
 
-    def _restore(self, earlier: Mapping[str, Any]) -> str | None:
-        """Take up the checkpoint and the rows before it; if there is one and it cannot be used, why."""
-        self.restored = None
-        try:
-            found = checkpoints.read(self.folder, self._belongs) if earlier else None
-            if found is not None:
-                record, rows = Record(self.folder, dict(earlier)), found.values["rows"]
-                frames = {name: record.table(name) for name in self._schemas}
-                lost = [name for name, frame in frames.items() if frame.height < rows[name]]
-                if lost:
-                    raise CheckpointError(f"{', '.join(lost)} lacks rows that its checkpoint counts")
-                self._frames = {name: frame.head(rows[name]) for name, frame in frames.items()}
-                self.restored = found
-        except (CheckpointError, RecordError) as error:
-            self.forget()
-            return str(error)
-        except (KeyError, TypeError) as error:
-            self.forget()
-            return f"its checkpoint cannot be read: {error!r}"
-        if found is None:
-            self.forget()
-        return None
+def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], lease: Lease) -> RunWriter:
+    """Open the records of a run, to start it or to resume it from its checkpoint.
+
+    Args:
+        folder: of the run, whose `lease` is held.
+        info: what run.json says of the run, whatever becomes of it.
+        config: as resolved, for config.yaml.
+        lease: looked at before anything is written.
+
+    Raises:
+        RecordError: if the run is already completed or diverged.
+    """
+    earlier = read_info(folder) if (folder / "run.json").exists() else {}
+    if earlier.get("status") in FINISHED:
+        raise RecordError(f"{folder} holds a {earlier['status']} run and is not overwritten")
+    # compiled programs round differently, as do other numbers of threads: one run is not trained by two kinds
+    kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
+    belongs = {"config": {**info["config"], **kind}, "versions": info.get("versions")}
+    schemas = table_schemas(config["algo"]["name"])
+    recorded, found, refused = {name: pl.DataFrame(schema=schemas[name]) for name in schemas}, None, None
+    try:
+        found = checkpoints.read(folder, belongs) if earlier else None
+        if found is not None:
+            recorded = _rows_before(found, Record(folder, earlier), list(schemas))
+    except (CheckpointError, RecordError) as error:
+        found, refused = None, str(error)
+    begun = begin(info, earlier, found, refused, uuid.uuid4().hex[:8], datetime.now(UTC).isoformat())
+    for name in ("updates", "evaluations"):
+        for row in recorded[name].tail(1).to_dicts():
+            begun |= progress(name, row)
+    writer = RunWriter(folder, begun, recorded, found, belongs, lease)
+    writer.start(config)
+    return writer
+
+
+def begin(
+    info: Mapping[str, Any],
+    earlier: Mapping[str, Any],
+    checkpoint: Checkpoint | None,
+    refused: str | None,
+    attempt_id: str,
+    now: str,
+) -> dict[str, Any]:
+    """run.json of a run when a process opens its records.
+
+    With a checkpoint, an interrupted run is resumed in the same attempt, one whose process was recorded as killed
+    in another. Without one it restarts, in another attempt.
+
+    Args:
+        info: what is the same in every session.
+        earlier: run.json as the last session left it; empty if there was none.
+        checkpoint: what the run is resumed from.
+        refused: why its checkpoint is not used, if there is one.
+        attempt_id: of the attempt, if it is another.
+        now: the time, as in `started`.
+    """
+    same = checkpoint is not None and earlier["status"] == "running"
+    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
+    before = earlier.get("earlier_attempts", [])
+    seconds = None
+    if checkpoint is not None:
+        seconds = max(earlier.get("wall_seconds") or 0.0, checkpoint.values.get("wall_seconds") or 0.0)
+    return {
+        **info,
+        "status": "running",
+        "attempt_id": earlier["attempt_id"] if same else attempt_id,
+        "error": None,
+        "started": earlier["started"] if same else now,
+        "sitting_started": now,
+        "finished": None,
+        "wall_seconds": seconds,
+        "env_steps": 0,
+        "gradient_steps": 0,
+        "latest_return": None,
+        "resumed": earlier.get("resumed", []) if checkpoint is not None else [],
+        "begun_again": refused,
+        "earlier_attempts": before if same or not earlier else [*before, kept],
+    }
+
+
+def progress(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says of how far a run is, from the last row of a table."""
+    if table == "updates":
+        return {"gradient_steps": row["gradient_step"]}
+    if table == "evaluations":
+        latest = sum(row["returns"]) / len(row["returns"])
+        return {"env_steps": row["env_step"], "latest_return": latest if math.isfinite(latest) else None}
+    return {}
+
+
+def _rows_before(checkpoint: Checkpoint, record: Record, names: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The rows that were recorded when a checkpoint was taken, by table.
+
+    Raises:
+        CheckpointError: if there are fewer.
+        RecordError: if they cannot be read.
+    """
+    try:
+        heights = {name: checkpoint.values["rows"][name] for name in names}
+        frames = {name: record.table(name) for name in names}
+        lost = [name for name, frame in frames.items() if frame.height < heights[name]]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"its checkpoint cannot be read: {error!r}") from error
+    if lost:
+        raise CheckpointError(f"{', '.join(lost)} lacks rows that its checkpoint counts")
+    return {name: frame.head(heights[name]) for name, frame in frames.items()}
 
 
 @contextmanager
@@ -207,7 +254,7 @@ def recording(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any]) 
         LeaseError: if another process is training it.
     """
     with run_lock(folder) as lease:
-        yield RunWriter(folder, info, config, lease)
+        yield open_run(folder, info, config, lease)
 
 
 def mark_failed(folder: Path, reason: str) -> None:
@@ -252,13 +299,3 @@ def _harmless(text: str) -> str:
 
 def _write_info(folder: Path, info: Mapping[str, Any], lease: Lease) -> None:
     write_text(folder / "run.json", json.dumps(info, indent=2, allow_nan=False) + "\n", lease.check)
-
-
-def _attempts(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Earlier attempts at the run that did not come to an end, oldest first."""
-    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
-    return [*earlier.get("earlier_attempts", []), kept] if earlier else []
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -3,10 +3,10 @@
 import platform
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import Any
 
 from rl_warmup.config.conf import borrowed_env
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
@@ -15,19 +15,11 @@ from rl_warmup.records import provenance
 from rl_warmup.records.leases import Lease, LeaseError
 from rl_warmup.records.locks import run_lock
 from rl_warmup.records.read import finished_status
-from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
-from rl_warmup.records.write import RunWriter
-from rl_warmup.run.checkpointing import RunKeeper
+from rl_warmup.records.schema import RecordError, Unwritable
+from rl_warmup.records.write import open_run
+from rl_warmup.run.recorder import RunRecorder
 from rl_warmup.tracking import live as tracking
-from rl_warmup.tracking import rows as wandb_rows
-from rl_warmup.trainers.protocol import Diverged, Sink
-
-
-class Train(Protocol):
-    """A trainer's entry point."""
-
-    def __call__(self, configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-        """Train agents as their `configs` say, each with the sink at its place."""
+from rl_warmup.trainers.protocol import Train
 
 
 def execute(config: RunConfig) -> str:
@@ -51,9 +43,10 @@ def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
     try:
         with ExitStack() as leases:
             ours = _lease(configs, leases)
-            members = [_opened(config, lease, len(ours)) for config, lease in ours]
-            _train_all([config for config, _ in ours], members)
-            trained = {run_id(config): member.status for (config, _), member in zip(ours, members, strict=True)}
+            recorders = [_opened(config, lease, len(ours)) for config, lease in ours]
+            _train_all([config for config, _ in ours], recorders)
+            for (config, _), recorder in zip(ours, recorders, strict=True):
+                trained[run_id(config)] = recorder.status
     except (RecordError, OSError) as error:
         raise ConfigError(f"the run cannot be recorded: {error}") from error
     return [trained.get(run_id(config)) or finished_status(run_folder(config)) or "running" for config in configs]
@@ -93,44 +86,10 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
     }
 
 
-class Member:
-    """The sink of one agent: its record files and its tracker, and the outcome, which is written once."""
-
-    def __init__(self, writer: RunWriter, tracker: tracking.Tracker, members: int) -> None:
-        self.status = "running"
-        self.keeper = RunKeeper(writer, members)
-        self._writer, self._tracker, self._ended = writer, tracker, False
-
-    def emit(self, table: str, row: Mapping[str, Any]) -> None:
-        """Record and track one row."""
-        self._writer.append(table, row)
-        self._tracker.log(table, row)
-        self.keeper.evaluated |= table == "evaluations"
-
-    def diverge(self, reason: str) -> None:
-        """The agent has diverged."""
-        self.end("diverged", reason)
-
-    def end(self, status: str, error: str | None) -> None:
-        """Record how the run ended, unless it has ended before."""
-        if self._ended:
-            return
-        self.status, self._ended = status, True
-        try:
-            if status == "failed":
-                self._writer.forget()
-            self._writer.finish(status, error)
-        finally:
-            self._tracker.finish(
-                wandb_rows.summary(self._writer.info, self._writer.recorded["updates"]),
-                exit_code=0 if status in FINISHED else 1,
-            )
-
-
-def _opened(config: RunConfig, lease: Lease, members: int) -> Member:
+def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     """The open records of a run. W&B can have one run open in a process, so that only a single one is tracked."""
     settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
-    writer = RunWriter(run_folder(config), run_info(config, members), asdict(config), lease)
+    writer = open_run(run_folder(config), run_info(config, members), asdict(config), lease)
     tracker = tracking.tracker(
         settings,
         config=asdict(config),
@@ -142,38 +101,47 @@ def _opened(config: RunConfig, lease: Lease, members: int) -> Member:
         folder=study_folder(config),
         before=writer.recorded if writer.restored else None,
     )
-    return Member(writer, tracker, members)
+    return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
 
 
-def _train_all(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
-    """Train the members of a stack, those together that go on from the same step."""
-    groups: dict[tuple[int, int], list[tuple[RunConfig, Member]]] = {}
-    for config, member in zip(configs, members, strict=True):
-        found = member.keeper.restored
+def _train_all(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> None:
+    """Train the members of a stack, those together that are resumed from the same step."""
+    groups: dict[tuple[int, int], list[tuple[RunConfig, RunRecorder]]] = {}
+    for config, recorder in zip(configs, recorders, strict=True):
+        found = recorder.restored
         start = (0, 0) if found is None else (found.env_step, found.origin)
-        groups.setdefault(start, []).append((config, member))
+        groups.setdefault(start, []).append((config, recorder))
     try:
         for group in groups.values():
-            _train([config for config, _ in group], [member for _, member in group])
+            _train([config for config, _ in group], [recorder for _, recorder in group])
     except (KeyboardInterrupt, Unwritable) as stop:
-        for member in members:
+        for recorder in recorders:
             with suppress(Unwritable):
-                member.end("running", str(stop) or "interrupted")
+                recorder.end("running", str(stop) or "interrupted")
         raise
 
 
-def _train(configs: Sequence[RunConfig], members: Sequence[Member]) -> None:
+def _train(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> None:
     status, error = "completed", None
     try:
-        _trainer(configs[0].trainer.name)(configs, members)
+        _trainer(configs[0].trainer.name)(configs, recorders)
     except Unwritable:
         raise
     except (Exception, SystemExit) as reason:
         if was_interrupted(reason):
             raise KeyboardInterrupt from reason
         status, error = "failed", traceback.format_exc() + _advice(reason, len(configs))
-    for member in members:
-        member.end(status, error)
+    for recorder in recorders:
+        recorder.end(status, error)
+
+
+def _trainer(name: str) -> Train:
+    """The trainer of this name; imports torch, which planning does not need."""
+    if name == "stacked":
+        from rl_warmup.trainers.stacked.train import train
+    else:
+        from rl_warmup.trainers.sb3.train import train
+    return train
 
 
 def was_interrupted(error: BaseException | None) -> bool:
@@ -190,23 +158,3 @@ def _advice(error: BaseException, members: int) -> str:
     if not lacking or members == 1:
         return ""
     return f"out of memory in a stack of {members} runs; hydra.launcher.width={members // 2} makes smaller ones\n"
-
-
-def _trainer(name: str) -> Train:
-    """The trainer of this name; imports torch, which planning does not need."""
-    if name == "stacked":
-        from rl_warmup.trainers.stacked.train import train
-
-        return train
-    assert name == "sb3", name  # validation knows no other
-    return _one_by_one
-
-
-def _one_by_one(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-    from rl_warmup.trainers.sb3.train import train
-
-    for config, sink in zip(configs, sinks, strict=True):
-        try:
-            train(config, sink.emit, sink.keeper)
-        except Diverged as reason:
-            sink.diverge(str(reason))

@@ -3,6 +3,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from helpers.configs import SHORT, TINY, Configure
+from helpers.sinks import by_sb3
 from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
@@ -11,14 +12,11 @@ from rl_warmup.delivery.hook import adam_steps, attach_warmup, phases_of_model
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
-from rl_warmup.trainers.sb3.train import train
 
 
 def dose(config):
     """Rows of the table `updates` of a real run."""
-    rows = []
-    train(config, lambda table, row: rows.append(row) if table == "updates" else None)
-    return rows
+    return by_sb3(config).rows["updates"]
 
 
 def per_phase(config, rates):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, EnvConfig
-from rl_warmup.envs.evaluation import Evaluator
+from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
 from rl_warmup.envs.seeds import STREAMS, stream_seed
 from rl_warmup.envs.spaces import check_env, spaces
+from rl_warmup.envs.vector import GymnasiumEnvs
 
 Observations = NDArray[Any]
 
@@ -85,6 +86,18 @@ POLICIES: list[tuple[str, Callable[[Observations], NDArray[np.int64]]]] = [
 ]
 
 
+class Evaluator:
+    """Evaluations of a policy that sees the episodes that have not ended, on the same environments each time."""
+
+    def __init__(self, env_id: str, seed: int, episodes: int) -> None:
+        self._seed, self._episodes, self._envs = seed, episodes, GymnasiumEnvs(env_id, [0] * episodes)
+
+    def __call__(self, index: int, act: Callable[[Observations], Any]) -> tuple[list[float], list[int]]:
+        self._envs.seeds = evaluation_seeds(self._seed, index, self._episodes)
+        returns, lengths = evaluate(self._envs, lambda observations, active: act(observations[active]))
+        return returns.tolist(), lengths.tolist()
+
+
 def slow_episode(env_id: str, seed: int, act: Callable[[Observations], Any]) -> tuple[float, int]:
     env = gym.make(env_id)
     observation, _ = env.reset(seed=seed)
@@ -98,9 +111,7 @@ def slow_episode(env_id: str, seed: int, act: Callable[[Observations], Any]) -> 
 
 @pytest.mark.parametrize(("env_id", "act"), POLICIES)
 def test_evaluation_is_the_plain_loop(env_id: str, act: Callable[[Observations], Any]) -> None:
-    evaluator = Evaluator(env_id, seed=5, episodes=4)
-    returns, lengths = evaluator(2, act)
-    evaluator.close()
+    returns, lengths = Evaluator(env_id, seed=5, episodes=4)(2, act)
     episodes = [slow_episode(env_id, stream_seed(5, "evaluation", 2, j), act) for j in range(4)]
     assert list(zip(returns, lengths, strict=True)) == episodes
     assert len(set(returns)) > 1  # they are different episodes

@@ -1,6 +1,7 @@
 """Environments of a stack: exact resets, independent streams, Gymnasium's dynamics, and evaluation."""
 
 import warnings
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecTransposeImage
 
 from rl_warmup.envs import vector as vector_envs
-from rl_warmup.envs.evaluation import Evaluator, evaluate
-from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.vector import make_envs, refusal
 
 probe_envs.register()
@@ -229,61 +229,41 @@ def test_images_come_channels_first_as_in_stable_baselines3() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_evaluation_is_the_slow_loop(backend: str) -> None:
-    """Each episode by itself, with a policy that looks at the observation."""
-    seeds = [[11, 12, 13], [14, 15, 11]]
-    returns, lengths = evaluate(backend, "CartPole-v1", seeds, lambda x: (x[..., 2] > 0).astype(np.int64))
-    for member, row in enumerate(seeds):
-        for episode, seed in enumerate(row):
-            envs = make_envs(backend, "CartPole-v1", [seed])
+    """Each episode by itself, with a policy that looks at the observation, of all or of those that go on."""
+    seeds = [11, 12, 13, 14, 15, 11]
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        return (observations[:, 2] > 0).astype(np.int64)
+
+    with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
+        returns, lengths = evaluate(envs, lambda observations, active: act(observations)[active])
+    with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
+        others = evaluate(envs, lambda observations, active: act(observations[active]))
+    assert [x.tolist() for x in others] == [returns.tolist(), lengths.tolist()]
+    for episode, seed in enumerate(seeds):
+        with closing(make_envs(backend, "CartPole-v1", [seed])) as envs:
             observation, total, steps, done = envs.reset(), 0.0, 0, False
             while not done:
-                transition = envs.step((observation[:, 2] > 0).astype(np.int64))
+                transition = envs.step(act(observation))
                 observation, done = (
                     transition.observations,
                     bool(transition.terminated[0] or transition.truncated[0]),
                 )
                 total, steps = total + transition.rewards[0], steps + 1
-            envs.close()
-            assert (returns[member, episode], lengths[member, episode]) == (total, steps)
-    assert returns[0, 0] == returns[1, 2]
-
-
-def test_evaluation_is_that_of_the_other_trainer() -> None:
-    seeds = [[stream_seed(seed, "evaluation", 2, episode) for episode in range(4)] for seed in (0, 6)]
-    returns, lengths = evaluate("gymnasium", "CartPole-v1", seeds, lambda x: (x[..., 2] > 0).astype(np.int64))
-    for member, seed in enumerate((0, 6)):
-        evaluator = Evaluator("CartPole-v1", seed, 4)
-        expected = evaluator(2, lambda x: (x[:, 2] > 0).astype(np.int64))
-        evaluator.close()
-        assert (returns[member].tolist(), lengths[member].tolist()) == expected
-
-
-def test_environments_are_closed_when_the_policy_fails() -> None:
-    closed: list[int] = []
-
-    class Closing(probe_envs.Continuous):
-        def close(self) -> None:
-            closed.append(1)
-
-    def fail(observations: np.ndarray) -> np.ndarray:
-        raise OverflowError("the policy broke")
-
-    gym.register("probe/closing-v0", entry_point=Closing)
-    with pytest.raises(OverflowError, match="the policy broke"):
-        evaluate("gymnasium", "probe/closing-v0", [[1, 2], [3, 4]], fail)
-    assert len(closed) >= 4
-    gym.registry.pop("probe/closing-v0")
+        assert (returns[episode], lengths[episode]) == (total, steps)
+    assert returns[0] == returns[5]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_episode_that_has_ended_is_not_stepped_any_more(backend: str) -> None:
     asked: list[int] = []
 
-    def act(observations: np.ndarray) -> np.ndarray:
+    def act(observations: np.ndarray, active: np.ndarray) -> np.ndarray:
         asked.append(len(observations))
-        return np.array([[0, 1]]).repeat(len(observations), 0) * (len(asked) % 2)
+        return np.array([0, 1, 0, 1])[active] * (len(asked) % 2)
 
-    returns, lengths = evaluate(backend, "CartPole-v1", [[1, 2], [3, 4]], act)
+    with closing(make_envs(backend, "CartPole-v1", [1, 2, 3, 4])) as envs:
+        returns, lengths = evaluate(envs, act)
     assert (returns == lengths).all()
     assert len(asked) == lengths.max() > lengths.min()
 

@@ -9,6 +9,7 @@ from unittest import mock
 import gymnasium as gym
 import numpy as np
 import torch
+from helpers.sinks import Rows, by_sb3
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
@@ -22,9 +23,7 @@ class Follower:
     """A run of Stable-Baselines3: its rows, its random numbers, and its weights in the end."""
 
     config: RunConfig
-    rows: dict[str, list[dict[str, Any]]] = field(
-        default_factory=lambda: {"evaluations": [], "episodes": [], "updates": []}
-    )
+    rows: Rows = field(default_factory=dict)
     noise: list[Tensor] = field(default_factory=list)  # a vector step each: [envs, actions]
     permutations: list[np.ndarray] = field(default_factory=list)  # an epoch each
     coins: list[float] = field(default_factory=list)  # a vector step each
@@ -43,7 +42,7 @@ def follow(config: RunConfig) -> Follower:
         return run.model
 
     with mock.patch.object(sb3, "build_model", kept), _listening(run):
-        sb3.train(config, lambda table, row: run.rows[table].append(dict(row)))
+        run.rows = by_sb3(config).rows
     return run
 
 

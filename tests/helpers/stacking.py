@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from helpers.sinks import ListSink, Rows
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.vector import make_envs
@@ -11,25 +12,6 @@ from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.stack import Stack
 from rl_warmup.trainers.stacked.state import env_seeds, envs_of
 from rl_warmup.trainers.stacked.train import StackTraining
-
-Rows = dict[str, list[dict[str, Any]]]
-
-
-class ListSink:
-    """Keeps a member's rows, and why it diverged."""
-
-    def __init__(self) -> None:
-        self.rows: Rows = {"evaluations": [], "episodes": [], "updates": []}
-        self.diverged: str | None = None
-        self.keeper = None
-
-    def emit(self, table: str, row: Any) -> None:
-        assert self.diverged is None
-        self.rows[table].append(dict(row))
-
-    def diverge(self, reason: str) -> None:
-        assert self.diverged is None
-        self.diverged = reason
 
 
 def stacked(

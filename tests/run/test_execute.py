@@ -10,9 +10,9 @@ from rl_warmup.config.schema import ConfigError
 from rl_warmup.envs import replay
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import mark_failed
-from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run import execute as execution
 from rl_warmup.run.execute import execute
+from rl_warmup.run.recorder import RunRecorder
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])
 
@@ -128,17 +128,17 @@ def test_what_cannot_be_recorded_is_refused(configure: Configure, tmp_path):
 
 # ---- going on from a checkpoint ----
 
+OFTEN = ["evaluation.count=5", "evaluation.episodes=1", "checkpoint.seconds=0"]
 RESUMED = {
-    "sb3": [*TINY["ppo"], "evaluation.count=5", "evaluation.episodes=1"],
-    "stacked": [*TINY["dqn"], "trainer=stacked", "evaluation.count=5", "evaluation.episodes=1"],
+    "sb3": [*TINY["ppo"], *OFTEN],
+    "stacked": [*TINY["dqn"], "trainer=stacked", *OFTEN],
 }
 
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """`interrupt(n, error)`: checkpoints are always due, and the n-th row of `updates` from now on raises."""
-    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", 0.0)
-    original = execution.Member.emit
+    """`interrupt(n, error)`: the n-th row of `updates` from now on raises."""
+    original = RunRecorder.emit
 
     def at(number, error=KeyboardInterrupt):
         left = [number]
@@ -149,7 +149,7 @@ def interrupt(monkeypatch):
             if left[0] == 0:
                 raise error
 
-        monkeypatch.setattr(execution.Member, "emit", emit)
+        monkeypatch.setattr(RunRecorder, "emit", emit)
 
     return at
 

@@ -45,14 +45,14 @@ COMPILED = [
 
 
 def _interrupted(configs: Sequence[RunConfig], points: Sequence[int]) -> list[Memory]:
-    """Train, interrupted when as many rows were told as `points` say, each time from the last checkpoint on."""
+    """Train, interrupted when as many rows were emitted as `points` say, each time from the last checkpoint on."""
     sinks = [Memory() for _ in configs]
     for point in points:
         sinks[0].interrupt_at = point
         with pytest.raises(KeyboardInterrupt):
             train(configs, sinks)
         for sink in sinks:
-            sink.sit_down()
+            sink.restart()
     sinks[0].interrupt_at = None
     train(configs, sinks)
     return sinks
@@ -90,11 +90,9 @@ def test_a_run_that_was_interrupted_is_the_run_that_was_not(overrides: list[str]
 
 TRAIN = """
 import sys
-from rl_warmup.run import execute as execution
-from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run.compose import configured
-keeping.CHECKPOINT_SECONDS = 0.0
-execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for seed in (0, 1)])
+from rl_warmup.run.execute import execute_stack
+execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for seed in (0, 1)])
 """
 
 
@@ -105,7 +103,7 @@ execution.execute_stack([configured([*sys.argv[1:], f"seed={seed}"], "test") for
 def test_a_process_that_is_killed_loses_nothing(trainer: list[str], configure: Configure, tmp_path: Path) -> None:
     overrides = [*trainer, *SMALL, "evaluation.count=20", "total_timesteps=1500"]
     configs = [configure(*overrides, f"seed={seed}") for seed in (0, 1)]
-    own = ["tracking=disabled", f"runs_dir={configs[0].runs_dir}"]
+    own = ["tracking=disabled", "checkpoint.seconds=0", f"runs_dir={configs[0].runs_dir}"]
     with subprocess.Popen([sys.executable, "-c", TRAIN, *own, *overrides]) as process:
         deadline = time.monotonic() + 120
         while start_of(run_folder(configs[0]))[0] < 300 and time.monotonic() < deadline:

@@ -32,11 +32,9 @@ TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run.compose import configured
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.run.execute import execute, execute_stack
-keeping.CHECKPOINT_SECONDS = 0.0
 
 def train(kind, seeds):
     own = [f"trainer={kind}", *(["trainer.envs=gymnasium"] if kind == "stacked" else [])]
@@ -55,7 +53,8 @@ def start(
     body: str, overrides: Sequence[str], runs_dir: str, before: Sequence[str] = ()
 ) -> "subprocess.Popen[str]":
     """A process that trains, or its script behind other words of a command."""
-    script, own = TRAIN + textwrap.dedent(body), ["tracking=disabled", "device=cpu", f"runs_dir={runs_dir}"]
+    script = TRAIN + textwrap.dedent(body)
+    own = ["tracking=disabled", "checkpoint.seconds=0", "device=cpu", f"runs_dir={runs_dir}"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])}
     return subprocess.Popen([*before, sys.executable, "-c", script, *own, *overrides], env=environment, **pipes)

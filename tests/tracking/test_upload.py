@@ -32,8 +32,8 @@ from helpers.wandb_client import (
 from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main
 from rl_warmup.records.read import Record, read_info
-from rl_warmup.run import checkpointing as keeping
 from rl_warmup.run import execute as execution
+from rl_warmup.run.recorder import RunRecorder
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import upload as uploading
@@ -145,9 +145,10 @@ def test_a_run_that_was_tracked_in_part_is_completed(study, serve):
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_a_run_that_was_interrupted_goes_on_as_one_with_every_row_once(mode, configure, serve, monkeypatch):
     server = serve()
-    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", 0.0)
-    config = configure(*TINY["ppo"], "evaluation.count=5", "tracking=wandb", f"tracking.mode={mode}")
-    emit, told = execution.Member.emit, []
+    config = configure(
+        *TINY["ppo"], "evaluation.count=5", "checkpoint.seconds=0", "tracking=wandb", f"tracking.mode={mode}"
+    )
+    emit, told = RunRecorder.emit, []
 
     def then_stop(self, table, row):
         told.append(table)
@@ -156,7 +157,7 @@ def test_a_run_that_was_interrupted_goes_on_as_one_with_every_row_once(mode, con
         emit(self, table, row)
 
     with monkeypatch.context() as patched:
-        patched.setattr(execution.Member, "emit", then_stop)
+        patched.setattr(RunRecorder, "emit", then_stop)
         with pytest.raises(KeyboardInterrupt):
             execution.execute(config)
     assert execution.execute(config) == "completed"

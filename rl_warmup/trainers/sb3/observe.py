@@ -1,6 +1,6 @@
 """What happens inside an update phase of Stable-Baselines3, observed without changing it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.delivery.meter import DoseMeter
-from rl_warmup.trainers.protocol import Diverged, Emit
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+class Diverged(Exception):
+    """A parameter, a loss or a return is not finite: an outcome of the run, not a failure."""
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """The reference trainer: stock PPO and DQN of Stable-Baselines3, one agent at a time."""
 
-import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,47 +17,46 @@ from rl_warmup.config.learning_rate import base_schedule, env_schedule, phases_o
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
-from rl_warmup.envs.evaluation import Evaluator
+from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
+from rl_warmup.envs.make import make
 from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.vector import GymnasiumEnvs
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.policies import policy_arguments
-from rl_warmup.trainers.protocol import Diverged, Emit, Keeper
-from rl_warmup.trainers.sb3.observe import check_finite, observed_training
+from rl_warmup.trainers.protocol import Sink
+from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
 from rl_warmup.trainers.sb3.state import checkpoint_of, restore
 
 
-def train(config: RunConfig, emit: Emit, keeper: Keeper | None = None) -> None:
-    """Train one agent as `config` (resolved) says, telling `emit` every row of the record files.
+def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
+    """Train one agent after the other, each from what its sink has restored, as its config (resolved) says."""
+    for config, sink in zip(configs, sinks, strict=True):
+        try:
+            _train(config, sink)
+        except Diverged as reason:
+            sink.diverge(str(reason))
 
-    It goes on from what `keeper` has restored, and gives it checkpoints when they are due.
 
-    Raises:
-        Diverged: when a parameter, a loss or a return is not finite; what came before has been emitted.
-    """
+def _train(config: RunConfig, sink: Sink) -> None:
     torch.set_num_threads(config.threads)
     env = training_env(config)
     model = build_model(config, env)
-    found = None if keeper is None else keeper.restored
-    as_before = found is None or restore(model, config, found)
+    as_before = sink.restored is None or restore(model, config, sink.restored)
     factor = step_factor(config)
     if factor is not None:
         attach_factor(model, factor)
-    evaluator = Evaluator(config.env.id, config.seed, config.evaluation.episodes)
-    recorder = _Recorder(config, evaluator, emit)
-    callbacks: list[BaseCallback] = [recorder]
-    if keeper is not None:
-        callbacks.append(_Checkpoints(config, recorder, keeper, as_before))
+    recorder = _Recorder(config, sink, as_before)
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, for_sb3(base_schedule(config)), emit):
-            model.learn(remaining, callback=callbacks, reset_num_timesteps=found is None)
+        with observed_training(model, for_sb3(base_schedule(config)), sink.emit):
+            model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # sampling an action refuses what non-finite parameters put out
         raise
     finally:
-        evaluator.close()
+        recorder.envs.close()
         env.close()
 
 
@@ -111,82 +109,74 @@ def _dqn(algo: Any, common: dict[str, Any]) -> DQN:
 
 def training_env(config: RunConfig) -> VecEnv:
     """The environments that a run is trained in, side by side, normalised where the settings ask for it."""
-    env = make_vec_env(partial(gym.make, config.env.id), n_envs=config.algo.n_envs)
+    env = make_vec_env(partial(make, config.env.id, checked=True), n_envs=config.algo.n_envs)
     return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
 
 
 class _Recorder(BaseCallback):
-    """Emits training episodes as they end and evaluations on the run's grid."""
+    """Emits training episodes as they end and evaluations on the run's grid, and saves checkpoints.
 
-    def __init__(self, config: RunConfig, evaluator: Evaluator, emit: Emit) -> None:
+    Those are taken before a rollout, where buffers and optimizer are at rest.
+    """
+
+    def __init__(self, config: RunConfig, sink: Sink, as_before: bool) -> None:
+        """`as_before`: whether the environments are where the checkpoint, if there is one, was taken."""
         super().__init__()
-        phases = phases_of(config)
+        phases, found = phases_of(config), sink.restored
+        self._config, self._sink, self._as_before = config, sink, as_before
         self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
-        self.evaluated = 0
-        self._evaluator, self._emit = evaluator, emit
+        self._evaluated = self._origin = self._resets = 0
+        # They keep the shape of images that normalisation saw in training.
+        self.envs = GymnasiumEnvs(config.env.id, [0] * config.evaluation.episodes, transpose=False)
+        steps = phases.env_steps // config.algo.n_envs
+        self._log = ActionLog(self.envs.action_space, steps, config.algo.n_envs, "gymnasium")
+        if found is None:
+            return
+        self._evaluated = found.values["evaluated"]
+        if as_before:
+            self._origin, self._resets = found.origin, found.values["resets"]
+            self._log.extend(found.arrays["actions"])
+        else:
+            self._origin, self._resets = found.env_step, found.values["resets"] + 1
 
     def _on_training_start(self) -> None:
-        if self.evaluated == 0:
+        if self._sink.restored is not None:
+            self._sink.resumed("replayed" if self._as_before else "reset")
+        if self._evaluated == 0:
             self._evaluate()
+
+    def _on_rollout_start(self) -> None:
+        if self._sink.checkpoint_due and self.num_timesteps:
+            assert isinstance(self.model, PPO | DQN)
+            counts = {"evaluated": self._evaluated, "resets": self._resets}
+            self._sink.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))
 
     def _on_step(self) -> bool:
         for done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
             if done:
                 episode = info["episode"]  # Stable-Baselines3's own Monitor: rewards before normalisation
                 row = {"env_step": self.num_timesteps, "return": episode["r"], "length": episode["l"]}
-                self._emit("episodes", row)
+                self._sink.emit("episodes", row)
         # The last point of the grid is the end of the training, after the last update.
-        while self.evaluated < len(self._grid) - 1 and self.num_timesteps >= self._grid[self.evaluated]:
+        while self._evaluated < len(self._grid) - 1 and self.num_timesteps >= self._grid[self._evaluated]:
             self._evaluate()
+        self._log.add(self.locals.get("clipped_actions", self.locals["actions"]))
         return True
 
     def _on_training_end(self) -> None:
         self._evaluate()
 
     def _evaluate(self) -> None:
-        returns, lengths = self._evaluator(self.evaluated, self._act)
-        self.evaluated += 1
-        if not all(map(math.isfinite, returns)):
+        self.envs.seeds = evaluation_seeds(self._config.seed, self._evaluated, self._config.evaluation.episodes)
+        returns, lengths = evaluate(self.envs, self._act)
+        self._evaluated += 1
+        if not np.isfinite(returns).all():
             raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
-        self._emit("evaluations", {"env_step": self.num_timesteps, "returns": returns, "lengths": lengths})
+        row = {"env_step": self.num_timesteps, "returns": returns.tolist(), "lengths": lengths.tolist()}
+        self._sink.emit("evaluations", row)
 
-    def _act(self, observations: NDArray[Any]) -> NDArray[Any]:
+    def _act(self, observations: NDArray[Any], active: NDArray[np.int64]) -> NDArray[Any]:
         """The mode of PPO's policy, DQN's greedy action; neither draws from the run's random stream."""
-        env = self.model.get_vec_normalize_env()
-        seen = observations if env is None else env.normalize_obs(observations)
-        actions, _ = self.model.predict(np.asarray(seen), deterministic=True)
+        seen, env = observations[active], self.model.get_vec_normalize_env()
+        actions, _ = self.model.predict(seen if env is None else env.normalize_obs(seen), deterministic=True)
         return actions
-
-
-class _Checkpoints(BaseCallback):
-    """Logs the actions, and gives checkpoints away before a rollout, where buffers and optimizer are at rest."""
-
-    def __init__(self, config: RunConfig, recorder: _Recorder, keeper: Keeper, as_before: bool) -> None:
-        """`as_before`: whether the environments are where the checkpoint that is gone on from was."""
-        super().__init__()
-        self._config, self._recorder, self._keeper, self._as_before = config, recorder, keeper, as_before
-        self._origin = self._resets = 0
-
-    def _init_callback(self) -> None:
-        n_envs, found = self._config.algo.n_envs, self._keeper.restored
-        steps = phases_of(self._config).env_steps // n_envs
-        self._log = ActionLog(self.model.action_space, steps, n_envs, "gymnasium")
-        if found is None:
-            return
-        self._recorder.evaluated = found.values["evaluated"]
-        self._origin, self._resets = found.origin, found.values["resets"]
-        if self._as_before:
-            self._log.extend(found.arrays["actions"])
-        else:
-            self._origin, self._resets = found.env_step, self._resets + 1
-        self._keeper.resumed("replayed" if self._as_before else "reset")
-
-    def _on_step(self) -> bool:
-        self._log.add(self.locals.get("clipped_actions", self.locals["actions"]))
-        return True
-
-    def _on_rollout_start(self) -> None:
-        if self._keeper.due and self.num_timesteps:
-            assert isinstance(self.model, PPO | DQN)
-            counts = {"evaluated": self._recorder.evaluated, "resets": self._resets}
-            self._keeper.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))

@@ -19,16 +19,11 @@ class Recorder:
     def __init__(self, members: Members, sinks: Sequence[Sink], algorithm: Algorithm) -> None:
         """`sinks`: of the first members; the others only pad the stack."""
         self._members, self._algorithm = members, algorithm
-        self._sinks = dict(enumerate(sinks))
+        self.sinks = dict(enumerate(sinks))  # of the members that have not diverged
         envs = members.configs[0].algo.n_envs
         self._returns = np.zeros((len(members), envs))
         self._lengths = np.zeros((len(members), envs), dtype=np.int64)
         self._gradient_steps = np.cumsum(members.phases.n_steps)
-
-    @property
-    def alive(self) -> bool:
-        """Whether any recorded member has not diverged."""
-        return bool(self._sinks)
 
     def step(self, env_step: int, transition: Transition) -> None:
         """Count a vector step; a row for every episode that ended in it."""
@@ -37,9 +32,9 @@ class Recorder:
         self._lengths += 1
         ended = (transition.terminated | transition.truncated).reshape(shape)
         for member, env in np.argwhere(ended).tolist():
-            if member in self._sinks:
+            if member in self.sinks:
                 row = {"return": float(self._returns[member, env]), "length": int(self._lengths[member, env])}
-                self._sinks[member].emit("episodes", {"env_step": env_step, **row})
+                self.sinks[member].emit("episodes", {"env_step": env_step, **row})
         self._returns[ended] = 0
         self._lengths[ended] = 0
 
@@ -52,14 +47,9 @@ class Recorder:
         self._returns[:] = np.stack([row["returns"] for row in running])
         self._lengths[:] = np.stack([row["lengths"] for row in running])
 
-    @property
-    def recorded(self) -> dict[int, Sink]:
-        """The sinks of the members that have not diverged."""
-        return self._sinks
-
     def evaluation(self, env_step: int, returns: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
         """One row per member; one with a return that is not finite has diverged."""
-        for member, sink in list(self._sinks.items()):
+        for member, sink in list(self.sinks.items()):
             if np.isfinite(returns[member]).all():
                 row = {"returns": returns[member].tolist(), "lengths": lengths[member].tolist()}
                 sink.emit("evaluations", {"env_step": env_step, **row})
@@ -72,7 +62,7 @@ class Recorder:
         finite = columns.pop("finite")
         gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.phases.n_steps[phase])
         counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
-        for member, sink in list(self._sinks.items()):
+        for member, sink in list(self.sinks.items()):
             row = {name: values[member] for name, values in columns.items()}
             sink.emit("updates", {**counts, **row})
             if not finite[member]:
@@ -120,7 +110,7 @@ class Recorder:
         }
 
     def _diverge(self, member: int, reason: str) -> None:
-        self._sinks.pop(member).diverge(reason)
+        self.sinks.pop(member).diverge(reason)
 
 
 def _widened(rows: Tensor, width: int) -> Tensor:  # [members, narrow] -> [members, width]

@@ -35,8 +35,7 @@ def restored(sinks: Sequence[Sink], members: int) -> list[Checkpoint]:
 
     Empty if the stack begins.
     """
-    kept = [sink.keeper.restored for sink in sinks if sink.keeper is not None]
-    found = [checkpoint for checkpoint in kept if checkpoint is not None]
+    found = [sink.restored for sink in sinks if sink.restored is not None]
     assert len(found) in (0, len(sinks)), "the members of a stack begin at one step"
     return found + found[-1:] * (members - len(found)) if found else []
 

@@ -1,6 +1,7 @@
 """Training a stack: the loop that PPO and DQN share, evaluations, and the rows of every member's records."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -10,10 +11,9 @@ from torch import Tensor
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs.evaluation import evaluate
+from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
 from rl_warmup.envs.replay import ActionLog
-from rl_warmup.envs.seeds import stream_seed
-from rl_warmup.envs.vector import Array, VectorEnvs
+from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.functional.draws import Draws
@@ -103,14 +103,13 @@ class StackTraining:
         else:
             self._origin, self._resets = self._env_step, [c.values["resets"] + 1 for c in found]
             self.algorithm.begin(self._on_device(observations))
-        for sink in self._recorder.recorded.values():
-            if sink.keeper is not None:
-                sink.keeper.resumed("replayed" if as_before else "reset")
+        for sink in self._recorder.sinks.values():
+            sink.resumed("replayed" if as_before else "reset")
 
     def run(self) -> None:
         """Train to the end of the phases, or until every recorded member has diverged."""
         phases, n_envs = self.stack.members.phases, self.stack.config.algo.n_envs
-        while self._env_step < phases.env_steps and self._recorder.alive:
+        while self._env_step < phases.env_steps and self._recorder.sinks:
             actions = self._on_host(self.algorithm.act())
             transition = self._envs.step(actions)
             self._shown = transition.observations
@@ -124,7 +123,7 @@ class StackTraining:
                 self._update(self._phase)
                 self._phase += 1
                 self._keep()
-        if self._recorder.alive:
+        if self._recorder.sinks:
             self._evaluate()
 
     def _update(self, phase: int) -> None:
@@ -134,33 +133,32 @@ class StackTraining:
 
     def _keep(self) -> None:
         """Keep a checkpoint a member, if it is time."""
-        keepers = {i: sink.keeper for i, sink in self._recorder.recorded.items() if sink.keeper is not None}
-        if self._env_step == self.stack.members.phases.env_steps or not any(k.due for k in keepers.values()):
+        sinks, over = self._recorder.sinks, self._env_step == self.stack.members.phases.env_steps
+        if over or not any(sink.checkpoint_due for sink in sinks.values()):
             return
         members, tables = len(self.stack.members), self.algorithm.tables()
         counts = {**self.algorithm.counts(), "evaluated": self._evaluated, "update_phase": self._phase}
         log = self._log.actions.reshape(-1, members, self.stack.config.algo.n_envs, *self._log.actions.shape[2:])
         shown = self._shown.reshape(members, -1, *self._shown.shape[1:])
-        for i, keeper in keepers.items():
+        for i, sink in sinks.items():
             arrays = {**self._recorder.running(i), "shown": shown[i], "actions": log[:, i]}
             values = {**counts, "resets": self._resets[i]}
-            keeper.save(Checkpoint(self._env_step, self._origin, values, arrays, member_of(tables, i)))
+            sink.save(Checkpoint(self._env_step, self._origin, values, arrays, member_of(tables, i)))
 
     def _evaluate(self) -> None:
-        config, index = self.stack.config, self._evaluated
-        seeds = [
-            [stream_seed(c.seed, "evaluation", index, episode) for episode in range(config.evaluation.episodes)]
-            for c in self.stack.members.configs
-        ]
+        config, members = self.stack.config, self.stack.members.configs
+        episodes = config.evaluation.episodes
+        seeds = [seed for c in members for seed in evaluation_seeds(c.seed, self._evaluated, episodes)]
 
-        def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
-            seen = torch.from_numpy(observations).to(self.stack.device).float()
-            return self.algorithm.greedy(seen).cpu().numpy()
+        def act(observations: Array, active: NDArray[np.int64]) -> Array:
+            return self.algorithm.greedy(self._on_device(observations)).flatten(0, 1).cpu().numpy()[active]
 
-        threads = env_threads(config.device, len(seeds) * config.evaluation.episodes)
-        returns, lengths = evaluate(envs_of(config), config.env.id, seeds, act, threads)
+        threads = env_threads(config.device, len(seeds))
+        with closing(make_envs(envs_of(config), config.env.id, seeds, threads)) as envs:
+            returns, lengths = evaluate(envs, act)
         self._evaluated += 1
-        self._recorder.evaluation(self._env_step, returns, lengths)
+        shape = (len(members), episodes)
+        self._recorder.evaluation(self._env_step, returns.reshape(shape), lengths.reshape(shape))
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
         shape = (len(self.stack.members), -1, *observations.shape[1:])

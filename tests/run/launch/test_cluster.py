@@ -85,11 +85,8 @@ def _when(condition: Any, act: Any) -> threading.Thread:
     return thread
 
 
-def test_a_job_that_gets_notice_is_queued_again_and_goes_on(
-    batch: BatchSystem, configure: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rl_warmup.run.checkpointing.CHECKPOINT_SECONDS", 0.0)
-    stack = stack_of(configure, "slow", 1)
+def test_a_job_that_gets_notice_is_queued_again_and_goes_on(batch: BatchSystem, configure: Configure) -> None:
+    stack = stack_of(configure, "slow", 1, "checkpoint.seconds=0")
     job = batch.submit(stack)
     _when(lambda: _evaluated(run_folder(stack[0])), job.job._interrupt).join()
     while not job.done():

@@ -4,20 +4,18 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import SHORT, TINY, Configure, probe
+from helpers.sinks import by_sb3
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rl_warmup.config.learning_rate import base_schedule, phases_of
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.trainers.protocol import Diverged
 from rl_warmup.trainers.sb3.observe import observed_training
-from rl_warmup.trainers.sb3.train import build_model, train, training_env
+from rl_warmup.trainers.sb3.train import build_model, training_env
 
 
 def rows_of(config):
-    rows = {"evaluations": [], "episodes": [], "updates": []}
-    train(config, lambda table, row: rows[table].append(dict(row)))
-    return rows
+    return by_sb3(config).rows
 
 
 def weights(model):
@@ -219,8 +217,7 @@ def test_probe_environments_are_solved(kind, algo, configure: Configure):
 )
 def test_divergence_is_found_after_the_update_phase_and_what_came_before_is_kept(algo, how, configure: Configure):
     config = configure(*TINY[algo], *how, "evaluation.count=5", "warmup=none")
-    rows = {"evaluations": [], "episodes": [], "updates": []}
-    with pytest.raises(Diverged, match="non-finite"):
-        train(config, lambda table, row: rows[table].append(row))
-    assert rows["evaluations"]
-    assert len(rows["updates"]) <= 3
+    sink = by_sb3(config)
+    assert "non-finite" in sink.diverged
+    assert sink.rows["evaluations"]
+    assert len(sink.rows["updates"]) <= 3

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure
-from helpers.stacking import ListSink, train_into
+from helpers.sinks import ListSink
+from helpers.stacking import train_into
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rl_warmup.config.schema import RunConfig

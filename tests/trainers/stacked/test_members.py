@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure
-from helpers.stacking import ListSink, Rows, stacked, train_into
+from helpers.sinks import ListSink, Rows
+from helpers.stacking import stacked, train_into
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import planned_base, planned_dose

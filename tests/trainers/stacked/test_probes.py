@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure, probe
+from helpers.sinks import by_sb3
 from helpers.stacking import stacked
 from torch import Tensor
 
-from rl_warmup.trainers.sb3.train import train as sb3
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.train import StackTraining
@@ -93,7 +93,5 @@ def test_images_are_told_apart(algo: str, configure: Configure) -> None:
     more = ["algo.extractor=small_cnn", "learning_rate=0.001"]
     _, returns = _trained("image", algo, configure, *more)
     assert returns == [[1.0] * 3] * 2
-    rows: list[list[float]] = []
     config = configure(*probe("image"), *FAST[algo], *QUICK[1:], *more, "warmup=none")
-    sb3.train(config, lambda table, row: rows.append(row["returns"]) if table == "evaluations" else None)
-    assert rows[-1] == [1.0] * 3
+    assert by_sb3(config).rows["evaluations"][-1]["returns"] == [1.0] * 3

@@ -5,7 +5,8 @@ import pytest
 import torch
 from helpers.configs import Configure
 from helpers.sb3_draws import FollowedDraws, follow
-from helpers.stacking import Rows, stacked
+from helpers.sinks import Rows
+from helpers.stacking import stacked
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.schema import RunConfig
