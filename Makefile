@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 # pip compiles on one core; afterwards all of them do it.
 QUIETLY := --disable-pip-version-check --quiet --progress-bar off --no-compile
 
-.PHONY: study test test-long check setup clean
+.PHONY: study test test-long test-oldest check setup clean
 
 study: $(READY)
 	$(BIN)/python -m rl_warmup.run study=quick
@@ -17,6 +17,16 @@ test: $(READY)
 # The cases that CI has no time for.
 test-long: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
+
+# The fast tests with the oldest versions that pyproject.toml allows, in a virtual environment of their own.
+OLDEST := .venv-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	awk -F== 'NR == FNR { old[tolower($$1)]; print; next } !(tolower($$1) in old)' \
+	  constraints-oldest.txt constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt torch
+	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt -e '.[dev,envpool]'
+	$(OLDEST)/bin/python -m pytest -m "not slow and not long"
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -36,4 +46,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
