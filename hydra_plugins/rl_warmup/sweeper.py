@@ -1,4 +1,4 @@
-"""The adapter by which Hydra finds our sweeper; what it does is in rl_warmup/run/sweep.py."""
+"""Makes our sweeper known to Hydra; it sweeps by rl_warmup/run/sweep.py."""
 
 import sys
 from collections.abc import Callable
@@ -15,6 +15,8 @@ from rl_warmup.records.provenance import command
 from rl_warmup.records.words import counted
 from rl_warmup.run.compose import SweepComposer
 
+# Hydra imports every plugin in every process: what only a sweep needs is imported in functions.
+
 
 @dataclass
 class SweeperConf(basic_sweeper.BasicSweeperConf):
@@ -30,14 +32,14 @@ class StudySweeper(basic_sweeper.BasicSweeper):
     """Hydra's basic sweeper, but with every job checked before the first starts, a live table and a report."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Expand the grid of `hydra.sweeper.params` and of the command line, and train it."""
+        """Expand the grid of `hydra.sweeper.params` and of the command line, and train it; exits the process."""
         try:
             sys.exit(self._sweep(arguments))
         except ConfigError as error:
             sys.exit(f"error: {error}")
 
     def _sweep(self, arguments: list[str]) -> int:
-        from rl_warmup.run.sweep import compose_jobs, run_sweep  # late: Hydra imports every plugin in every process
+        from rl_warmup.run.sweep import compose_jobs, run_sweep
 
         context = self.hydra_context
         assert self.config is not None
@@ -55,17 +57,17 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.
 
         Raises:
-            ConfigError: for several studies, for an interval, which is no list of values, or for an empty list.
+            ConfigError: for several studies, an interval instead of values, or an empty list.
         """
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        for override in overrides:
-            if override.is_sweep_override() and override.get_key_element() == "study":
+        for override in (override for override in overrides if override.is_sweep_override()):
+            if override.get_key_element() == "study":
                 raise ConfigError(f"{override.input_line} asks for several studies; run them one after the other")
-            if override.is_sweep_override() and not override.is_discrete_sweep():
+            if not override.is_discrete_sweep():
                 raise ConfigError(f"{override.input_line} has no list of values; use choice(…) or range(…)")
-            if override.is_sweep_override() and next(override.sweep_string_iterator(), None) is None:
+            if next(override.sweep_string_iterator(), None) is None:
                 raise ConfigError(f"{override.input_line} has no value at all, so that there is nothing to train")
         (combinations,) = self.split_arguments(overrides, None)
         return list(combinations)
@@ -78,8 +80,8 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         return lambda jobs: [launch(batch) for batch in self.split_overrides_to_chunks(jobs, size)]
 
     def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
-        """How jobs are trained by the launcher that was chosen, which has been asked whether it can."""
-        from hydra_plugins.rl_warmup.launcher import StackedLauncher  # late: Hydra loads plugins its own way
+        """What trains jobs by the launcher that was chosen, after a check that it can."""
+        from hydra_plugins.rl_warmup.launcher import StackedLauncher
 
         launcher = self.launcher
         assert launcher is not None
@@ -96,13 +98,17 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             console.print(
                 "This launcher trains stacked runs one by one; hydra/launcher=stacked trains them together"
             )
-        if "joblib" in vars(launcher):  # the settings of joblib.Parallel
-            import joblib
-
-            from rl_warmup.run.launch.processes import processes_for
-
-            settings = vars(launcher)["joblib"]
-            if settings["n_jobs"] == 0:
-                raise ConfigError("hydra.launcher.n_jobs=0 trains nothing; use 1 or more, or -1 for every core")
-            settings["n_jobs"] = processes_for(configs, joblib.effective_n_jobs(settings["n_jobs"]))
+        if "joblib" in vars(launcher):
+            _limit_joblib(vars(launcher)["joblib"], configs)
         return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)
+
+
+def _limit_joblib(settings: dict[str, Any], configs: list[RunConfig]) -> None:
+    """Let joblib.Parallel train no more runs at a time than the cores have room for."""
+    import joblib
+
+    from rl_warmup.run.launch.processes import processes_for
+
+    if settings["n_jobs"] == 0:
+        raise ConfigError("hydra.launcher.n_jobs=0 trains nothing; use 1 or more, or -1 for every core")
+    settings["n_jobs"] = processes_for(configs, joblib.effective_n_jobs(settings["n_jobs"]))

@@ -107,7 +107,7 @@ def status(folder: Path) -> Status:
 def show(found: Status, console: Console, listed: int) -> None:
     """Print the table of states, the runs that train or went wrong, the time left and what would come next."""
     plan = found.plan
-    _say(console, f"{counted(len(plan.runs), 'run')} in {plan.folder}")
+    _print(console, f"{counted(len(plan.runs), 'run')} in {plan.folder}")
     counts = Counter(run.state for run in plan.runs)
     table = Table(box=None, padding=(0, 2), show_header=False)
     for state in STATES:
@@ -117,23 +117,24 @@ def show(found: Status, console: Console, listed: int) -> None:
             )
     console.print(table)
     if found.unplanned:
-        _say(console, "There is no plan.json, so that runs that were never begun are not known.")
+        _print(console, "There is no plan.json, so that runs that were never begun are not known.")
     live = found.of_state("running")
     for run in live[:listed]:
-        _say(console, f"running: {run.run_id}: {_progress(run, plan)}")
-    _more(console, "running", live, listed)
+        _print(console, f"running: {run.run_id}: {_progress(run, plan)}")
+    if len(live) > listed:
+        _print(console, f"running: … and {len(live) - listed:,} more (--all lists them)")
     _show_next(found, console, listed)
 
 
 def _show_next(found: Status, console: Console, listed: int) -> None:
     plan = found.plan
     if found.is_done:
-        _say(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
+        _print(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
     else:
-        _say(console, f"left: {_left(plan.forecast(live=True), found.unplanned)}")
-        _say(console, f"The same command{_which(found.commands)} trains {counted(len(plan.to_do), 'run')}:")
+        _print(console, f"left: {_left(plan.forecast(live=True), found.unplanned)}")
+        _print(console, f"The same command{_which(found.commands)} trains {counted(len(plan.to_do), 'run')}:")
     for line in plan.lines(listed):
-        _say(console, f"  {line}")
+        _print(console, f"  {line}")
 
 
 def _which(commands: Sequence[str]) -> str:
@@ -159,12 +160,7 @@ def _progress(run: RunState, plan: Plan) -> str:
     return f"{run.env_steps / total:.0%} of {total:,} environment steps, about {duration(left)} left"
 
 
-def _more(console: Console, what: str, runs: Sequence[RunState], listed: int) -> None:
-    if len(runs) > listed:
-        _say(console, f"{what}: … and {len(runs) - listed:,} more (--all lists them)")
-
-
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -1,6 +1,6 @@
 """What a command will do with the runs of a study, before it does it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from rl_warmup.status.states import RunState
 
 @dataclass(frozen=True)
 class _Case:
-    """A case that a run may be in: its words, and whether each run of it is named."""
+    """What is ahead of an unfinished run, in words, and whether each such run is named; the first that applies."""
 
     words: str
     applies: Callable[[RunState, bool], bool]
@@ -28,9 +28,7 @@ _CASES = (
     _Case("failed before, to try again", lambda run, to_do: run.state == "failed" and to_do, named=True),
     _Case("not tried again: failed too often", lambda run, to_do: run.state == "failed", named=True),
     _Case("running in another process and left to it", lambda run, to_do: run.state == "running"),
-    _Case(
-        "left as it is: mend its run.json, or move its folder away", lambda run, to_do: not run.finished, named=True
-    ),
+    _Case("left as it is: mend its run.json, or move its folder away", lambda run, to_do: True, named=True),
 )
 
 
@@ -57,17 +55,21 @@ class Plan:
             run for run in self.runs if run.state in ("failed", "unreadable") and not run.is_to_do(self.retries)
         ]
 
-    def forecast(self, known: Sequence[RunState] = (), live: bool = False) -> Forecast | None:
-        """What is left may take, by the runs in `known` and its own; with `live`, with what is running now."""
+    def forecast(self, live: bool = False) -> Forecast | None:
+        """What is left may take, by the records of these runs; with `live`, including what is running now."""
         left = [run for run in self.runs if run.is_to_do(self.retries) or (live and run.state == "running")]
         work = [(self.planned[run.run_id], run.env_steps) for run in left if run.run_id in self.planned]
-        return forecast(self.folder, [*self.runs, *known], work)
+        return forecast(self.folder, self.runs, work)
 
     def lines(self, named: int) -> list[str]:
         """How many runs are in which case; at most `named` of those that failed or cannot be read by name."""
-        lines, cases = [], self._cases()
-        for index, case in enumerate(_CASES):
-            runs = cases.get(index, [])
+        lines, cases = [], defaultdict[_Case, list[RunState]](list)
+        for run in self.runs:
+            if not run.finished:
+                to_do = run.is_to_do(self.retries)
+                cases[next(case for case in _CASES if case.applies(run, to_do))].append(run)
+        for case in _CASES:
+            runs = cases[case]
             if runs:
                 lines.append(f"{len(runs):,} {case.words}{':' if case.named else ''}")
             if case.named:
@@ -92,17 +94,6 @@ class Plan:
             return ["expected: time and disk are not known before the first runs are done"]
         short = shortage(self.folder, found.bytes)
         return [f"expected: {found.words()}", *([short] if short else [])]
-
-    def _cases(self) -> dict[int, list[RunState]]:
-        cases: dict[int, list[RunState]] = {}
-        for run in self.runs:
-            to_do = run.is_to_do(self.retries)
-            index = next(
-                (i for i, case in enumerate(_CASES) if not run.finished and case.applies(run, to_do)), None
-            )
-            if index is not None:
-                cases.setdefault(index, []).append(run)
-        return cases
 
     def _story(self, run: RunState) -> str:
         if run.state != "failed":

@@ -31,7 +31,7 @@ class RunState:
     state: str
     """One of `STATES`; `running` only while a process holds its lock."""
     kind: str = UNKNOWN
-    """See `study_files.Planned`."""
+    """See `kind_of`."""
     env_steps: int = 0
     """Environment steps done, up to the last evaluation; of a run that is to resume, up to its checkpoint."""
     seconds: float = 0.0
