@@ -1,6 +1,5 @@
 """Simulated answers of what is reported beside the verdicts: spread, critical rates, noise floors, delivery."""
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.robustness import log2_ratio
 from rl_warmup.analysis.study import analyse
+from rl_warmup.records.schema import table_schemas
+from rl_warmup.records.study import write_declaration
+from rl_warmup.records.write import recording
 
 NOISE = 0.1  # sd of an episode's return, normalized
 
@@ -89,28 +91,58 @@ def measure_floor(dips: bool, runs: int, seed: tuple[int, ...]) -> FloatArray:
     return np.array(rows)
 
 
+LEARNS = np.array([0.0, 40.0, 80.0, 90.0, 100.0, 100.0])  # returns of six evaluations, normalized by 1/100
+RUN = {
+    "env": {"name": "toy", "return_floor": -100.0, "return_low": 0.0, "return_high": 100.0, "threshold": 90.0},
+    "algo": {"name": "ppo", "n_envs": 1, "gamma": 0.99, "n_steps": 500, "batch_size": 125, "n_epochs": 1},
+    "trainer": {"name": "sb3"},
+    "schedule": {"name": "constant"},
+    "evaluation": {"count": 6, "episodes": 2},
+    "learning_rate": 1e-3,
+    "total_timesteps": 5000,
+    "device": "cpu",
+}
+
+
+def write_run(study: Path, warmup: str, seed: int, returns: FloatArray, length: int) -> None:
+    """Record a run of ten update phases, four gradient steps each, warmed up over the first `length` of them."""
+    ramp = {"name": warmup, "shape": warmup}
+    config = RUN | {"warmup": ramp, "seed": seed}
+    label = {"run_id": f"{warmup}-s{seed}", "arm": f"{warmup} lr=0.001 constant", "cell": f"toy ppo {warmup}"}
+    about = label | {"study": study.name, "seed": seed, "warmup": ramp, "config": config, "device": "cpu"}
+    with recording(study / label["run_id"], about, config) as writer:
+        for phase in range(10):
+            omega = np.minimum(1.0, (4 * phase + np.arange(1, 5)) / length)
+            steps = {"env_step": 500 * (phase + 1), "gradient_step": 4 * (phase + 1), "n_steps": 4}
+            rates = {"learning_rate_first": 1e-3 * omega[0], "learning_rate_last": 1e-3 * omega[-1]}
+            means = {"learning_rate_mean": 1e-3 * omega.mean(), "base_learning_rate": 1e-3}
+            below = {"n_below_99": int((omega < 0.99).sum()), "omega_sum": omega.sum()}
+            rest = dict.fromkeys(table_schemas("ppo")["updates"], 0.5)
+            writer.append("updates", rest | steps | rates | means | below)
+        for step, value in zip(range(0, 6000, 1000), returns, strict=True):
+            if step:
+                writer.append("episodes", {"env_step": step, "return": value, "length": 1000})
+            writer.append("evaluations", {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]})
+        writer.finish("completed", None)
+
+
 def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatArray:
     """[3, studies]: called inert; any verdict; significant, were it not for that. From record files on disk.
 
     Ten pairs of runs whose returns differ by far more than their noise; `inert`: the optimizer of the treatment
     got the learning rates of the control.
     """
-    sys.path.append(str(Path(__file__).parent.parent / "tests"))
-    from helpers.synthetic import DECLARED, LEARNS, write_run
-
-    from rl_warmup.records.study import write_declaration
-
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(studies):
         with tempfile.TemporaryDirectory() as temporary:
             study = Path(temporary) / "study"
             for number in range(10):
-                write_run(study, "none", number, np.add(LEARNS, rng.normal(0, 2)))
-                write_run(study, "linear", number, np.add(LEARNS, 20 + rng.normal(0, 2)), inert=inert)
-            write_declaration(study, DECLARED)
+                write_run(study, "none", number, LEARNS + rng.normal(0, 2), 1)
+                write_run(study, "linear", number, LEARNS + 20 + rng.normal(0, 2), 1 if inert else 8)
+            write_declaration(study, {"name": "study", "comparisons": [{"warmup.name": "linear"}]})
             analysis = analyse(study, rng)
-        flagged = any("do not differ at all" in problem for problem in analysis.problems)
+        flagged = any(problem.kind == "no verdict" for problem in analysis.problems)
         verdict = any(found.verdict.verdict != "inconclusive" for found in analysis.comparisons)
         significant = any((found.verdict.p_adjusted or 1.0) <= ALPHA for found in analysis.comparisons)
         rows.append([flagged, verdict, significant])
