@@ -1,4 +1,8 @@
-"""Learning curves on one stated shape: normalized, on the planned grid, finite; pure numpy."""
+"""Learning curves on one stated shape, and the metrics of return; pure numpy.
+
+Every metric takes t [evaluations], z [runs, evaluations] and the threshold, both normalized, and gives [runs].
+All but `shortfall` and `time_to_threshold` ignore the threshold.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +17,13 @@ def normalise(
 ) -> FloatArray:  # [..., evaluations]
     """Scale returns by constants of the environment, z = (y - low) / (high - low), without clipping.
 
-    `low` is the return of a random policy, `high` that of the reference.
+    Args:
+        y: Returns.
+        low: Return of a random policy.
+        high: Return of the reference.
 
-    Raises ValueError unless both are finite and low < high.
+    Raises:
+        ValueError: unless both are finite and low < high.
 
     >>> normalise([0.0, 250.0, 600.0], low=0.0, high=500.0).tolist()
     [0.0, 0.5, 1.2]
@@ -33,7 +41,8 @@ def fill_diverged(
 ) -> FloatArray:  # [grid]
     """Put a diverged run's curve on the whole grid; what is missing or not finite is worth `floor`.
 
-    Raises ValueError if a recorded step is repeated or not on the grid, or if `floor` is not finite.
+    Raises:
+        ValueError: if a recorded step is repeated or not on the grid, or if `floor` is not finite.
 
     >>> fill_diverged([0, 10, 20], [0, 10], [5.0, float("nan")], floor=-1.0).tolist()
     [5.0, -1.0, -1.0]
@@ -55,7 +64,8 @@ def fill_diverged(
 def checked(t: ArrayLike, z: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Check the stated shapes, t: [evaluations], z: [runs, evaluations], and return both as float64.
 
-    Raises ValueError for other shapes, steps that do not rise, returns that are not finite.
+    Raises:
+        ValueError: for other shapes, steps that do not rise, returns that are not finite.
     """
     steps, curves = np.asarray(t, dtype=np.float64), np.asarray(z, dtype=np.float64)
     if steps.ndim != 1 or curves.ndim != 2 or curves.shape[1] != steps.size:
@@ -73,20 +83,14 @@ LEARNED = 0.5  # normalized return below which a run has not learned
 
 
 def final(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Mean of the last max(2, ceil(K/10)) of the K evaluations of each run, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
+    """Mean of the last max(2, ceil(K/10)) of the K evaluations of each run, in normalized return."""
     _, z = checked(t, z)
     last = max(2, -(-z.shape[1] // 10))
     return np.asarray(z[:, -last:].mean(axis=1))
 
 
 def area(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Trapezoid rule over environment steps, divided by t_K - t_1, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
+    """Trapezoid rule over environment steps, divided by t_K - t_1, in normalized return."""
     t, z = checked(t, z)
     return np.asarray(np.trapezoid(z, t, axis=1) / (t[-1] - t[0]))
 
@@ -95,10 +99,10 @@ def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     """Mean of the worst fifth of s_k = max(max_{j<=k} z_j, threshold) - z_k, k in the last ceil(K/2).
 
     The fifth of ceil(K/2) evaluations may be a fraction: the last one counted has the rest as its weight. A
-    drawdown would reward runs that never learn; the threshold holds them to account.
+    drawdown would reward runs that never learn; the threshold counts that as a loss.
 
-    t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs], in
-    normalized return. Raises ValueError for a threshold that is not finite.
+    Raises:
+        ValueError: for a threshold that is not finite.
     """
     _, z = checked(t, z)
     if not np.isfinite(threshold):
@@ -112,18 +116,12 @@ def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
 
 
 def not_learned(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """1.0 for each run whose `final` is below one half, 0.0 for the others.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
+    """1.0 for each run whose `final` is below one half, 0.0 for the others."""
     return (final(t, z, threshold) < LEARNED).astype(np.float64)
 
 
 def best(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Largest evaluation of each run, in normalized return.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; result: [runs]. `threshold` plays no part.
-    """
+    """Largest evaluation of each run, in normalized return."""
     return np.asarray(checked(t, z)[1].max(axis=1))
 
 
@@ -136,8 +134,6 @@ def time_to_threshold(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArra
     """First t_k with z_k >= threshold as a share of the budget t_K; 1.0 for a run that never gets there.
 
     So a run is right-censored at the budget, and the mean over runs is the mean restricted to it.
-
-    t: [evaluations] environment steps; z: [runs, evaluations]; threshold: normalized; result: [runs].
     """
     t, z = checked(t, z)
     first = t[np.argmax(z >= threshold, axis=1)] / t[-1]

@@ -36,7 +36,10 @@ def differences(
 ) -> FloatArray:  # [..., evaluations - 1]
     """Slope between neighbors, d_k = (y_{k+1} - y_k) / (t_{k+1} - t_k), k = 1..K-1, per unit of t.
 
-    d_k belongs to the time t_{k+1}. Raises ValueError unless t is strictly increasing.
+    d_k belongs to the time t_{k+1}.
+
+    Raises:
+        ValueError: unless t is strictly increasing.
 
     Source: Chan et al., arXiv 1912.05663.
     """

@@ -1,1 +1,12 @@
-"""Statistics over paired seeds that take a metric as numbers: tests, intervals, robustness, verdicts."""
+"""Statistics over seeds; every function takes numbers, one for each run, and knows no metric.
+
+A comparison pairs runs by seed: D = treatment - control, [pairs]. What is tested is the mean of D.
+
+- verdicts: a comparison (estimate, interval, p values), then better, worse, equivalent or inconclusive in a family
+- sign_flips: the test of the mean of D by its 2^n sign vectors, the interval that inverts it, equivalence
+- subsets: the sums that make that test exact up to 20 pairs; not needed to understand it
+- estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
+- across_seeds: dispersion over the runs of one arm, shares of runs with Wilson intervals
+- survival: times to a threshold that some runs never reach (Kaplan-Meier)
+- robustness: the learning rate at which half of the runs still learn, and sensitivities over a grid of rates
+"""

@@ -18,7 +18,9 @@ def across(values: ArrayLike) -> dict[str, float | None]:  # values: [runs], a n
     of the reference's lead over a random policy. lower_cvar25: mean of the x <= percentile 25.
     All by linear interpolation; the unit is that of x, but for ipr90.
 
-    Raises ValueError for values that are not finite or not one a run.
+    Raises:
+        ValueError: for values that are not finite or not one a run.
+
     Source: Chan et al., arXiv 1912.05663; ipr90: Tanaka & Mahmood, arXiv 2606.06746.
     """
     x = np.asarray(values, dtype=np.float64)
@@ -37,7 +39,8 @@ def across(values: ArrayLike) -> dict[str, float | None]:  # values: [runs], a n
 def share(count: int, n: int) -> tuple[float | None, float | None, float | None]:
     """Share of runs with its 95% Wilson interval, (count / n, low, high); all None without runs.
 
-    Raises ValueError unless 0 <= count <= n.
+    Raises:
+        ValueError: unless 0 <= count <= n.
 
     >>> share(0, 20)[0], round(share(0, 20)[2], 3)
     (0.0, 0.161)

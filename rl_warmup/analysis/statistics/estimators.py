@@ -24,7 +24,8 @@ def mcnemar_p(
 ) -> float:
     """Exact McNemar test: two-sided binomial(1/2) p of the discordant pairs; 1 where there are none.
 
-    Raises ValueError for anything but 0 and 1.
+    Raises:
+        ValueError: for anything but 0 and 1.
     """
     x, y = sample(treatment, "treatment"), sample(control, "control")
     strange = np.setdiff1d(np.concatenate([x, y]), [0.0, 1.0])
@@ -49,7 +50,9 @@ def iqm_interval(
 ) -> tuple[float, float] | None:
     """BCa bootstrap interval (10 000 draws) of the IQM: descriptive, too narrow for small n.
 
-    (v, v) where all x are v; None for n < 2 and where BCa is undefined (too many ties). Source: Efron 1987.
+    (v, v) where all x are v; None for n < 2 and where BCa is undefined (too many ties).
+
+    Source: Efron 1987.
     """
     x = np.sort(sample(x, "x"))
     if x.size < 2:
@@ -74,7 +77,10 @@ def probability_of_improvement(
     >>> probability_of_improvement([2.0, 3.0], [1.0, 2.0])
     0.875
 
-    Raises ValueError for an empty sample. Source: Agarwal et al., arXiv 2108.13264.
+    Raises:
+        ValueError: for an empty sample.
+
+    Source: Agarwal et al., arXiv 2108.13264.
     """
     x, y = sample(x, "x"), sample(y, "y")
     if not (x.size and y.size):
@@ -183,7 +189,10 @@ TAIL = 0.05  # share of the values in a conditional value at risk
 def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
     """Mean of the x <= percentile(x, 100 alpha), linear interpolation; the unit is that of x.
 
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    Raises:
+        ValueError: unless alpha is in (0, 1].
+
+    Source: Chan et al., arXiv 1912.05663.
     """
     _check_share(alpha)
     x = np.asarray(x, dtype=np.float64)
@@ -193,7 +202,10 @@ def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> 
 def upper_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
     """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
 
-    Raises ValueError unless alpha is in (0, 1]. Source: Chan et al., arXiv 1912.05663.
+    Raises:
+        ValueError: unless alpha is in (0, 1].
+
+    Source: Chan et al., arXiv 1912.05663.
     """
     _check_share(alpha)
     x = np.asarray(x, dtype=np.float64)

@@ -25,14 +25,17 @@ def eta50(
     log2_rates: ArrayLike,  # [rates], rising
     success: ArrayLike,  # [..., seeds, rates], 0 or 1
 ) -> tuple[FloatArray, FloatArray]:  # [...] each
-    """log2 of the learning rate at which half of the runs succeed; nan outside the grid, and on which side.
+    """The learning rate at which half of the runs succeed.
 
     P(success) = 1 / (1 + exp(-(a + b log2 rate))) by maximum likelihood with a slight ridge, over the rates from
     the one with the highest share of success on (the first of several): below it a run fails for want of speed.
-    The second result is 1 where success is still at half or more at all of these rates, or the fit lies above
-    them ("above"); -1 where it never is, or the fit lies below; else 0.
 
-    Raises ValueError unless there are two or more rising rates and success is 0 or 1.
+    Returns:
+        log2 of the rate, nan where it is outside the grid; and on which side it is. 1: success is half or more at
+        all of these rates, or the fit lies above them. -1: it never is, or the fit lies below. 0: inside.
+
+    Raises:
+        ValueError: unless there are two or more rising rates and success is 0 or 1.
     """
     x, rows = _checked(log2_rates, success)
     share = rows.mean(axis=-2)
@@ -100,10 +103,12 @@ def log2_ratio(
     known only to be beyond its end, and one that goes from every seed to none in one step only to be between the
     two rates. So the ratio lies between two bounds: the lower ones give the lower end, the upper ones the upper.
 
-    supported: the interval lies above 0; harms: below 0; refuted: inside ±.5; else censored if an arm or an end of
-    the interval is beyond the grid, undecided if not.
+    Returns:
+        Both rates, the ratio, and a finding. supported: the interval lies above 0; harms: below 0; refuted: inside
+        ±.5; else censored if an arm or an end of the interval is beyond the grid, undecided if not.
 
-    Raises ValueError for fewer than two seeds, or unequal shapes.
+    Raises:
+        ValueError: for fewer than two seeds, or unequal shapes.
     """
     x, rows = _checked(log2_rates, np.stack(_same_shape(treatment, control)))  # [arms, seeds, rates]
     if rows.shape[1] < 2:
@@ -167,7 +172,9 @@ def lr_sensitivity(mean_final_by_rate: ArrayLike) -> float | None:  # [rates]
     >>> lr_sensitivity([0.5, 1.0, -0.25])
     0.5
 
-    Raises ValueError without rates or for values that are not finite.
+    Raises:
+        ValueError: without rates or for values that are not finite.
+
     Source: Wortsman et al., arXiv 2309.14322.
     """
     means = np.asarray(mean_final_by_rate, dtype=np.float64)
@@ -180,8 +187,12 @@ def lr_sensitivity(mean_final_by_rate: ArrayLike) -> float | None:  # [rates]
 def phi(scores: ArrayLike) -> float:  # [environments, settings]
     """What tuning per environment gains over one setting for all, mean_e max_h s - max_h mean_e s, at least 0.
 
-    s: score scaled by the environment's `percentile_scaled`. Raises ValueError for fewer than three environments
-    or values that are not finite. Source: Adkins et al., arXiv 2412.07165.
+    s: score scaled by the environment's `percentile_scaled`.
+
+    Raises:
+        ValueError: for fewer than three environments or values that are not finite.
+
+    Source: Adkins et al., arXiv 2412.07165.
 
     >>> phi([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # 1 - 2/3
     0.33333333333333337

@@ -24,7 +24,11 @@ ROUNDING = 1e-12  # sums this close, relative to sum |D_i|, are ties
 
 
 def sample(values: ArrayLike, name: str) -> FloatArray:  # [n]
-    """Check one finite number for each run; raises ValueError with what is wrong."""
+    """The values as an array.
+
+    Raises:
+        ValueError: unless they are one finite number for each run.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}: give one number for each run, shape [n]")
@@ -145,7 +149,11 @@ class SignFlips:
 
 
 def positive_effect(smallest_effect: float) -> float:
-    """Check a smallest effect that matters; raises ValueError unless it is finite and above 0."""
+    """A smallest effect that matters.
+
+    Raises:
+        ValueError: unless it is finite and above 0.
+    """
     if not (math.isfinite(smallest_effect) and smallest_effect > 0):
         raise ValueError(f"smallest effect {smallest_effect!r}: give a finite number above 0, or None")
     return smallest_effect

@@ -59,7 +59,8 @@ class Subsets:
     def kth_mean(self, k: int, rounding: float = 0.0) -> float:
         """k-th smallest mean over the non-empty subsets, k from 1 on; a sum of at most `rounding` is 0.
 
-        Raises ValueError unless 1 <= k < 2^n.
+        Raises:
+            ValueError: unless 1 <= k < 2^n.
 
         >>> Subsets.of(np.array([1.0, 2.0, 4.0])).kth_mean(3)  # 1, 1.5, 2, 7/3, 2.5, 3, 4
         2.0

@@ -22,7 +22,9 @@ def kaplan_meier(
     >>> [part.tolist() for part in kaplan_meier([0.25, 0.5, 1.0, 1.0], [True, True, False, False])]
     [[0.0, 0.25, 0.5, 1.0], [1.0, 0.75, 0.5, 0.5]]
 
-    Raises ValueError without runs, for unequal lengths, and for times that are negative or not finite.
+    Raises:
+        ValueError: without runs, for unequal lengths, and for times that are negative or not finite.
+
     Source: Kaplan & Meier 1958, doi 10.1080/01621459.1958.10501452.
     """
     times, reached = _checked(times, reached)
@@ -43,7 +45,8 @@ def restricted_mean(
     >>> restricted_mean([0.25, 0.5, 1.0, 1.0], [True, True, False, False])
     0.6875
 
-    Raises ValueError for a horizon that is not positive, or beyond the time that the runs were watched.
+    Raises:
+        ValueError: for a horizon that is not positive, or beyond the time that the runs were watched.
     """
     if not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon {horizon!r}: give a finite share of the budget above 0")

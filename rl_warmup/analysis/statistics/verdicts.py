@@ -1,8 +1,7 @@
-"""From numbers per run to a comparison of two arms and its verdict; pure numpy, scipy and statsmodels.
+"""From numbers per run to a comparison of two arms, and to its verdict in a family; numpy, scipy, statsmodels.
 
-Runs are paired by seed, D_i = treatment_i - control_i. The mean of D is tested by flipping signs and its
-interval inverts that test; all else in a comparison is description or sensitivity analysis. A verdict is given
-within a family of comparisons, corrected for their number.
+The mean of D is tested by flipping signs and its interval inverts that test; all else in a comparison is
+description or sensitivity analysis. A family is corrected for the number of its comparisons.
 """
 
 from bisect import bisect_left
@@ -77,10 +76,21 @@ def compare(
 
     The p value is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test, but
     exact for every n). A binary metric has no equivalence test: zeros and ones that are shifted cannot be
-    exchangeable. A difference within rounding is zero. With fewer than two pairs all but the counts is None.
-    Without `sensitivity` the interval of the IQM and the p of the unpaired tests are left out, for speed.
+    exchangeable. A difference within rounding is zero.
 
-    Raises ValueError for unequal lengths, values that are not finite, a smallest effect that is not positive.
+    Args:
+        treatment: The metric of each run.
+        control: The same for the control.
+        smallest_effect: Half width of the range of equivalence, in the metric's unit; None: no such test.
+        binary: Whether the metric is 0 or 1.
+        rng: Draws resamples, and sign vectors above 20 pairs.
+        sensitivity: Whether to compute the interval of the IQM and the p of the unpaired tests, which take time.
+
+    Returns:
+        The comparison; with fewer than two pairs all but its counts is None.
+
+    Raises:
+        ValueError: for unequal lengths, values that are not finite, a smallest effect that is not positive.
     """
     x, y, d = _cleaned(treatment, control)
     if smallest_effect is not None:
@@ -152,16 +162,21 @@ class Verdict:
 
 
 def decide(
-    family: Sequence[tuple[Paired, str, float | None]],  # comparison, better ("higher" or "lower"), smallest effect
+    family: Sequence[tuple[Paired, str, float | None]],
     correction: Correction = "holm",
 ) -> list[Verdict]:
     """Give each comparison of a family its verdict, in this order.
 
     equivalent: 20 or more pairs, the 90% interval inside ±smallest effect, adjusted equivalence p <= .05,
     significant or not; better or worse: adjusted p <= .05; else inconclusive. The two kinds of p are adjusted
-    apart, each over the comparisons that have one: `holm` for a confirmatory family, `fdr_bh` to explore.
+    separately, each over the comparisons that have one.
 
-    Raises ValueError for another correction or direction.
+    Args:
+        family: The comparison, the better direction of its metric ("higher" or "lower"), and its smallest effect.
+        correction: holm for a confirmatory family, fdr_bh for an exploratory one.
+
+    Raises:
+        ValueError: for another correction or direction.
     """
     if correction not in ("holm", "fdr_bh"):
         raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
