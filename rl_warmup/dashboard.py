@@ -62,8 +62,8 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
     from rl_warmup.tracking.views import views  # needs the extra `dashboard`
 
     records, _ = read_study(folder)
-    with sole(folder, "publishing") as alone:
-        if not alone:
+    with sole(folder, "publishing") as free:
+        if not free:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         report = current_report(folder, records)
         if not report:

@@ -59,7 +59,7 @@ def _check_target(group: str, name: str, target: str | None, built_in: tuple[str
 
 
 def _check_declared(config: RunConfig) -> None:
-    """Refuse a study that looks for arms by what there is not, or by what does not tell arms apart."""
+    """Refuse a study that looks for arms by what there is not, or by what does not distinguish arms."""
     study = config.study
     try:
         check_conditions(study.control, study.comparisons)
@@ -83,7 +83,7 @@ def _check_keys(what: str, keys: Iterable[str], known: Set[str]) -> None:
         group = key.partition(".")[0]
         if group in not_of_an_arm:
             raise ConfigError(
-                f"{what} looks for {key}, and it does not tell arms apart; "
+                f"{what} looks for {key}, and it does not distinguish arms; "
                 "use learning_rate, warmup.name or another setting of an arm"
             )
         if key not in known and group != "algo":  # the algorithms have their own

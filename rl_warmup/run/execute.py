@@ -35,9 +35,9 @@ def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
         The status of each run: completed, diverged, failed, or running in another process.
 
     Raises:
-        ConfigError: if the records cannot be written any more; the runs go on from their checkpoints next time.
-        KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and go on from
-            their checkpoints next time.
+        ConfigError: if the records cannot be written any more; the runs resume from their checkpoints next time.
+        KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and resume
+            from their checkpoints next time.
     """
     trained: dict[str, str] = {}
     try:

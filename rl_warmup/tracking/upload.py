@@ -66,8 +66,8 @@ def publish(
         OSError: if the ledger cannot be written.
     """
     records, problems = read_study(folder)
-    with sole(folder, "publishing") as alone:
-        if not alone:
+    with sole(folder, "publishing") as free:
+        if not free:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         try:
             online = client.is_online(settings.mode)

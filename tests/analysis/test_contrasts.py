@@ -179,7 +179,7 @@ def test_what_could_never_be_tested_is_refused_before_training() -> None:
         composed((1, "warmup.name: linear"), (-0.5, "warmup.name: none"))
     with pytest.raises(ConfigError, match=r"looks for warmup\.nme, and there is no such setting"):
         composed((1, "warmup.nme: linear"), (-1, "warmup.name: none"))
-    with pytest.raises(ConfigError, match="looks for learning_rate_scale, and it does not tell arms apart"):
+    with pytest.raises(ConfigError, match="looks for learning_rate_scale, and it does not distinguish arms"):
         composed((1, "learning_rate_scale: 4"), (-1, "warmup.name: none"))
     assert composed((1, "algo.train_freq: 4"), (-1, "warmup.name: none"))  # of another algorithm's runs
 

@@ -100,7 +100,7 @@ def _own_process(monkeypatch):
         (["-m", "study.smallest_effect=.05,.1", *TINY], "study is of the whole sweep and cannot be swept"),
         (["study.control=3"], "study.control 3 is not a mapping"),
         (["study.control={warmup.nam:none}"], "study.control looks for warmup.nam, and there is no such setting"),
-        (["study.comparisons=[{seed:3}]"], "study.comparisons looks for seed, and it does not tell arms apart"),
+        (["study.comparisons=[{seed:3}]"], "study.comparisons looks for seed, and it does not distinguish arms"),
         (["algo.name=dqn"], "use algo=dqn"),
         (["total_timesteps=1000000000000000"], "is too much to be planned"),
         (["-m", "hydra/launcher=joblib_local", "hydra.launcher.n_jobs=0"], "n_jobs=0 trains nothing"),

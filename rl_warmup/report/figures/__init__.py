@@ -24,7 +24,7 @@ from rl_warmup.report.figures.sheets import Kind, Sheet, file_name, save
 class Drawn:
     """A figure that was written: what its files are called, what it is, and what it says."""
 
-    name: str  # of its files, without what tells their kinds apart
+    name: str  # of its files, without their suffix
     kind: Kind
     title: str
     caption: str  # how to read it

@@ -113,7 +113,7 @@ def _label(axes: Axes, frame: pl.DataFrame, arms: Sequence[str]) -> None:
 
 
 def _words(row: dict[str, Any], column: str) -> str:
-    """What stands in a cell."""
+    """The text in a cell."""
     if row[column] is None:
         return "control" if row["is_control"] and row["n"] else "–"
     if column == "iqm":
