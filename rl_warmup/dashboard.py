@@ -17,7 +17,7 @@ from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client
-from rl_warmup.tracking.sent import Publications, destination, sole
+from rl_warmup.tracking.sent import Publications, destination, try_lock
 from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
 from rl_warmup.tracking.upload import items_of
 
@@ -62,7 +62,7 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
     from rl_warmup.tracking.views import views  # needs the extra `dashboard`
 
     records, _ = read_study(folder)
-    with sole(folder, "publishing") as free:
+    with try_lock(folder, "publishing") as free:
         if not free:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         report = current_report(folder, records)

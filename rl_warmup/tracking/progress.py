@@ -21,7 +21,7 @@ from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import has_outage, record_outage
-from rl_warmup.tracking.sent import Publications, destination, sole
+from rl_warmup.tracking.sent import Publications, destination, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, study_arguments
 
 PERIOD = 10.0
@@ -90,7 +90,7 @@ class SweepProgress:
 
     def _send(self) -> None:
         try:
-            with sole(self._folder, PROGRESS) as free:
+            with try_lock(self._folder, PROGRESS) as free:
                 if free:  # else another process trains the rest of this sweep, and reports its own runs
                     self._send_rows()
         except Exception as error:

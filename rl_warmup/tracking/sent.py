@@ -87,7 +87,7 @@ def run_digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
 
 
 @contextmanager
-def sole(folder: Path, doing: str) -> Iterator[bool]:
+def try_lock(folder: Path, doing: str) -> Iterator[bool]:
     """Whether no other process is `doing` the same with the study meanwhile, e.g. publishing it.
 
     Raises OSError if the folder cannot be written.

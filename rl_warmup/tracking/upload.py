@@ -21,7 +21,7 @@ from rl_warmup.tracking import client
 from rl_warmup.tracking.live import sent_before
 from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.rows import TABLES, numbered, summary
-from rl_warmup.tracking.sent import Publications, destination, run_digest, sole
+from rl_warmup.tracking.sent import Publications, destination, run_digest, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
 
 AT_ONCE = 4
@@ -66,7 +66,7 @@ def publish(
         OSError: if the ledger cannot be written.
     """
     records, problems = read_study(folder)
-    with sole(folder, "publishing") as free:
+    with try_lock(folder, "publishing") as free:
         if not free:
             raise RecordError(f"{folder} is being published by another process; wait for it")
         try:
@@ -88,7 +88,7 @@ def publish(
         sender = Sender(settings, online, to, ledger, folder, checkpoints)
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
-            with sole(folder, PROGRESS) as free:
+            with try_lock(folder, PROGRESS) as free:
                 problems += publish_study(folder, settings, online, to, ledger, report, again) if free else [IN_USE]
     address = (ledger.place(to, "study") or "").partition(" ")[2]
     _tell(console, sender.arrived, len(todo), len(items), folder, address if online else None)
