@@ -18,7 +18,7 @@ from rl_warmup import dashboard as dashboards
 from rl_warmup.dashboard import main
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking.panels import contexts
-from rl_warmup.tracking.sent import Publications, sole
+from rl_warmup.tracking.sent import Publications, try_lock
 from rl_warmup.tracking.views import views
 
 REFERENCE = ROOT / "runs" / "reference" / "quick" / "report.json"
@@ -417,7 +417,7 @@ def test_a_server_that_refuses_is_named(study, log_in, capsys, monkeypatch):
 def test_a_folder_without_a_study_is_refused_and_one_that_is_being_published(study, tmp_path, capsys):
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "is not a folder with record files" in capsys.readouterr().err
-    with sole(study, "publishing"):
+    with try_lock(study, "publishing"):
         assert main([str(study), "--offline"]) == 2
     assert "is being published by another process" in capsys.readouterr().err
 

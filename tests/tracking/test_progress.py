@@ -27,7 +27,7 @@ from rl_warmup.tracking import progress as wandb_progress
 from rl_warmup.tracking.client import wandb_id
 from rl_warmup.tracking.progress import MOST_OFFLINE, progress_row, publish_after
 from rl_warmup.tracking.rows import TABLES
-from rl_warmup.tracking.sent import sole
+from rl_warmup.tracking.sent import try_lock
 from rl_warmup.tracking.upload import publish
 
 QUIET = Console(file=io.StringIO())
@@ -211,7 +211,7 @@ def test_another_process_that_shows_the_progress_is_left_alone(jobs, serve):
     server = serve()
     folder = study_folder(jobs[0].config)
     folder.mkdir(parents=True)
-    with sole(folder, "progress") as free:
+    with try_lock(folder, "progress") as free:
         assert free
         assert sweep(jobs) == 0
         assert [name for name in server.runs if name.startswith("study-")] == []
