@@ -74,7 +74,7 @@ class RunWriter:
             self.flush()
 
     def resumed(self, environments: str) -> None:
-        """Say from where the run went on and how its environments did: `replayed` or `reset`."""
+        """Record from where the run resumed, and its environments: `replayed` or `reset`."""
         assert self.restored is not None
         self.info["resumed"] = [
             *self.info["resumed"],
@@ -82,7 +82,7 @@ class RunWriter:
         ]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint in the place of the last, which stays if it cannot be; rows told before are on disk."""
+        """Keep a checkpoint in place of the last, which stays if it cannot be; rows emitted before are on disk."""
         self.flush()
         checkpoint.values["rows"] = {name: frame.height for name, frame in self.recorded.items()}
         checkpoint.values["wall_seconds"] = seconds_trained(self.info)
@@ -275,9 +275,9 @@ def session_started(info: Mapping[str, Any]) -> datetime:
 
 
 def seconds_trained(info: Mapping[str, Any]) -> float:
-    """Seconds that an unfinished run has been trained up to now, over all its sittings."""
-    sitting = (datetime.now(UTC) - session_started(info)).total_seconds()
-    return float(round((info.get("wall_seconds") or 0.0) + sitting, 3))
+    """Seconds that an unfinished run has been trained up to now, over all its sessions."""
+    session = (datetime.now(UTC) - session_started(info)).total_seconds()
+    return float(round((info.get("wall_seconds") or 0.0) + session, 3))
 
 
 def _outcome(status: str, error: str | None, info: Mapping[str, Any]) -> dict[str, Any]:

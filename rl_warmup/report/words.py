@@ -152,7 +152,7 @@ def rate(row: Row) -> str:
 
 
 def short_rate(row: Row, schedule: bool = True, gap: str = " ") -> str:
-    """The peak learning rate for a column of a table, with the base `schedule` unless it stands elsewhere.
+    """The peak learning rate for a column of a table, with the base `schedule` unless it is shown elsewhere.
 
     >>> short_rate({"learning_rate": 0.004, "learning_rate_scale": 4.0, "schedule": "constant"})
     '0.004 (4×)'

@@ -32,9 +32,9 @@ COMPILED_FROM = 1000
 
 
 def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-    """Train the members of a stack as their configs (resolved, of one group) say, telling their sinks every row.
+    """Train the members of a stack by their configs (resolved, of one group); their sinks get every row.
 
-    A member that diverges is reported to its sink and goes on in silence, so that its neighbours stay as they are.
+    A member that diverges is reported to its sink and trained on unrecorded, so its neighbours stay as they are.
     """
     config = configs[0]
     torch.set_num_threads(config.threads)
@@ -91,7 +91,7 @@ class StackTraining:
         self._evaluate()
 
     def go_on(self, found: Sequence[Checkpoint], observations: Array, as_before: bool) -> None:
-        """Go on from a checkpoint a member, in environments that are where they were or, if not, begin anew."""
+        """Resume from one checkpoint per member, in environments that were replayed or, if not, restarted."""
         counts, self._env_step = found[0].values, found[0].env_step
         self._evaluated, self._phase = counts["evaluated"], counts["update_phase"]
         self.algorithm.restore(joined_tables(found, self.stack.device), counts)
