@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from sweeps import STACKED, machine, sweep, table
 
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.run.compose import configured
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import prepare_compiler
@@ -104,7 +105,9 @@ def measure(algo: str, members: int, seconds: float) -> Sequence[object]:
     try:
         device = torch.device(DEVICE)
         stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled=True)
-        training = Timed(seconds, stack, envs, Draws([c.seed for c in configs], device), [Dropped()] * members)
+        training = Timed(
+            seconds, stack, envs, Draws([c.seed for c in configs], STREAMS, device), [Dropped()] * members
+        )
         ready = time.monotonic() - began
         training.begin(observations)
         training.run()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rl_warmup.delivery.hook import adam_steps
+from rl_warmup.records.dose import dose_columns
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -34,13 +35,5 @@ class DoseMeter:
         rates, base = self._rates, self._base(self._model._current_progress_remaining)
         self._rates = []
         self._steps += len(rates)
-        return {
-            "gradient_step": self._steps,
-            "n_steps": len(rates),
-            "learning_rate_first": rates[0] if rates else math.nan,
-            "learning_rate_last": rates[-1] if rates else math.nan,
-            "learning_rate_mean": sum(rates) / len(rates) if rates else math.nan,
-            "base_learning_rate": base,
-            "n_below_99": sum(rate < 0.99 * base for rate in rates),
-            "omega_sum": sum(rate / base for rate in rates) if base else float(len(rates)),
-        }
+        dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
+        return {"gradient_step": self._steps, "n_steps": len(rates), **dose}

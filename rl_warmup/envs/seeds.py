@@ -9,8 +9,8 @@ STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "m
 def stream_seed(seed: int, stream: str, *counter: int) -> int:
     """Seed of one named stream of a run, in [0, 2^31).
 
-    The first word of numpy's SeedSequence over (seed, stream, *counter); arms that share `seed` share it. Within
-    a stream, always give the same number of counters: SeedSequence takes missing ones for zeros.
+    The first word of numpy's SeedSequence over (seed, stream, *counter); arms that share `seed` share it.
+    SeedSequence takes missing counters for zeros: where a stream is also used without a counter, it starts at 1.
 
     >>> stream_seed(0, "evaluation", 3, 1) == stream_seed(0, "evaluation", 1, 3)
     False

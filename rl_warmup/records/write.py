@@ -156,14 +156,14 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
     belongs = {"config": {**info["config"], **kind}, "versions": info.get("versions")}
     schemas = table_schemas(config["algo"]["name"])
-    recorded, found, refused = {name: pl.DataFrame(schema=schemas[name]) for name in schemas}, None, None
+    recorded, found, restarted = {name: pl.DataFrame(schema=schemas[name]) for name in schemas}, None, None
     try:
         found = checkpoints.read(folder, belongs) if earlier else None
         if found is not None:
             recorded = _rows_before(found, Record(folder, earlier), list(schemas))
     except (CheckpointError, RecordError) as error:
-        found, refused = None, str(error)
-    begun = begin(info, earlier, found, refused, uuid.uuid4().hex[:8], datetime.now(UTC).isoformat())
+        found, restarted = None, str(error)
+    begun = begin(info, earlier, found, restarted, uuid.uuid4().hex[:8], datetime.now(UTC).isoformat())
     for name in ("updates", "evaluations"):
         for row in recorded[name].tail(1).to_dicts():
             begun |= progress(name, row)
@@ -176,7 +176,7 @@ def begin(
     info: Mapping[str, Any],
     earlier: Mapping[str, Any],
     checkpoint: Checkpoint | None,
-    refused: str | None,
+    restarted_because: str | None,
     attempt_id: str,
     now: str,
 ) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def begin(
         info: what is the same in every session.
         earlier: run.json as the last session left it; empty if there was none.
         checkpoint: what the run is resumed from.
-        refused: why its checkpoint is not used, if there is one.
+        restarted_because: why its checkpoint is not used, if there is one.
         attempt_id: of the attempt, if it is another.
         now: the time, as in `started`.
     """
@@ -212,7 +212,7 @@ def begin(
         "gradient_steps": 0,
         "latest_return": None,
         "resumed": earlier.get("resumed", []) if checkpoint is not None else [],
-        "begun_again": refused,
+        "begun_again": restarted_because,
         "earlier_attempts": before if same or not earlier else [*before, kept],
     }
 

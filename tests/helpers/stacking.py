@@ -7,6 +7,7 @@ import torch
 from helpers.sinks import ListSink, Rows
 
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.envs.vector import make_envs
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.stack import Stack
@@ -31,7 +32,7 @@ def train_into(
     envs = make_envs(envs_of(config), config.env.id, [seed for c in configs for seed in env_seeds(c)])
     try:
         stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)
-        training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], device), sinks)
+        training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], STREAMS, device), sinks)
         training.begin(envs.reset())
         training.run()
     finally:

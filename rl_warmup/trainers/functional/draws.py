@@ -1,11 +1,10 @@
 """The random numbers of a stack: functions of a member's seed, a stream and a counter, never of a neighbour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.functional import philox
 
 BLOCK = 256  # vector steps of DQN's exploration that are drawn at once
@@ -14,9 +13,10 @@ BLOCK = 256  # vector steps of DQN's exploration that are drawn at once
 class Draws:
     """Draws of all members, on the stack's device."""
 
-    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+    def __init__(self, seeds: Sequence[int], streams: Mapping[str, int], device: torch.device) -> None:
+        """`streams`: the numbers of the streams `exploration` and `minibatches` of a seed."""
         self._keys = {
-            stream: torch.tensor([(seed, STREAMS[stream]) for seed in seeds], dtype=torch.int64, device=device)
+            stream: torch.tensor([(seed, streams[stream]) for seed in seeds], dtype=torch.int64, device=device)
             for stream in ("exploration", "minibatches")
         }
         self._block: tuple[int, Tensor, Tensor] | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.delivery.meter import DoseMeter
+from rl_warmup.trainers.functional.losses import k3
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
@@ -120,10 +121,9 @@ def _ppo(model: PPO) -> dict[str, float]:
 
 
 def rollout_kl(model: PPO) -> float:
-    """KL(old || new) over the whole rollout after the update, mean of (r - 1) - log r, r = new / old probability.
+    """KL(old || new) over the whole rollout after the update, see `k3`.
 
     Stable-Baselines3's `train/approx_kl` covers the last epoch only, minibatch by minibatch before each step.
-    Source: Schulman, "Approximating KL divergence" (k3).
     """
     buffer = model.rollout_buffer
     observations, actions, old = (
@@ -134,8 +134,7 @@ def rollout_kl(model: PPO) -> float:
         actions = actions.long().flatten()
     with torch.no_grad():
         _, log_prob, _ = model.policy.evaluate_actions(observations, actions)
-        log_ratio = log_prob - old.flatten()
-        return float((torch.expm1(log_ratio) - log_ratio).mean())
+        return float(k3((log_prob - old.flatten()).unsqueeze(0)))
 
 
 def _dqn(model: DQN, q_values: list[Tensor]) -> dict[str, float]:

@@ -20,8 +20,6 @@ _COUNTS_OF_DQN = ("_n_calls", "exploration_rate")
 _LAST = ("_last_obs", "_last_original_obs", "_last_episode_starts")
 _REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
-Arrays = dict[str, NDArray[Any]]
-
 
 def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: dict[str, Any]) -> Checkpoint:
     """The state of `model` where a rollout starts; `actions` since environment step `origin`, `more` counts."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.envs.vector import Transition
+from rl_warmup.records.dose import dose_columns
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
 from rl_warmup.trainers.stacked.members import Members
@@ -85,7 +86,7 @@ class Recorder:
         table = dict(zip(names, np.stack(steps).transpose(2, 0, 1), strict=True))  # [steps, members] each
         norms = table.pop("grad_norm")
         return {
-            **self._dose(phase, table.pop("learning_rate")),
+            **dose_columns(table.pop("learning_rate"), self._members.base[:, phase]),
             **{
                 name: values.max(0) if name.endswith("_max_abs") else values.mean(0)
                 for name, values in table.items()
@@ -94,19 +95,6 @@ class Recorder:
             "grad_norm_max": norms.max(0),
             "clipped_share": (norms > limits).mean(0),
             **dict(zip((*algorithm.phase_metrics, "relative_update", "finite"), last.T, strict=False)),
-        }
-
-    def _dose(self, phase: int, rates: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
-        """What Adam was given, [steps, members]; omega = rate / base, taken as 1 where the base itself is 0."""
-        base = self._members.base[:, phase]
-        omega = np.divide(rates, base, out=np.ones_like(rates), where=base > 0)
-        return {
-            "learning_rate_first": rates[0],
-            "learning_rate_last": rates[-1],
-            "learning_rate_mean": rates.mean(0),
-            "base_learning_rate": base,
-            "n_below_99": (rates < 0.99 * base).sum(0),
-            "omega_sum": omega.sum(0),
         }
 
     def _diverge(self, member: int, reason: str) -> None:

@@ -13,6 +13,7 @@ from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
 from rl_warmup.envs.replay import ActionLog
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
@@ -45,7 +46,7 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
     try:
         compiled = prepare_compiler(will_compile(members), device)
         stack = Stack(members, envs.observation_space, envs.action_space, device, compiled)
-        draws = Draws([c.seed for c in members], device)
+        draws = Draws([c.seed for c in members], STREAMS, device)
         training = StackTraining(stack, envs, draws, sinks)
         if found:
             training.go_on(found, observations, as_before)

@@ -35,6 +35,19 @@ def _rollout() -> tuple[Tensor, ...]:
     return draw(M, T, E), draw(M, T, E, seed=1), flags(M, T, E), draw(M, E), flags(M, E)
 
 
+def test_gae_with_lambda_0_is_the_td_error_and_with_lambda_1_the_return_less_the_value() -> None:
+    rewards, values, starts, last_values, last_dones = _rollout()
+    follows = 1 - torch.cat([starts[:, 1:], last_dones.unsqueeze(1)], dim=1)
+    following = torch.cat([values[:, 1:], last_values.unsqueeze(1)], dim=1)
+    discount = GAMMA.reshape(M, 1, 1)
+    close(losses.gae(*_rollout(), GAMMA, 0.0), rewards + discount * follows * following - values)
+    monte_carlo, after = [], last_values
+    for t in reversed(range(T)):
+        after = rewards[:, t] + discount[:, 0] * follows[:, t] * after
+        monte_carlo.insert(0, after)
+    close(losses.gae(*_rollout(), GAMMA, 1.0), torch.stack(monte_carlo, dim=1) - values)
+
+
 def test_gae_is_the_slow_loop() -> None:
     rewards, values, starts, last_values, last_dones = _rollout()
     found = losses.gae(rewards, values, starts, last_values, last_dones, GAMMA, 0.95)

@@ -13,6 +13,7 @@ from helpers.stacking import train_into
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked import dqn, learner, ppo
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Step
@@ -53,7 +54,7 @@ def _algorithm(case: str, configure: Configure, device: str) -> Algorithm:
             config.algo.extractor = "small_cnn"
     stack = Stack(configs, observations, actions, torch.device(device), compiled=False)
     kind = DQN if configs[0].algo.name == "dqn" else PPO
-    return kind(stack, Draws([config.seed for config in configs], torch.device(device)))
+    return kind(stack, Draws([config.seed for config in configs], STREAMS, torch.device(device)))
 
 
 def _live(algorithm: Algorithm, case: str, device: str, phases: int = 1) -> torch.Tensor:

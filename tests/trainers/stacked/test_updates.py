@@ -19,6 +19,7 @@ from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.optimizers import Moments
 from rl_warmup.trainers.sb3 import train as sb3
@@ -175,7 +176,9 @@ def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Ten
     stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
     kind = ppo.PPO if config.algo.name == "ppo" else dqn.DQN
     phases = range(len(stack.members.phases.env_step))
-    return kind(stack, Draws([0] * CHUNK, device)).learner, torch.cat([stack.members.rates(i) for i in phases])
+    return kind(stack, Draws([0] * CHUNK, STREAMS, device)).learner, torch.cat(
+        [stack.members.rates(i) for i in phases]
+    )
 
 
 def _step(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> Tensor:
