@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.publish import chosen, command_line
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client
-from rl_warmup.tracking.sent import Publications, destination, try_lock
+from rl_warmup.tracking.sent import Destination, publishing
 from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
 from rl_warmup.tracking.upload import items_of
+from rl_warmup.tracking.waiting import in_time
 
 if TYPE_CHECKING:
     from rl_warmup.tracking.views import View
@@ -44,7 +46,7 @@ exit code:
 _INSTALL = "wandb-workspaces is not installed: pip install -c constraints.txt -e '.[dashboard]'"
 
 
-def dashboard(folder: Path, settings: client.Settings, console: Console, *, again: bool = False) -> int:
+def dashboard(folder: Path, settings: TrackingConfig, console: Console, *, again: bool = False) -> int:
     """Write dashboard.json, and bring the workspaces and the report of a study at W&B up to date; the exit code.
 
     Args:
@@ -62,9 +64,7 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
     from rl_warmup.tracking.views import views  # needs the extra `dashboard`
 
     records, _ = read_study(folder)
-    with try_lock(folder, "publishing") as free:
-        if not free:
-            raise RecordError(f"{folder} is being published by another process; wait for it")
+    with publishing(folder):
         report = current_report(folder, records)
         if not report:
             raise RecordError(f"{folder} has no run to report on")
@@ -74,17 +74,15 @@ def dashboard(folder: Path, settings: client.Settings, console: Console, *, agai
         online = client.is_online(settings.mode)
         if not online:
             how = _apply(folder, settings) if online is False else "enable W&B first (WANDB_MODE)"
-            _say(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {how}")
+            _print(console, f"written: {folder / 'dashboard.json'}; W&B is not asked. To apply it: {how}")
             return 0
-        entity = client.account(settings, online=True)
-        to = destination(client.base_url(), entity, settings.project, online=True)
-        ledger = Publications(folder)
-        if missing := unpublished(records, report, to, ledger):
-            _say(console, f"not published: {missing}; python -m rl_warmup.publish {folder} sends what is shown")
-        return _save(found, study_run_id(folder, name, to, ledger), str(entity), to, ledger, console, again)
+        to = Destination.of(folder, settings, online=True)
+        if missing := unpublished(records, report, to):
+            _print(console, f"not published: {missing}; python -m rl_warmup.publish {folder} sends what is shown")
+        return _save(found, study_run_id(name, to), to, console, again)
 
 
-def specification(found: Sequence[View], folder: Path, settings: client.Settings) -> str:
+def specification(found: Sequence[View], folder: Path, settings: TrackingConfig) -> str:
     """The text of dashboard.json: the specifications of workspaces and report, and how to apply them."""
     content = {
         "apply": _apply(folder, settings),
@@ -96,48 +94,40 @@ def specification(found: Sequence[View], folder: Path, settings: client.Settings
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def unpublished(records: Sequence[Record], report: Mapping[str, Any], to: str, ledger: Publications) -> str:
+def unpublished(records: Sequence[Record], report: Mapping[str, Any], to: Destination) -> str:
     """What of the study is not at W&B as it is now, in words; "" if all is."""
-    runs = sum(not ledger.holds(to, item.id, item.digest) for item in items_of(records, report))
+    runs = sum(not to.ledger.holds(to.name, item.id, item.digest) for item in items_of(records, report))
     parts = [counted(runs, "run")] if runs else []
-    return " and ".join(parts + ([] if is_sent(report, to, ledger) else ["the study's tables and figures"]))
+    return " and ".join(parts + ([] if is_sent(report, to) else ["the study's tables and figures"]))
 
 
-def _save(
-    found: Sequence[View],
-    study_run: str,
-    entity: str,
-    to: str,
-    ledger: Publications,
-    console: Console,
-    again: bool,
-) -> int:
-    """Send the views that changed, and say where all are; stops where the server fails."""
+def _save(found: Sequence[View], study_run: str, to: Destination, console: Console, again: bool) -> int:
+    """Send the views that changed, and print where all are; stops where the server fails."""
     from rl_warmup.tracking.views import save
 
     for view in found:
-        known = ledger.place(to, view.key)
+        known = to.ledger.place(to.name, view.key)
         done = "unchanged"
-        if again or known is None or not ledger.holds(to, view.key, view.digest):
+        if again or known is None or not to.ledger.holds(to.name, view.key, view.digest):
             done = "updated" if known else "created"
             try:
-                known = client.in_time(SAVE_SECONDS, partial(save, view, entity, study_run, known))
+                known = in_time(SAVE_SECONDS, partial(save, view, str(to.entity), study_run, known))
             except Exception as error:
                 client.restart()  # a client that waits for an answer would keep the process
                 print(f"error: W&B did not take the {view.key}: {first_line(error)}", file=sys.stderr)
                 print("dashboard.json holds it, and the same command tries again", file=sys.stderr)
                 return 1
-            ledger.note(to, view.key, view.digest, known)
-        _say(console, f"{view.key} {done}: {known.split()[-1]}")
+            to.ledger.note(to.name, view.key, view.digest, known)
+        _print(console, f"{view.key} {done}: {known.split()[-1]}")
     return 0
 
 
-def _apply(folder: Path, settings: client.Settings) -> str:
+def _apply(folder: Path, settings: TrackingConfig) -> str:
     where = f"{folder} --project {settings.project}" + (f" --entity {settings.entity}" if settings.entity else "")
     return f"wandb login; python -m rl_warmup.publish {where}; python -m rl_warmup.dashboard {where}"
 
 
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 

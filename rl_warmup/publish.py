@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.schema import RecordError
-from rl_warmup.tracking.upload import _config, publish
+from rl_warmup.tracking.upload import publish, read_config
 
 _EXPLANATION = """\
 Sends the records of a study to W&B: one W&B run for every run that is not being trained, with
@@ -56,7 +56,7 @@ def chosen(given: argparse.Namespace) -> TrackingConfig:
 def _last_tracking(folder: Path) -> Mapping[str, Any]:
     for path in sorted(folder.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(OSError, yaml.YAMLError, KeyError, TypeError):  # that run is named as a problem later
-            return dict(_config(path.parent)["tracking"])
+            return dict(read_config(path.parent)["tracking"])
     return {}
 
 
@@ -66,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
     given = parser.parse_args(argv)
     try:
-        return publish(
-            given.folder, chosen(given), Console(), checkpoints=given.checkpoints, again=given.again
-        )  # fmt: skip
+        return publish(given.folder, chosen(given), Console(), checkpoints=given.checkpoints, again=given.again)
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ from helpers.wandb_client import KEY, _fresh_client, log_in, of, send, serve, sh
 from rl_warmup import dashboard as dashboards
 from rl_warmup.dashboard import main
 from rl_warmup.tracking import client as wandb_client
-from rl_warmup.tracking.panels import contexts
+from rl_warmup.tracking.panels import groups_of
 from rl_warmup.tracking.sent import Publications, try_lock
 from rl_warmup.tracking.views import views
 
@@ -256,7 +256,7 @@ def test_the_same_report_gives_the_same_specification_with_ids_of_their_own(quic
     """The library draws its ids at random."""
     report = two_places(quick)
     assert [view.spec for view in made(report)] == [view.spec for view in made(report)]
-    assert len(made(report)) == len(contexts(report)) + 1
+    assert len(made(report)) == len(groups_of(report)) + 1
     for view in made(report)[:-1]:
         ids = [panel["__id__"] for part in sections(view.spec).values() for panel in part]
         assert len(set(ids)) == len(ids)

@@ -84,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:
     """Write figures, report.json, and the report as HTML, Markdown and LaTeX; its content and the files.
 
-    Raises OSError if a file cannot be written.
+    Raises:
+        OSError: if a file cannot be written.
     """
     from rl_warmup.report.html import render  # it and the figures import matplotlib, which takes half a second
 

@@ -87,7 +87,8 @@ SECTIONS = (
 def render(report: Mapping[str, Any], figures: Path) -> str:
     """The page as HTML. `figures`: the folder that holds the files of `report["figures"]`.
 
-    Raises FileNotFoundError if a figure has neither SVG nor PNG.
+    Raises:
+        FileNotFoundError: if a figure has neither SVG nor PNG.
     """
     said = sentences(report)
     page: str = _template().render(

@@ -91,15 +91,7 @@ def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
     writer = open_run(run_folder(config), run_info(config, members), asdict(config), lease)
     tracker = tracking.tracker(
-        settings,
-        config=asdict(config),
-        run_id=writer.info["run_id"],
-        attempt_id=writer.info["attempt_id"],
-        group=writer.info["cell"],
-        job_type=writer.info["arm"],
-        study=str(config.study.name),
-        folder=study_folder(config),
-        before=writer.recorded if writer.restored else None,
+        settings, study_folder(config), writer.info, asdict(config), writer.recorded if writer.restored else None
     )
     return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
 

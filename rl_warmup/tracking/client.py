@@ -8,17 +8,19 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.words import digest, first_line
+from rl_warmup.tracking.waiting import in_time, within
 
 if TYPE_CHECKING:
     import wandb
+
+    Run = wandb.Run
 
 INIT_SECONDS = 8.0
 """Patience with a server that does not answer when a run starts."""
@@ -34,34 +36,13 @@ TEARDOWN_SECONDS = 2.0
 """Patience with a client that is abandoned."""
 
 _LOG = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 
 class Unusable(Exception):
     """The client refuses its settings, or the server does not answer; the message says which."""
 
 
-class Settings(Protocol):
-    """What this module reads of the config group `tracking`."""
-
-    @property
-    def name(self) -> str:
-        """`wandb` or `disabled`."""
-
-    @property
-    def mode(self) -> str:
-        """`auto` (online if an API key is configured), `online` or `offline`."""
-
-    @property
-    def project(self) -> str:
-        """The W&B project."""
-
-    @property
-    def entity(self) -> str | None:
-        """The W&B user or team; None for the user's default."""
-
-
-def check(settings: Settings) -> None:
+def check(settings: TrackingConfig) -> None:
     """Raise ValueError for a name or mode that does not exist."""
     if settings.name not in ("wandb", "disabled"):
         raise ValueError(f"tracking.name is {settings.name!r}; use 'wandb' or 'disabled'")
@@ -95,26 +76,24 @@ def _warn_of_no_key() -> None:  # once a process
     _LOG.warning("W&B has no API key (`wandb login` stores one): this goes into offline files.")
 
 
-def base_url() -> str:
-    """The server that the client is configured for."""
-    import wandb
+def arguments(settings: TrackingConfig, folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """What `start` needs to know of a run, in texts no longer than W&B takes, some of them only at `wandb sync`.
 
-    return str(wandb.setup(wandb.Settings(silent=True)).settings.base_url)
+    Args:
+        settings: server side: project and entity.
+        folder: of the study; files go to `folder`/wandb.
+        info: of run.json: `run_id` and `attempt_id`, `cell` (the group), `arm` (the job type), `study` (a tag).
 
-
-def arguments(
-    settings: Settings, *, wandb_id: str, name: str, group: str, job_type: str, study: str, folder: Path
-) -> dict[str, Any]:
-    """Arguments of `start` for a run, with texts cut to W&B's limits, some of which hold only at `wandb sync`.
-
-    Raises OSError if `folder`/wandb cannot be made; the client would take the system's temporary folder.
+    Raises:
+        OSError: if `folder`/wandb cannot be made; the client would take the system's temporary folder.
     """
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    cell, study = info.get("cell"), info.get("study")
     return {
-        "id": wandb_id,
-        "name": fit(name, 128),
-        "group": fit(group, 128) if group else None,
-        "job_type": fit(job_type, 64),
+        "id": wandb_id(info["run_id"], str(info.get("attempt_id", ""))),
+        "name": fit(info["run_id"], 128),
+        "group": fit(cell, 128) if cell else None,
+        "job_type": fit(info["arm"], 64),
         "tags": [fit(study, 64)] if study else None,
         "project": settings.project,
         "entity": settings.entity,
@@ -172,34 +151,6 @@ def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
         path.with_suffix(".wandb.synced").touch()
 
 
-def within(seconds: float, action: Callable[[], object]) -> bool:
-    """Whether `action` ended in time, be it by an exception; otherwise it runs on in a daemon thread."""
-    begun = _begun(action)
-    wait([begun], seconds)
-    return begun.done()
-
-
-def in_time(seconds: float, action: Callable[[], Result]) -> Result:
-    """What `action` returns or raises; TimeoutError once it takes longer, and it runs on in a daemon thread."""
-    try:
-        return _begun(action).result(seconds)
-    except TimeoutError as error:
-        raise TimeoutError(f"no answer within {seconds:g} s") from error
-
-
-def _begun(action: Callable[[], Result]) -> Future[Result]:
-    future: Future[Result] = Future()
-
-    def settle() -> None:
-        try:
-            future.set_result(action())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=settle, daemon=True).start()
-    return future
-
-
 def api() -> wandb.Api:
     """The client's interface to the server; asks for the owner of the key. Raises what the client raises."""
     import wandb
@@ -207,7 +158,7 @@ def api() -> wandb.Api:
     return wandb.Api()
 
 
-def account(settings: Settings, online: bool) -> str | None:
+def account(settings: TrackingConfig, online: bool) -> str | None:
     """The user or team to whom runs go, by the settings, the client's own, or the server, which knows by the key.
 
     Raises:
@@ -220,6 +171,14 @@ def account(settings: Settings, online: bool) -> str | None:
     except Exception as error:
         restart()  # one that waits for an answer would keep the process
         raise Unusable(f"W&B does not say who we are: {first_line(error)}") from error
+
+
+def destination(project: str, entity: str | None, online: bool) -> str:
+    """Where a study is sent, as published.jsonl names it: server, user or team, project."""
+    import wandb
+
+    server = wandb.setup(wandb.Settings(silent=True)).settings.base_url if online else "offline"
+    return f"{server}/{entity or ''}/{project}"
 
 
 def _default_entity() -> str:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
+from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.words import first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import end_outage, has_outage, record_outage
 from rl_warmup.tracking.rows import TABLES, counter, history_row, numbered
-from rl_warmup.tracking.sent import Publications, destination, run_digest
-
-if TYPE_CHECKING:
-    import wandb
+from rl_warmup.tracking.sent import Publications, run_digest
+from rl_warmup.tracking.waiting import within
 
 _LOG = logging.getLogger(__name__)
 _UNFINISHED: list[Callable[[], object]] = []
@@ -36,48 +35,40 @@ class Tracker(Protocol):
 
 
 def tracker(
-    settings: client.Settings,
-    *,
-    config: Mapping[str, Any],
-    run_id: str,
-    attempt_id: str,
-    group: str,
-    job_type: str,
-    study: str,
+    settings: TrackingConfig,
     folder: Path,
+    info: Mapping[str, Any],
+    config: Mapping[str, Any],
     before: Mapping[str, pl.DataFrame] | None = None,
 ) -> Tracker:
-    """Open the W&B run of one attempt; its files go to `folder`/wandb, its id is `run_id`-`attempt_id`.
+    """Open the W&B run of one attempt.
 
-    `group` is the run's cell, `job_type` its arm, `study` becomes a tag; `before` are the rows of a run that goes
-    on, sent where W&B lacks them. A server that fails leaves an offline run for `wandb sync`, a client that fails
-    leaves no W&B run: either logs one warning, and the study's other runs do not ask that server for a while.
+    A server that fails leaves an offline run for `wandb sync`, a client that fails leaves no W&B run: either logs
+    one warning, and the study's other runs do not ask that server for a while.
 
-    Raises ValueError for a name or mode that does not exist.
+    Args:
+        settings: of the config group `tracking`.
+        folder: of the study; files go to `folder`/wandb.
+        info: of run.json, as `client.arguments` takes it.
+        config: what W&B shows as the run's config.
+        before: the rows of a run that is resumed, sent where W&B lacks them.
+
+    Raises:
+        ValueError: for a name or mode that does not exist.
     """
     client.check(settings)
     if settings.name == "disabled":
         return _Run(None)
     while _UNFINISHED:  # of this process, as after an exception: one run at a time
-        client.within(client.FINISH_SECONDS, _UNFINISHED.pop())
+        within(client.FINISH_SECONDS, _UNFINISHED.pop())
     try:
-        arguments = client.arguments(
-            settings,
-            wandb_id=client.wandb_id(run_id, attempt_id),
-            name=run_id,
-            group=group,
-            job_type=job_type,
-            study=study,
-            folder=folder,
-        )
-        run, online = _open(settings.mode, arguments, config, folder)
+        run, online = _open(settings.mode, client.arguments(settings, folder, info), config, folder)
         if run is None:
             return _Run(None)
         _UNFINISHED.append(run.finish)
-        entity = run.entity if online else settings.entity
-        to = destination(client.base_url(), entity, settings.project, online=online)
-        tracked = _Run(run, folder, run_id, to)
-        tracked.go_on(before or {}, online)
+        to = client.destination(settings.project, run.entity if online else settings.entity, online)
+        tracked = _Run(run, folder, info["run_id"], to)
+        tracked.resume(before or {}, online)
         return tracked
     except Exception as error:
         _LOG.warning("W&B does not start (%s): this run is recorded, but not tracked.", first_line(error))
@@ -86,7 +77,7 @@ def tracker(
 
 def _open(
     mode: str, arguments: dict[str, Any], config: Mapping[str, Any], folder: Path
-) -> tuple[wandb.Run | None, bool]:
+) -> tuple[client.Run | None, bool]:
     """The open W&B run, None for users who have disabled W&B on their machine, and whether it is online."""
     online = client.is_online(mode)
     if online is None:
@@ -111,13 +102,13 @@ class _Run:
     """The tracker of an open W&B run; does nothing without one, or after a failure."""
 
     def __init__(
-        self, run: wandb.Run | None, folder: Path | None = None, run_id: str = "", destination: str = ""
+        self, run: client.Run | None, folder: Path | None = None, run_id: str = "", destination: str = ""
     ) -> None:
         self._run, self._folder, self._run_id, self._destination = run, folder, run_id, destination
         self._made = dict.fromkeys(TABLES, 0)
         self._sent = dict.fromkeys(TABLES, 0)
 
-    def go_on(self, before: Mapping[str, pl.DataFrame], online: bool) -> None:
+    def resume(self, before: Mapping[str, pl.DataFrame], online: bool) -> None:
         """Take up the count of rows, and send those `before` that W&B lacks."""
         assert self._run is not None
         self._made |= {table: frame.height for table, frame in before.items()}
@@ -145,11 +136,11 @@ class _Run:
         _UNFINISHED.clear()
         if run is None:
             return
-        in_time = client.within(client.FINISH_SECONDS, lambda: self._close(run, summary, exit_code))
+        in_time = within(client.FINISH_SECONDS, lambda: self._close(run, summary, exit_code))
         if not in_time:
             self._give_up(f"it still hangs {client.FINISH_SECONDS:g} s after the run")
 
-    def _close(self, run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
+    def _close(self, run: client.Run, summary: Mapping[str, Any], exit_code: int) -> None:
         try:
             client.close(run, summary, exit_code)
             if self._folder is not None and (self._folder / self._run_id / "run.json").exists():
@@ -166,7 +157,7 @@ class _Run:
         )
 
 
-def sent_before(run: wandb.Run, online: bool) -> dict[str, int]:
+def sent_before(run: client.Run, online: bool) -> dict[str, int]:
     """How many rows of each table the server, or offline the files of earlier sessions, have of a run."""
     arrived: Any = run.summary if online else client.written_before(run)
     return {table: int(arrived.get(counter(table)) or 0) for table in TABLES}

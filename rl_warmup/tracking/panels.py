@@ -1,17 +1,18 @@
 """Charts of a study's runs at W&B, from report.json: each shows what `publish` sends, by the name it is sent under.
 
-A context here is the cells of one environment, algorithm, trainer and budget: what is drawn into one chart.
+A group here is the cells of one environment, algorithm, trainer and budget: what is drawn into one chart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rl_warmup.analysis.cells import Group
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.words import digest
 from rl_warmup.report.figures.sheets import file_name
 from rl_warmup.report.markdown import escape, findings
 from rl_warmup.report.tables import grouped
-from rl_warmup.report.words import Row, capital, metric_name, place, rate, varied
+from rl_warmup.report.words import GROUP, Row, capital, metric_name, place, rate, varied
 from rl_warmup.tracking.library import wr, ws
 from rl_warmup.tracking.rows import DOSE
 from rl_warmup.tracking.study_run import tables
@@ -25,14 +26,14 @@ _BY = {"arm": ARM, "warmup": WARMUP, "learning rate": RATE}
 Panels = list[Any]
 
 
-def contexts(report: Row) -> dict[str, list[Row]]:
-    """The cells of each context, under its name in words."""
+def groups_of(report: Row) -> dict[str, list[Row]]:
+    """The cells of each group, under its name in words."""
     named = varied(report["cells"])
     return grouped(report["cells"], lambda cell: place(cell, named))
 
 
 def sections(report: Row, cells: Sequence[Row], figures: Sequence[str]) -> list[Any]:
-    """The sections of a context's workspace; `figures` are the names of those that were sent."""
+    """The sections of a group's workspace; `figures` are the names of those that were sent."""
     groups = list(dict.fromkeys(map(_group, report["cells"])))
     own = file_name(_group(cells[0]), groups)
 
@@ -151,8 +152,9 @@ def fixed_id(text: str) -> str:
     return digest(text, 11)
 
 
-def _group(cell: Row) -> tuple[str, str, str, int]:
-    return cell["env"], cell["algo"], cell["trainer"], cell["total_timesteps"]
+def _group(cell: Row) -> Group:
+    env, algo, trainer, total = (cell[key] for key in GROUP)
+    return env, algo, trainer, total
 
 
 def _is_of(figure: Mapping[str, str], own: str) -> bool:
@@ -162,7 +164,7 @@ def _is_of(figure: Mapping[str, str], own: str) -> bool:
 
 
 def _scored(cells: Sequence[Row], metrics: Iterable[str]) -> list[str]:
-    """The metrics that some run of the context has a value of: others are not sent."""
+    """The metrics that some run of the group has a value of: others are not sent."""
     return [name for name in metrics if any(cell["metrics"][name]["mean"] is not None for cell in cells)]
 
 

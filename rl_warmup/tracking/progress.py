@@ -21,8 +21,8 @@ from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import has_outage, record_outage
-from rl_warmup.tracking.sent import Publications, destination, try_lock
-from rl_warmup.tracking.study_run import PROGRESS, study_arguments
+from rl_warmup.tracking.sent import Destination, try_lock
+from rl_warmup.tracking.study_run import PROGRESS, start_study_run
 
 PERIOD = 10.0
 """Seconds between two rows of progress."""
@@ -101,11 +101,8 @@ class SweepProgress:
         online = client.is_online(tracking.mode)
         if online is None or (online and has_outage(self._folder)):
             return
-        to = destination(client.base_url(), client.account(tracking, online), tracking.project, online=online)
-        name, ledger = self._folder.name, Publications(self._folder)
-        run = client.start(
-            online, study_arguments(self._folder, tracking, to, ledger, name), asdict(self._config.study)
-        )
+        to = Destination.of(self._folder, tracking, online)
+        run = start_study_run(self._folder.name, to, asdict(self._config.study))
         run.define_metric(f"{PROGRESS}/*", step_metric=f"{PROGRESS}/env_steps")
         while not self._over.wait(PERIOD):
             run.log(dict(self._look()))

@@ -23,7 +23,10 @@ DOSE = frozenset(
 def history_row(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """The W&B history row of one trainer event: `env_step`, and eval/*, train/*, dose/* or diagnostics/*.
 
-    None is dropped; NaN and infinities stay. Raises ValueError for an unknown table.
+    None is dropped; NaN and infinities stay.
+
+    Raises:
+        ValueError: for an unknown table.
 
     >>> history_row("episodes", {"env_step": 40, "return": 12.0, "length": 12})
     {'env_step': 40, 'train/return': 12.0, 'train/length': 12}

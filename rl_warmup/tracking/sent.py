@@ -5,10 +5,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_warmup.config.schema import TrackingConfig
+from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import digest
+from rl_warmup.tracking import client
 
 
 class Publications:
@@ -53,7 +57,8 @@ class Publications:
     def note(self, destination: str, key: str, digest: str, place: str | None = None) -> None:
         """Add a line, in one write, on disk when this returns.
 
-        Raises OSError if it cannot be written.
+        Raises:
+            OSError: if it cannot be written.
         """
         line = {"destination": destination, "key": key, "digest": digest, "place": place}
         self._lines[destination, key] = line
@@ -68,19 +73,11 @@ class Publications:
             os.close(file)
 
 
-def destination(base_url: str, entity: str | None, project: str, *, online: bool) -> str:
-    """Where a study is sent, as the ledger names it.
-
-    >>> destination("https://api.wandb.ai", None, "rl_warmup", online=True)
-    'https://api.wandb.ai//rl_warmup'
-    """
-    return f"{base_url if online else 'offline'}/{entity or ''}/{project}"
-
-
 def run_digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
     """Of what is sent of the run in the folder `run`, rows.metrics: run.json is replaced whenever its tables are.
 
-    Raises OSError if it cannot be read.
+    Raises:
+        OSError: if it cannot be read.
     """
     parts = (run / "run.json").read_bytes(), json.dumps(metrics or {}, sort_keys=True).encode()
     return ".".join(digest(part) for part in parts)
@@ -90,7 +87,8 @@ def run_digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
 def try_lock(folder: Path, doing: str) -> Iterator[bool]:
     """Whether no other process is `doing` the same with the study meanwhile, e.g. publishing it.
 
-    Raises OSError if the folder cannot be written.
+    Raises:
+        OSError: if the folder cannot be written.
     """
     with (folder / f".{doing}").open("w") as lock:
         try:
@@ -99,3 +97,40 @@ def try_lock(folder: Path, doing: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[None]:
+    """While it is entered, no other process publishes the study.
+
+    Raises:
+        RecordError: if another does.
+        OSError: if the folder cannot be written.
+    """
+    with try_lock(folder, "publishing") as free:
+        if not free:
+            raise RecordError(f"{folder} is being published by another process; wait for it")
+        yield
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the study in `folder` is sent, and what has been sent."""
+
+    folder: Path
+    settings: TrackingConfig
+    online: bool
+    entity: str | None
+    name: str  # as `client.destination` makes it
+    ledger: Publications
+
+    @classmethod
+    def of(cls, folder: Path, settings: TrackingConfig, online: bool) -> "Destination":
+        """The one that the settings name.
+
+        Raises:
+            Unusable: if the server does not say who we are.
+        """
+        entity = client.account(settings, online)
+        name = client.destination(settings.project, entity, online)
+        return cls(folder, settings, online, entity, name, Publications(folder))

@@ -1,5 +1,7 @@
 """The W&B run of a whole study: tables, intervals and figures of its report, and the progress of its sweeps."""
 
+from __future__ import annotations
+
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,65 +16,49 @@ from rl_warmup.records.read import Record
 from rl_warmup.records.words import digest, first_line
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import record_outage
-from rl_warmup.tracking.sent import Publications
+from rl_warmup.tracking.sent import Destination
 
 JOB_TYPE = "study"
 PROGRESS = "progress"
 """What the columns of a sweep's progress begin with, and what the process does that sends them."""
 
 
-def study_run_id(folder: Path, name: str, to: str, ledger: Publications) -> str:
+def study_run_id(name: str, to: Destination) -> str:
     """The W&B id of the study's run, the same at every destination: made once, then found in the ledger.
 
-    Raises OSError if the ledger cannot be written.
+    Raises:
+        OSError: if the ledger cannot be written.
     """
-    place = ledger.place(to, "study") or ledger.anywhere("study")
+    place = to.ledger.place(to.name, "study") or to.ledger.anywhere("study")
     if place is not None:
         return place.split()[0]
     made = client.wandb_id(f"study-{name}", uuid.uuid4().hex[:8])
-    ledger.note(to, "study", "", made)
+    to.ledger.note(to.name, "study", "", made)
     return made
 
 
-def study_arguments(
-    folder: Path, settings: client.Settings, to: str, ledger: Publications, name: str
-) -> dict[str, Any]:
-    """Arguments of `client.start` for the study's run."""
-    return client.arguments(
-        settings,
-        wandb_id=study_run_id(folder, name, to, ledger),
-        name=f"study {name}",
-        group="",
-        job_type=JOB_TYPE,
-        study=name,
-        folder=folder,
-    )
+def start_study_run(name: str, to: Destination, config: Mapping[str, Any]) -> client.Run:
+    """Open the study's run, or resume it. Raises what the client raises."""
+    about = {"run_id": f"study {name}", "arm": JOB_TYPE, "study": name}
+    arguments = client.arguments(to.settings, to.folder, about) | {"id": study_run_id(name, to)}
+    return client.start(to.online, arguments, config)
 
 
-def publish_study(
-    folder: Path,
-    settings: client.Settings,
-    online: bool,
-    to: str,
-    ledger: Publications,
-    report: Mapping[str, Any],
-    again: bool,
-) -> list[str]:
+def publish_study(report: Mapping[str, Any], to: Destination, again: bool) -> list[str]:
     """Send the report's tables and figures to the study's run, if they changed; what is missing then, in words."""
-    name = str(report["study"]["name"] or folder.name)
-    if is_sent(report, to, ledger) and not again:
+    if is_sent(report, to) and not again:
         return []
     try:
-        run = client.start(online, study_arguments(folder, settings, to, ledger, name), declared(report))
+        run = start_study_run(str(report["study"]["name"] or to.folder.name), to, declared(report))
         content: dict[str, Any] = {
             f"report/{table}": client.table(rows) for table, rows in tables(report).items() if rows
         }
-        content |= {f"figures/{path.stem}": client.image(path) for path in drawn(folder, report)}
+        content |= {f"figures/{path.stem}": client.image(path) for path in drawn(to.folder, report)}
         run.log(content)
         client.close(run, headline(report), 0)
-        ledger.note(to, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
+        to.ledger.note(to.name, "study", _digest(report), f"{run.id} {run.url or ''}".strip())
     except Exception as error:
-        record_outage(folder, first_line(error))
+        record_outage(to.folder, first_line(error))
         return [f"the study's own run: {first_line(error)}"]
     return []
 
@@ -92,9 +78,9 @@ def current_report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
     return content
 
 
-def is_sent(report: Mapping[str, Any], to: str, ledger: Publications) -> bool:
+def is_sent(report: Mapping[str, Any], to: Destination) -> bool:
     """Whether the study's own run has the content of this report."""
-    return ledger.holds(to, "study", _digest(report))
+    return to.ledger.holds(to.name, "study", _digest(report))
 
 
 def drawn(folder: Path, report: Mapping[str, Any]) -> list[Path]:

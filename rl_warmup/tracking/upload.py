@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import FINISHED, RecordError
@@ -21,21 +22,15 @@ from rl_warmup.tracking import client
 from rl_warmup.tracking.live import sent_before
 from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.rows import TABLES, numbered, summary
-from rl_warmup.tracking.sent import Publications, destination, run_digest, try_lock
+from rl_warmup.tracking.sent import Destination, publishing, run_digest, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
 
 AT_ONCE = 4
 """Runs that are sent side by side: what takes time is the server's answers."""
-
-
 FAILURES = 3
 """Runs that may fail to arrive before the rest is left for the next time."""
-
-
 LOST_SECONDS = 5.0
 """Seconds that may be spent on runs that fail to arrive, likewise."""
-
-
 IN_USE = "the study's own run, to which a sweep is sending its progress"
 
 
@@ -50,7 +45,7 @@ class Item:
 
 
 def publish(
-    folder: Path, settings: client.Settings, console: Console, *, checkpoints: bool = False, again: bool = False
+    folder: Path, settings: TrackingConfig, console: Console, *, checkpoints: bool = False, again: bool = False
 ) -> int:
     """Send what is new of the study in `folder`; the exit code, with what is missing named on stderr.
 
@@ -66,49 +61,33 @@ def publish(
         OSError: if the ledger cannot be written.
     """
     records, problems = read_study(folder)
-    with try_lock(folder, "publishing") as free:
-        if not free:
-            raise RecordError(f"{folder} is being published by another process; wait for it")
+    with publishing(folder):
         try:
             online = client.is_online(settings.mode)
             if online is None:
                 console.print("W&B is disabled on this machine (WANDB_MODE); nothing is published")
                 return 1
-            entity = client.account(settings, online)
+            to = Destination.of(folder, settings, online)
         except client.Unusable as error:
             return _missing(folder, [str(error)])
-        to = destination(client.base_url(), entity, settings.project, online=online)
         report = current_report(folder, records)
         problems += [f"{record.folder.name} is being trained" for record in records if is_training(record.folder)]
-        ledger = Publications(folder)
         items = items_of(records, report)
-        # offline a run that was tracked live is left as it is: it lacks metrics only
-        there = ledger.holds if online else ledger.holds_rows
-        todo = [item for item in items if again or checkpoints or not there(to, item.id, item.digest)]
-        sender = Sender(settings, online, to, ledger, folder, checkpoints)
+        sender = Sender(to, checkpoints)
+        todo = items if again or checkpoints else [item for item in items if not _is_there(item, to)]
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
             with try_lock(folder, PROGRESS) as free:
-                problems += publish_study(folder, settings, online, to, ledger, report, again) if free else [IN_USE]
-    address = (ledger.place(to, "study") or "").partition(" ")[2]
-    _tell(console, sender.arrived, len(todo), len(items), folder, address if online else None)
+                problems += publish_study(report, to, again) if free else [IN_USE]
+    _report_sent(console, to, sender.arrived, len(todo), len(items))
     return _missing(folder, problems)
 
 
 class Sender:
     """Sends records side by side, and stops when the server fails."""
 
-    def __init__(
-        self,
-        settings: client.Settings,
-        online: bool,
-        to: str,
-        ledger: Publications,
-        folder: Path,
-        checkpoints: bool,
-    ) -> None:
-        self._settings, self._online, self._to, self._ledger = settings, online, to, ledger
-        self._folder, self._checkpoints = folder, checkpoints
+    def __init__(self, to: Destination, checkpoints: bool) -> None:
+        self._to, self._checkpoints = to, checkpoints
         self._failures, self._lost = 0, 0.0
         self.arrived = 0
 
@@ -147,34 +126,26 @@ class Sender:
         began = time.monotonic()
         try:
             tables = {table: item.record.table(table) for table in TABLES}
-            config = _config(item.record.folder)
+            config = read_config(item.record.folder)
         except (RecordError, OSError, yaml.YAMLError) as error:
             return first_line(error)
         try:
             address = self._upload(item, tables, config)
-            self._ledger.note(self._to, item.id, item.digest, address)
+            self._to.ledger.note(self._to.name, item.id, item.digest, address)
             self.arrived += 1
             return None
         except Exception as error:
             self._failures += 1
             self._lost += time.monotonic() - began
-            record_outage(self._folder, first_line(error))
+            record_outage(self._to.folder, first_line(error))
             return f"{item.record.folder.name}: {first_line(error)}"
 
     def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """Send what W&B lacks of a record; its address there."""
         info = item.record.info
-        arguments = client.arguments(
-            self._settings,
-            wandb_id=item.id,
-            name=info["run_id"],
-            group=str(info.get("cell") or ""),
-            job_type=info["arm"],
-            study=str(info.get("study") or ""),
-            folder=self._folder,
-        )
-        run = client.start(self._online, arguments, config)
-        for row in numbered(tables, sent_before(run, self._online)):
+        arguments = client.arguments(self._to.settings, self._to.folder, info)
+        run = client.start(self._to.online, arguments, config)
+        for row in numbered(tables, sent_before(run, self._to.online)):
             run.log(row)
         if self._checkpoints and (item.record.folder / "checkpoint").is_dir():
             run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))
@@ -197,12 +168,19 @@ def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]
     return items
 
 
-def _tell(console: Console, arrived: int, todo: int, total: int, folder: Path, address: str | None) -> None:
-    """Say what was sent, and where it is: an `address`, or None for offline files."""
+def _is_there(item: Item, to: Destination) -> bool:
+    """Whether a record is at W&B; offline a run that was tracked live lacks metrics only, and is left as it is."""
+    holds = to.ledger.holds if to.online else to.ledger.holds_rows
+    return holds(to.name, item.id, item.digest)
+
+
+def _report_sent(console: Console, to: Destination, arrived: int, todo: int, total: int) -> None:
+    """Print what was sent, and where it is."""
     part = "" if arrived == todo else f" of {todo:,}"
     there = f", {total - todo:,} were there" if total > todo else ""
-    where = f"into {folder / 'wandb'} (`wandb sync {folder / 'wandb'}/offline-run-*` uploads)"
-    if address is not None:
+    where = f"into {to.folder / 'wandb'} (`wandb sync {to.folder / 'wandb'}/offline-run-*` uploads)"
+    if to.online:
+        address = (to.ledger.place(to.name, "study") or "").partition(" ")[2]
         where = f"to W&B: {address}" if address else "to W&B"
     console.print(
         f"{counted(arrived, 'run')}{part} sent {where}{there}", soft_wrap=True, highlight=False, markup=False
@@ -218,8 +196,8 @@ def _missing(folder: Path, problems: Sequence[str]) -> int:
     return 1 if problems else 0
 
 
-def _config(run: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(
-        (run / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )
+def read_config(run: Path) -> dict[str, Any]:
+    """The config.yaml of a run. Raises OSError or yaml.YAMLError if it cannot be read."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: dict[str, Any] = yaml.load((run / "config.yaml").read_text(), loader)
     return content

@@ -1,4 +1,4 @@
-"""The W&B workspaces of a study, one a context, and its report: made from report.json, saved in place."""
+"""The W&B workspaces of a study, one for each group, and its report: made from report.json, saved in place."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,17 @@ from rl_warmup.report.markdown import background, findings
 from rl_warmup.report.words import Row
 from rl_warmup.tracking import client
 from rl_warmup.tracking.library import expr, view_at, wr, ws
-from rl_warmup.tracking.panels import LINES, contexts, diverged, doses, fixed, fixed_id, pictures, returns, sections
+from rl_warmup.tracking.panels import (
+    LINES,
+    diverged,
+    doses,
+    fixed,
+    fixed_id,
+    groups_of,
+    pictures,
+    returns,
+    sections,
+)
 from rl_warmup.tracking.study_run import JOB_TYPE
 
 _SETTINGS = {
@@ -38,10 +48,10 @@ class View:
 
 
 def views(name: str, report: Row, project: str, figures: Sequence[str]) -> list[View]:
-    """A workspace for each context of the study `name`, since W&B filters the runs of a workspace, not of a chart;
+    """A workspace for each group of the study `name`, since W&B filters the runs of a workspace, not of a chart;
     and the report. `figures` are the names of those that `publish` sends.
     """
-    found = contexts(report)
+    found = groups_of(report)
     made = []
     for words, cells in found.items():
         title = name if len(found) == 1 else f"{name}: {words}"
@@ -96,7 +106,7 @@ def _workspace(project: str, title: str, runs: Any, parts: list[Any]) -> Any:
 
 def _report(project: str, name: str, report: Row, figures: Sequence[str]) -> Any:
     blocks = [wr.MarkdownBlock(findings(report))]
-    for words, cells in contexts(report).items():
+    for words, cells in groups_of(report).items():
         panels = [*returns(), *doses(report), *diverged(cells)]
         blocks += [wr.H2(words), _grid(words, _runs(name, report, cells), panels, 3)]
     if any(cell["n_diverged"] for cell in report["cells"]):
@@ -117,7 +127,7 @@ def _grid(name: str, runs: Any, panels: list[Any], columns: int) -> Any:
 
 
 def _runs(name: str, report: Row, cells: Sequence[Row], with_study: bool = False) -> Any:
-    """The filter for the runs of a context, and for the study's own."""
+    """The filter for the runs of a group, and for the study's own."""
     own = [
         ws.Summary("status").isin(list(FINISHED)),  # as in the report: attempts that were given up are not a curve
         *(

@@ -46,17 +46,15 @@ def study(tmp_path):
     return tmp_path / "study"
 
 
-def open_run(folder, mode="auto", run_id="ppo-linear-s3-0a1b", **changes):
-    arguments = {
-        "config": CONFIG,
+def open_run(folder, mode="auto", run_id="ppo-linear-s3-0a1b", config=CONFIG, **changes):
+    info = {
         "run_id": run_id,
         "attempt_id": "k9",
-        "group": "cartpole ppo linear-10%-gradient_steps lr=0.001 constant",
-        "job_type": "linear-10%-gradient_steps",
+        "cell": "cartpole ppo linear-10%-gradient_steps lr=0.001 constant",
+        "arm": "linear-10%-gradient_steps",
         "study": "quick",
-        "folder": folder,
     }
-    return tracking.tracker(Choice(mode=mode), **(arguments | changes))
+    return tracking.tracker(Choice(mode=mode), folder, info | changes, config)
 
 
 def warnings_in(caplog):
@@ -121,7 +119,7 @@ def test_an_offline_run_holds_config_rows_and_summary(study):
 
 def test_a_failed_run_says_so_and_nothing_says_on_which_machine(study):
     arm = "linear-" + "x" * 100
-    open_run(study, job_type=arm).finish({"status": "failed"}, exit_code=1)
+    open_run(study, arm=arm).finish({"status": "failed"}, exit_code=1)
     [path] = files(study)
     records = decode(path)
     [head] = of("run", records)
@@ -156,8 +154,8 @@ from rl_warmup.tracking import live as tracking
 logging.basicConfig(format="%(message)s")
 def open_run(name, run_id):
     choice = types.SimpleNamespace(name=name, mode="offline", project="p", entity=None)
-    texts = dict.fromkeys(["attempt_id", "group", "job_type", "study"], "x")
-    return tracking.tracker(choice, config={}, run_id=run_id, folder=pathlib.Path(sys.argv[1]), **texts)
+    info = dict.fromkeys(["attempt_id", "cell", "arm", "study"], "x") | {"run_id": run_id}
+    return tracking.tracker(choice, pathlib.Path(sys.argv[1]), info, {})
 def episode(env_step):
     return "episodes", {"env_step": env_step, "return": 1.0, "length": 1}
 """
@@ -187,9 +185,7 @@ assert "wandb" not in sys.modules
 ])  # fmt: skip
 def test_unknown_settings_are_refused(study, choice, match):
     with pytest.raises(ValueError, match=match):
-        tracking.tracker(
-            choice, config={}, run_id="r", attempt_id="a", group="g", job_type="j", study="s", folder=study
-        )
+        tracking.tracker(choice, study, {"run_id": "r", "arm": "a"}, {})
 
 
 # ---------------------------------------------------------------- rows and names

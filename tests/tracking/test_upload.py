@@ -129,9 +129,7 @@ def test_a_run_that_was_tracked_in_part_is_completed(study, serve):
     server = serve()
     folder = next(iter(sorted(study.glob("*/run.json")))).parent
     record = Record(folder, read_info(folder))
-    names = {key: record.info[key] for key in ("run_id", "attempt_id", "study")}
-    texts = {"group": record.info["cell"], "job_type": record.info["arm"]}
-    live = tracking.tracker(Choice(), config={}, **names, **texts, folder=study)
+    live = tracking.tracker(Choice(), study, record.info, config={})
     for row in record.table("evaluations").head(2).iter_rows(named=True):
         live.log("evaluations", row)
     live._run.finish(exit_code=0)  # as when a process dies after its last upload: nothing in the ledger
