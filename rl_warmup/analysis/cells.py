@@ -15,6 +15,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import score
 from rl_warmup.config.algorithms import recorded_phases
+from rl_warmup.config.arm import Arm
 from rl_warmup.config.study import NOT_IN_CELL, settings_of, without_warmup
 from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid
@@ -27,6 +28,7 @@ class Cell:
     """All seeds of one arm in one environment with one algorithm."""
 
     arm: str
+    short: str  # the arm without learning rate and schedule
     settings: Mapping[str, Any]  # what its runs share, by dotted keys
     warmup: Mapping[str, Any]
     runs: tuple[Run, ...]  # all readable ones
@@ -47,6 +49,7 @@ class Block:
     """Cells that differ in nothing but the warmup: only these are ever compared."""
 
     label: str
+    rest: str  # by which settings it differs from blocks of the same learning rate and schedule, if there are any
     settings: Mapping[str, Any]  # without the warmup
     steps: NDArray[np.int64]  # [grid], environment steps of the evaluations
     cells: tuple[Cell, ...]
@@ -101,34 +104,23 @@ def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Gene
         found[_canonical(shared)][_canonical(config)].append(run)
     groups = [list(cells.values()) for cells in found.values()]
     shared_settings = [without_warmup(settings_of(cells[0][0].info, dropped)) for cells in groups]
-    labels = distinct([_block_label(settings) for settings in shared_settings], shared_settings)
-    flat = [runs for cells in groups for runs in cells]
-    arms = iter(_arms(flat, dropped))
+    own = distinct([_block_label(settings) for settings in shared_settings], shared_settings)
+    arms = iter(_arms([runs for cells in groups for runs in cells], dropped))
     blocks = [
-        _block(label, settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
-        for label, settings, cells in zip(labels, shared_settings, groups, strict=True)
+        _block(" ".join(rest), settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
+        for rest, settings, cells in zip(own, shared_settings, groups, strict=True)
     ]
     return sorted(blocks, key=lambda block: (block.group, block.settings["learning_rate"], block.label))
 
 
-def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The labels, those that occur twice with the settings by which they differ, e.g. ` algo.n_steps=64`."""
+def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """By which settings those that have the same label differ, e.g. `algo.n_steps=64`; nothing for the others."""
     result = []
     for label, own in zip(labels, settings, strict=True):
         twins = [other for twin, other in zip(labels, settings, strict=True) if twin == label]
         keys = sorted({key for twin in twins for key in differing(own, twin)})
-        result.append(label + "".join(f" {key}={own.get(key)}" for key in keys))
+        result.append(tuple(f"{key}={own.get(key)}" for key in keys))
     return result
-
-
-def short(arm: str) -> str:
-    """An arm's label without its learning rate and schedule, which are shown beside it.
-
-    >>> short("linear-10%-gradient_steps lr=0.001 constant"), short("none lr=0.01 cosine algo.n_steps=64")
-    ('linear 10% gradient steps', 'none algo.n_steps=64')
-    """
-    warmup, _, rest = arm.partition(" lr=")
-    return " ".join([warmup.replace("-", " ").replace("_", " "), *rest.split(" ")[2:]])
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -150,24 +142,25 @@ def common_grid(runs: Sequence[Run], settings: Mapping[str, Any]) -> NDArray[np.
 
 
 def _block(
-    label: str,
+    rest: str,
     settings: Mapping[str, Any],
-    cells: Sequence[tuple[str, Sequence[Run]]],
+    cells: Sequence[tuple[Arm, Sequence[Run]]],
     dropped: Sequence[str],
     problems: Problems,
     entropy: int,
 ) -> Block:
+    label = " ".join(filter(None, (_block_label(settings), rest)))
     runs = [run for _, cell in cells for run in cell]
     grid = common_grid(runs, settings)
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
         problems.add("mixed", "no run is completed, so its grid is the planned one", label)
     made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
     made.sort(key=lambda cell: (cell.warmup.get("name") != "none", cell.arm))  # the control first
-    return Block(label, settings, grid, tuple(made))
+    return Block(label, rest, settings, grid, tuple(made))
 
 
 def _cell(
-    arm: str,
+    arm: Arm,
     runs: Sequence[Run],
     grid: NDArray[np.int64],
     dropped: Sequence[str],
@@ -176,12 +169,13 @@ def _cell(
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
     settings = settings_of(runs[0].info, dropped)
-    curves = _curves(arm, runs, grid, settings["env.return_floor"], problems)
+    curves = _curves(arm.label, runs, grid, settings["env.return_floor"], problems)
     returns = np.array([curve for _, curve in curves]).reshape(len(curves), grid.size)
     scored = tuple(run for run, _ in curves)
     found = score(scored, grid, returns, settings, entropy)
     return Cell(
-        arm=arm,
+        arm=arm.label,
+        short=arm.short,
         settings=settings,
         warmup=runs[0].info["warmup"],
         runs=tuple(runs),
@@ -236,11 +230,12 @@ def _block_label(settings: Mapping[str, Any]) -> str:
     return f"{env} {algo} {trainer} {total} steps lr={rate:.4g} {settings['schedule.name']}"
 
 
-def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[str]:
-    """Labels of the cells' arms, distinct within the same environment, algorithm, trainer and budget."""
+def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[Arm]:
+    """The cells' arms, distinct within the same environment, algorithm, trainer and budget."""
     settings = [settings_of(runs[0].info, dropped) for runs in cells]
     grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
-    return [label.split("\n", 1)[1] for label in distinct(grouped, settings)]
+    rests = distinct(grouped, settings)
+    return [Arm.recorded(runs[0].info, rest) for rest, runs in zip(rests, cells, strict=True)]
 
 
 def _canonical(tree: Mapping[str, Any]) -> str:

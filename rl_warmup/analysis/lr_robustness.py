@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, Cell, Group, short
+from rl_warmup.analysis.cells import Block, Cell, Group
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
@@ -73,7 +73,7 @@ class _Grid:
         found: dict[str, list[Cell]] = {}
         for block in self.blocks:
             for cell in block.cells:
-                found.setdefault(short(cell.arm), []).append(cell)
+                found.setdefault(cell.short, []).append(cell)
         return found
 
 
@@ -127,7 +127,7 @@ def _critical_rate(
     """The critical rates of a warmup, or nothing, and why not."""
     both = []
     for block, rate in zip(grid.blocks, grid.rates, strict=True):
-        cells = {short(cell.arm): cell for cell in block.cells}
+        cells = {cell.short: cell for cell in block.cells}
         if treatment in cells and control in cells:
             both.append((rate, cells[treatment], cells[control]))
     if len(both) < FEWEST_RATES:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, Cell, short
+from rl_warmup.analysis.cells import Block, Cell
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.problems import Problems
@@ -97,7 +97,7 @@ class Pairing:
         """The arms of one sign; those of a contrast with learning rate and schedule, where these are several."""
         side = self._side(sign)
         if self.contrast is None:
-            return short(side[0][1].arm)
+            return side[0][1].short
         several = [
             len({cell.settings[key] for _, cell in self.terms}) > 1 for key in ("learning_rate", "schedule.name")
         ]
@@ -105,7 +105,7 @@ class Pairing:
         for weight, cell in side:
             at = f" at {cell.settings['learning_rate']:.4g}" if several[0] else ""
             base = f" {cell.settings['schedule.name']}" if several[1] else ""
-            words.append(f"{abs(weight):g} × {short(cell.arm)}{at}{base}")
+            words.append(f"{abs(weight):g} × {cell.short}{at}{base}")
         return " + ".join(words)
 
 

@@ -7,6 +7,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_warmup.config.arm import Arm
+from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.setting import declared
@@ -60,7 +62,7 @@ def warmup_label(config: RunConfig) -> str:
 
 def arm_label(config: RunConfig) -> str:
     """The canonical readable label of a run's arm, e.g. `linear-10%-gradient_steps lr=0.001 constant`."""
-    return f"{warmup_label(config)} lr={config.learning_rate:.4g} {config.schedule.name}"
+    return Arm(warmup_label(config), require(config.learning_rate, "learning_rate"), config.schedule.name).label
 
 
 def cell_label(config: RunConfig) -> str:

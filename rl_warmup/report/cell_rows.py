@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, Cell, coordinates, short
+from rl_warmup.analysis.cells import Block, Cell, coordinates
 from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.statistics.across_seeds import across, share
@@ -23,7 +23,7 @@ def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
     return {
         **coordinates(block),
         "arm": cell.arm,
-        "short": short(cell.arm),
+        "short": cell.short,
         "warmup": dict(cell.warmup),
         "n": n,
         "n_diverged": counts["diverged"],
@@ -38,7 +38,7 @@ def cell_row(block: Block, cell: Cell) -> dict[str, Any]:
 def dose_row(block: Block, cell: Cell) -> dict[str, Any] | None:
     """What the optimizer of a cell received, means over its scored runs; None where that is not known."""
     dose = mean_dose(cell.scored)
-    return None if dose is None else {**coordinates(block), "arm": cell.arm, "short": short(cell.arm), **dose}
+    return None if dose is None else {**coordinates(block), "arm": cell.arm, "short": cell.short, **dose}
 
 
 def _metric(cell: Cell, name: str) -> dict[str, float | None]:

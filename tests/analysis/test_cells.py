@@ -122,9 +122,10 @@ def test_cells_differ_by_config_not_by_label(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 3)), max_size=6, unique=True))
 def test_distinct_labels_are_distinct(found: list[tuple[str, int, int]]) -> None:
     settings = [{"x": x, "y": y} for _, x, y in found]
-    labels = distinct([label for label, _, _ in found], settings)
-    assert len(set(labels)) == len(found)
-    assert all(made.startswith(label) for made, (label, _, _) in zip(labels, found, strict=True))
+    names = [label for label, _, _ in found]
+    rests = distinct(names, settings)
+    assert len(set(zip(names, rests, strict=True))) == len(found)
+    assert all(bool(rest) == (names.count(name) > 1) for name, rest in zip(names, rests, strict=True))
 
 
 def test_the_common_grid_is_the_most_frequent_and_the_longer_on_a_tie() -> None:

@@ -89,7 +89,8 @@ def write_run(
     for key, value in (changes or {}).items():
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
-    label = arm or f"{warmup if warmup == 'none' else warmup + '-20%-gradient_steps'} lr={learning_rate:g} constant"
+    rate = f"lr={learning_rate:g} {config['schedule']['name']}"
+    label = arm or f"{warmup if warmup == 'none' else warmup + '-20%-gradient_steps'} {rate}"
     tag = "".join(f"-{value}" for value in (changes or {}).values())
     algorithm = config["algo"]["name"]
     run_id = f"{warmup}-{learning_rate:g}{tag}-s{seed}"

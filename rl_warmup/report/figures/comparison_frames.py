@@ -5,10 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from rl_warmup.analysis.cells import Block, coordinates, short
+from rl_warmup.analysis.cells import Block, coordinates
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.report.figures.frames import setting_of
 
 
 def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
@@ -41,7 +40,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
     rows = [
         {
             **coordinates(block),
-            "arm": short(cell.arm),
+            "arm": cell.short,
             "is_control": id(cell) in controls,
             "metric": metric,
             "n": len(cell.scored),
@@ -61,7 +60,7 @@ def _about(found: Comparison) -> dict[str, Any]:
     pairing = found.pairing
     return {
         **coordinates(pairing.block),
-        "setting": setting_of(pairing.block),
+        "setting": pairing.block.rest,
         "contrast": pairing.contrast,
         "treatment": pairing.treatment_label,
         "control": pairing.control_label,

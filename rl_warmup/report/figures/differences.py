@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rl_warmup.analysis.cells import rate_scale, short
+from rl_warmup.analysis.cells import rate_scale
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.study import Comparison
@@ -32,7 +32,7 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
         key=lambda row: (
             row.contrast or "",
             row.block.settings["learning_rate"],
-            natural(short(row.treatment.arm)),
+            natural(row.treatment.short),
         )
     )
     if not rows:
@@ -77,7 +77,7 @@ def _draw_metric(
     estimates, dots, colors = [], [], []
     for comparison in found:
         pairing, paired, y = comparison.pairing, comparison.paired, places[id(comparison.pairing)]
-        color = CONTRAST if pairing.contrast else looks[short(pairing.treatment.arm)][0]
+        color = CONTRAST if pairing.contrast else looks[pairing.treatment.short][0]
         values = comparison.differences
         offsets = np.linspace(-0.28, -0.1, len(values)) if len(values) > 1 else np.array([-0.18])
         dots.append(np.column_stack([values, y + offsets]))

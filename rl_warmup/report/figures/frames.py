@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, Cell, rate_scale, short
+from rl_warmup.analysis.cells import Block, Cell, rate_scale
 from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
@@ -27,13 +27,7 @@ def panel_of(block: Block, blocks: Sequence[Block]) -> str:
     schedule = block.settings["schedule.name"]
     if len({other.settings["schedule.name"] for other in blocks}) > 1:
         words += f", {schedule}"
-    rest = setting_of(block)
-    return f"learning rate {words}" + (f"\n{rest}" if rest else "")
-
-
-def setting_of(block: Block) -> str:
-    """What distinguishes a block from others with the same learning rate and schedule, e.g. `algo.n_steps=64`."""
-    return block.label.partition(f" {block.settings['schedule.name']}")[2].strip()
+    return f"learning rate {words}" + (f"\n{block.rest}" if block.rest else "")
 
 
 def curve_frame(blocks: Sequence[Block]) -> pl.DataFrame:
@@ -80,14 +74,14 @@ def _by_cell(blocks: Sequence[Block], rows: Callable[[Block, Cell], pl.DataFrame
             "schedule": block.settings["schedule.name"],
             "learning_rate": block.settings["learning_rate"],
             "learning_rate_scale": rate_scale(block),
-            "setting": setting_of(block),
+            "setting": block.rest,
             "panel": panel_of(block, blocks),
         }
         for cell in block.cells:
             part = rows(block, cell) if cell.scored else None
             if part is not None and not part.is_empty():
                 names = [pl.lit(value).cast(_TYPES[key]).alias(key) for key, value in about.items()]
-                parts.append(part.select(*names, pl.lit(short(cell.arm)).alias("arm"), pl.all()))
+                parts.append(part.select(*names, pl.lit(cell.short).alias("arm"), pl.all()))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 

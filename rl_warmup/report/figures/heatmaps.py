@@ -14,7 +14,6 @@ from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.comparison_frames import heat_frame
-from rl_warmup.report.figures.frames import setting_of
 from rl_warmup.report.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
 from rl_warmup.report.words import minus, short_rate
@@ -39,7 +38,7 @@ def heatmaps(blocks: Sequence[Block], comparisons: Sequence[Comparison], looks: 
     """A figure for each base schedule (or other setting) with a grid of learning rates and warmups."""
     series: dict[str, list[Block]] = {}
     for block in blocks:
-        name = " ".join(filter(None, (block.settings["schedule.name"], setting_of(block))))
+        name = " ".join(filter(None, (block.settings["schedule.name"], block.rest)))
         series.setdefault(name, []).append(block)
     sheets = []
     for name, members in series.items():

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, short
+from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.words import SYMBOLS
 
@@ -123,8 +123,8 @@ def looks_of(analysis: Analysis, blocks: Sequence[Block]) -> dict[str, Look]:
     pairings = [found.pairing for found in analysis.comparisons if found.pairing.contrast is None]
     controls = {id(pairing.control) for pairing in pairings}
     cells = [cell for block in blocks for cell in block.cells]
-    black = {short(cell.arm) for cell in cells if id(cell) in controls or cell.warmup.get("name") == "none"}
-    colored = {short(cell.arm) for cell in cells} - black
+    black = {cell.short for cell in cells if id(cell) in controls or cell.warmup.get("name") == "none"}
+    colored = {cell.short for cell in cells} - black
     looks: dict[str, Look] = {
         name: (CONTROL, LINES[index % len(LINES)])
         for index, name in enumerate(sorted(black, key=lambda name: (len(name), name)))

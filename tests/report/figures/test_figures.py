@@ -16,7 +16,6 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from rl_warmup.analysis.cells import short
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.report.figures import Drawn, draw, lines
@@ -135,7 +134,7 @@ def test_many_single_runs_are_pixels_in_the_svg(
 
 def test_names_of_many_arms_lie_beside_their_panel_and_not_over_each_other(tmp_path: Path) -> None:
     found = analyse(many_arms(tmp_path, 6, rates=(0.1, 0.2, 0.3)))
-    names = [short(cell.arm) for cell in found.blocks[0].cells]
+    names = [cell.short for cell in found.blocks[0].cells]
     sheet = sheet_of(curves(found.blocks, looks_of(found, found.blocks)))
     sheet.figure.draw_without_rendering()
     axes = sheet.figure.axes[2]
