@@ -172,7 +172,6 @@ def _cell(
     curves = _curves(arm.label, runs, grid, settings["env.return_floor"], problems)
     returns = np.array([curve for _, curve in curves]).reshape(len(curves), grid.size)
     scored = tuple(run for run, _ in curves)
-    found = score(scored, grid, returns, settings, entropy)
     return Cell(
         arm=arm.label,
         short=arm.short,
@@ -181,10 +180,7 @@ def _cell(
         runs=tuple(runs),
         scored=scored,
         returns=returns,
-        scores=found.values,
-        reached=found.reached,
-        floors=found.floors,
-        above_floor=found.above_floor,
+        **vars(score(scored, grid, returns, settings, entropy)),
     )
 
 

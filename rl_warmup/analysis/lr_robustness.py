@@ -1,7 +1,7 @@
 """Robustness to the learning rate: every warmup against the control over a study's grid of rates."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.robustness import (
-    Finding,
-    Side,
+    Shift,
     log2_ratio,
     lr_sensitivity,
     percentile_scaled,
@@ -24,8 +23,8 @@ FEWEST_RATES = 3
 FEWEST_ENVIRONMENTS = 3
 
 
-@dataclass(frozen=True)
-class CriticalRate:
+@dataclass(frozen=True, kw_only=True)
+class CriticalRate(Shift):
     """The learning rate at which half of the runs still learn, with a warmup and without."""
 
     group: Group  # environment, algorithm, trainer, budget
@@ -35,14 +34,6 @@ class CriticalRate:
     learning_rates: tuple[float, ...]
     success_treatment: tuple[float, ...]  # share of the seeds that learned, at each rate
     success_control: tuple[float, ...]
-    eta50_treatment: float | None
-    eta50_control: float | None
-    censored_treatment: Side | None
-    censored_control: Side | None
-    log2_ratio: float | None
-    ci_low: float | None
-    ci_high: float | None
-    finding: Finding
     n_seeds: int
     lr_sensitivity_treatment: float | None
     lr_sensitivity_control: float | None
@@ -149,7 +140,7 @@ def _critical_rate(
             learning_rates=tuple(rates),
             success_treatment=tuple(success[0].mean(axis=0).tolist()),
             success_control=tuple(success[1].mean(axis=0).tolist()),
-            **asdict(log2_ratio(np.log2(rates), success[0], success[1], rng)),
+            **vars(log2_ratio(np.log2(rates), success[0], success[1], rng)),
             n_seeds=len(seeds),
             lr_sensitivity_treatment=worth[0],
             lr_sensitivity_control=worth[1],

@@ -25,7 +25,7 @@ from rl_warmup.config.schema import ConfigError
 class Scores:
     """What is known of the scored runs of a cell, by metric."""
 
-    values: Mapping[str, FloatArray]  # metric -> [scored]; nan: undefined for the run
+    scores: Mapping[str, FloatArray]  # metric -> [scored]; nan: undefined for the run
     floors: Mapping[str, FloatArray]  # metric with a noise floor -> [scored], mean of the floor; nan: not known
     above_floor: Mapping[str, NDArray[np.bool_]]  # metric with a noise floor -> [scored]; False: also not known
     reached: NDArray[np.bool_]  # [scored], whether the threshold was reached

@@ -42,9 +42,9 @@ class Metric:
     function: Callable[..., Any]
     unit: str
     better: Literal["higher", "lower"]
-    smallest_effect: float | None
-    binary: bool
     description: str
+    smallest_effect: float | None = None
+    binary: bool = False
     role: Role = "exploratory"
     source: Source = "curve"
     noise_floor: bool = False
@@ -56,15 +56,10 @@ def _metric(
     better: Literal["higher", "lower"],
     description: str,
     smallest_effect: float | None = None,
-    *,
-    binary: bool = False,
-    role: Role = "exploratory",
-    source: Source = "curve",
-    noise_floor: bool = False,
+    **more: Any,
 ) -> Metric:
     """A metric that is called as its function."""
-    name = function.__name__
-    return Metric(name, function, unit, better, smallest_effect, binary, description, role, source, noise_floor)
+    return Metric(function.__name__, function, unit, better, description, smallest_effect, **more)
 
 
 _confirmatory = partial(_metric, role="confirmatory")

@@ -22,10 +22,10 @@ def second_half(t, z, threshold):
 def longest(episodes, config):
     return float(episodes["length"].max())
 
-HALF = Metric("second_half", second_half, "normalized return", "higher", 0.05, False, "mean of the second half")
+HALF = Metric("second_half", second_half, "normalized return", "higher", "mean of the second half", 0.05)
 
 def longest_episode():
-    return Metric("longest", longest, "steps", "lower", None, False, "its longest", "descriptive", "episodes")
+    return Metric("longest", longest, "steps", "lower", "its longest", None, False, "descriptive", "episodes")
 """
 
 
@@ -77,7 +77,7 @@ def test_a_metric_that_cannot_be_used_is_named_in_one_line(tmp_path: Path) -> No
     )
 
 
-GOOD = '"good", len, "steps", "lower", None, False, "about", "exploratory", "curve", False'
+GOOD = '"good", len, "steps", "lower", "about", None, False, "exploratory", "curve", False'
 
 
 @pytest.mark.parametrize(
