@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "runs/README.md", *sorted(ROOT.glob("docs/*.md"))]
-PENDING = {"docs/own_model.md", "docs/plugins.md", "docs/setup.md"}
+PENDING = {"docs/own_model.md"}  # until it has landed
 
 
 def fenced(language: str) -> list[str]:
