@@ -2,6 +2,6 @@
 
 from rl_warmup.delivery.hook import attach_factor, attach_warmup
 from rl_warmup.delivery.meter import DoseMeter
-from rl_warmup.delivery.schedule import for_sb3
+from rl_warmup.delivery.schedule import WarmupSchedule, for_sb3
 
-__all__ = ["DoseMeter", "attach_factor", "attach_warmup", "for_sb3"]
+__all__ = ["DoseMeter", "WarmupSchedule", "attach_factor", "attach_warmup", "for_sb3"]

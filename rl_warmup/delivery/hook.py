@@ -1,111 +1,137 @@
-"""From schedule to optimizer: the two clocks of a warmup on a Stable-Baselines3 model, and the dose delivered."""
+"""The gradient-step clock: a warmup that is set before every step of the optimizers of a model."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rl_warmup import schedules
-from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.schedules.phases import Phases
-from rl_warmup.schedules.warmups import Factor
+from rl_warmup.delivery.optimizers import optimizers_of, planned_steps, steps_taken, warmup_steps
+from rl_warmup.schedules.warmups import RAMPS, Factor, StepFactor, shape_of
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
     from torch.optim import Optimizer
-    from torch.utils.hooks import RemovableHandle
+
+
+class StepWarmup:
+    """A hook of one optimizer: before its step k the rate becomes base·factor(k).
+
+    The base of an update phase is what Stable-Baselines3 has written into the optimizer at its beginning. The
+    warmup attached last to an optimizer holds.
+    """
+
+    _attached: ClassVar[WeakKeyDictionary[Optimizer, StepWarmup]] = WeakKeyDictionary()
+
+    def __init__(self, optimizer: Optimizer, factor: Factor, origin: int = 0) -> None:
+        """`factor` maps an array of k to an array of factors; k = 0 is the step `origin` of the optimizer."""
+        self.factor: float | None = None  # of the last step; None before the first
+        self._factors = _in_turn(factor, steps_taken(optimizer) - origin)
+        self._base: dict[int, Any] = {}  # by the index of the parameter group
+        self._written: dict[int, Any] = {}
+        earlier = self._attached.get(optimizer)
+        if earlier is not None:
+            earlier.remove()
+        self._attached[optimizer] = self
+        self._handle = optimizer.register_step_pre_hook(self._set_rate)
+
+    def remove(self) -> None:
+        """Take the warmup off; the rate stays as it is until Stable-Baselines3 writes the next base."""
+        self._handle.remove()
+
+    def _set_rate(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.factor = next(self._factors)
+        for index, group in enumerate(optimizer.param_groups):
+            if group["lr"] is not self._written.get(index):  # another object: written since the last step
+                self._base[index] = group["lr"]
+            group["lr"] = self._written[index] = self._base[index] * self.factor
+
+
+class Attached:
+    """The warmups on the optimizers of a model, by name; `remove` takes them off."""
+
+    def __init__(self, warmups: Mapping[str, StepWarmup]) -> None:
+        self.warmups = warmups
+
+    def remove(self) -> None:
+        """Take the warmups off the optimizers; the next update phase is at the base."""
+        for warmup in self.warmups.values():
+            warmup.remove()
 
 
 def attach_warmup(
-    model: BaseAlgorithm,
+    model: Any,
     shape: str = "linear",
     length: float | None = None,
     *,
     start: float | None = None,
     power: float = 2.0,
     total_timesteps: int | None = None,
-) -> RemovableHandle:
-    """Warm up the learning rate of a PPO or DQN model on the gradient-step clock.
+    optimizers: Sequence[str] | None = None,
+) -> Attached:
+    """Warm up the learning rate of a Stable-Baselines3 model on the gradient-step clock.
 
-    Before every optimizer step k = 0, 1, ... the rate is set to base·omega(k), where base is what the model's own
-    `learning_rate` gives. k goes on from Adam's step count: call this again after `load`, which drops hooks. The
-    warmup attached last holds.
+    Before every step k = 0, 1, ... of an optimizer the rate is set to base·omega(k), where base is what the
+    model's own `learning_rate` gives. k is the optimizer's own count of steps: call this again after `load`,
+    which drops hooks. The warmup attached last holds. `WarmupCallback` does all of this by itself.
 
     Args:
-        model: a Stable-Baselines3 PPO or DQN.
-        shape: one of `schedules.RAMPS` or `schedules.ADAM_RAMPS`.
+        model: of Stable-Baselines3 or sb3-contrib.
+        shape: one of `schedules.SHAPES`, or the dotted path of a function g(x).
         length: gradient steps, or below 1 a fraction of those in `learn(total_timesteps)`; the shapes defined by
             beta2 take none.
         start: factor at which the ramp begins; None for the shape's default.
         power: of the polynomial shape.
         total_timesteps: the budget that will be passed to `learn`, needed where `length` is a fraction.
+        optimizers: names of those to warm up, e.g. ("actor", "critic"); None for all.
 
     Raises:
-        ValueError: for an unknown shape, a length that is none, does not fit or makes the warmup inert.
+        ValueError: for an unknown shape, a length that is none, does not fit or makes the warmup inert, and for
+            an optimizer that is not there or lacks the beta2 that the shape needs.
     """
-    beta2 = model.policy.optimizer.param_groups[0]["betas"][1]
-    if shape in schedules.ADAM_RAMPS:
-        if length is not None:
-            raise ValueError(f"length={length} has no meaning for {shape}, which is defined by beta2={beta2:g}")
-        return attach_factor(model, schedules.step_factor(shape, beta2=beta2))
-    steps = _whole_steps(model, length, total_timesteps)
-    return attach_factor(model, schedules.step_factor(shape, steps, start, power))
+    factors = {}
+    for name, optimizer in optimizers_of(model, optimizers).items():
+        steps = warmup_steps(model, name, shape, length, total_timesteps)
+        if steps is not None:
+            _refuse_useless(model, name, steps, total_timesteps)
+        factors[name] = factor_of(optimizer, shape, steps, start, power)
+    return attach_factor(model, factors)
 
 
-def attach_factor(model: BaseAlgorithm, factor: Factor) -> RemovableHandle:
-    """Before every optimizer step k of `model`, set its learning rate to base·factor(k); k goes on from Adam's.
+def attach_factor(model: Any, factors: Factor | Mapping[str, Factor]) -> Attached:
+    """Before every step k of the optimizers of `model`, set the rate to base·factor(k); k is their own count.
 
-    `factor` maps an array of k to an array of factors.
+    A factor maps an array of k to an array of factors; the same for all optimizers, or one for each of these names.
     """
-    optimizer = model.policy.optimizer
-    factors = _in_turn(factor, adam_steps(optimizer))
-    base = lru_cache(maxsize=1)(model.lr_schedule)  # it changes between update phases only
+    named = factors if isinstance(factors, Mapping) else dict.fromkeys(optimizers_of(model), factors)
+    found = optimizers_of(model, tuple(named))
+    return Attached({name: StepWarmup(found[name], factor) for name, factor in named.items()})
 
-    def set_rate(stepped: Optimizer, args: Any, kwargs: Any) -> None:
-        rate = base(model._current_progress_remaining) * next(factors)
-        for group in stepped.param_groups:
-            group["lr"] = rate
 
-    return optimizer.register_step_pre_hook(set_rate)
+def factor_of(optimizer: Optimizer, shape: str, steps: int | None, start: float | None, power: float) -> StepFactor:
+    """The warmup factor of a shape for an optimizer, whose beta2 the shape may need."""
+    betas = optimizer.param_groups[0].get("betas")
+    if not shape_of(shape).by_beta2:
+        return StepFactor(shape, steps, start, power)
+    if betas is None:
+        raise ValueError(
+            f"the warmup {shape} follows from Adam's beta2, and {type(optimizer).__name__} has none: "
+            f"use one of {', '.join(RAMPS)}"
+        )
+    return StepFactor(shape, start=start, beta2=betas[1])
+
+
+def _refuse_useless(model: Any, name: str, steps: int, total_timesteps: int | None) -> None:
+    if steps < 2:
+        raise ValueError(f"a warmup of {steps} gradient steps is inert: it needs a whole number from 2 on")
+    total = None if total_timesteps is None else planned_steps(model, name, total_timesteps)
+    if total is not None and steps > total:
+        raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
 
 
 def _in_turn(factor: Factor, first: int, block: int = 1024) -> Iterator[float]:
     """factor(first), factor(first + 1), ...: computed a block at a time, since numpy is slow one by one."""
     for start in itertools.count(first, block):
         yield from np.asarray(factor(np.arange(start, start + block))).tolist()
-
-
-def adam_steps(optimizer: Optimizer) -> int:
-    """Steps that Adam has taken, by its own count; 0 before the first."""
-    return max((int(state["step"]) for state in optimizer.state.values()), default=0)
-
-
-def phases_of_model(model: Any, total_timesteps: int) -> Phases:
-    """Update phases that `model.learn(total_timesteps)` will have."""
-
-    def setting(name: str) -> int:
-        value = getattr(model, name)
-        return int(getattr(value, "frequency", value))  # train_freq is a count with its unit
-
-    known = ALGORITHMS.values()
-    algorithm = next(one for one in known if all(hasattr(model, name) for name in one.sizes))
-    return algorithm.phases(total_timesteps, setting)
-
-
-def _whole_steps(model: BaseAlgorithm, length: float | None, total_timesteps: int | None) -> int:
-    if length is None or not math.isfinite(length) or length <= 0:
-        raise ValueError(f"length={length} is not a length; use gradient steps, or a fraction below 1")
-    total = None if total_timesteps is None else phases_of_model(model, total_timesteps).gradient_steps
-    if length < 1 and total is None:
-        raise ValueError(f"length={length:g} is a fraction: give total_timesteps, as you will give it to learn()")
-    steps = round(length * total) if length < 1 and total else round(length)
-    if steps < 2 or (length >= 1 and length != steps):
-        raise ValueError(f"length={length:g} is {steps} gradient steps: a warmup needs a whole number from 2 on")
-    if total is not None and steps > total:
-        raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
-    return steps

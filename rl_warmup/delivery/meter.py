@@ -3,37 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from rl_warmup.delivery.hook import adam_steps
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_warmup.delivery.optimizers import optimizers_of, steps_taken
 from rl_warmup.records.dose import dose_columns
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
-    from torch.optim import Optimizer
 
 
 class DoseMeter:
-    """Reads the learning rate from the optimizer after every step: what was delivered, not what was planned."""
+    """Reads the learning rate from an optimizer after every step: what was delivered, whoever set it.
 
-    def __init__(self, model: BaseAlgorithm, base: Callable[[float], float]) -> None:
-        """`base`: the learning rate without warmup, of Stable-Baselines3's progress_remaining."""
-        self._model, self._base = model, base
-        self._rates: list[float] = []
-        self._steps = adam_steps(model.policy.optimizer)  # not 0 where a training goes on
-        self._handle = model.policy.optimizer.register_step_post_hook(self._read)
+    Args:
+        source: a torch optimizer, or a model of Stable-Baselines3 or sb3-contrib.
+        optimizers: names of those of the model to read; None for all. A torch optimizer is called `optimizer`.
+    """
 
-    def _read(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._rates.append(float(optimizer.param_groups[0]["lr"]))
+    def __init__(self, source: Any, optimizers: Sequence[str] | None = None) -> None:
+        alone = hasattr(source, "param_groups")
+        found = {"optimizer": source} if alone else optimizers_of(source, optimizers)
+        self._rates: dict[str, list[Any]] = {name: [] for name in found}
+        self._steps = steps_taken(next(iter(found.values())))  # not 0 where a training is resumed
+        hooks = {name: partial(self._read, rates) for name, rates in self._rates.items()}
+        self._handles = [found[name].register_step_post_hook(hook) for name, hook in hooks.items()]
 
-    def end_phase(self) -> dict[str, float]:
-        """The dose columns of updates.parquet for the phase that just ended.
+    @property
+    def rates(self) -> dict[str, NDArray[np.float64]]:
+        """Rate of every step by optimizer: [steps], or [steps, groups] where it has several parameter groups."""
+        return {name: np.array(rates, dtype=np.float64) for name, rates in self._rates.items()}
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Count of steps, first, last, largest and mean rate and their sum, the dose, by optimizer."""
+        return {
+            name: {
+                "steps": len(rates),
+                "first": float(rates[0].mean()),
+                "last": float(rates[-1].mean()),
+                "largest": float(rates.max()),
+                "mean": float(rates.mean()),
+                "dose": float(rates.sum() / rates[0].size),
+            }
+            for name, rates in self.rates.items()
+            if len(rates)
+        }
+
+    def remove(self) -> None:
+        """Stop reading."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _read(self, rates: list[Any], optimizer: Any, args: Any, kwargs: Any) -> None:
+        found = [float(group["lr"]) for group in optimizer.param_groups]
+        rates.append(found[0] if len(found) == 1 else found)
+
+    def end_phase(self, base: float) -> dict[str, float]:
+        """The dose columns of updates.parquet for the update phase that just ended, of the only optimizer.
 
         omega = rate / base at each step, taken as 1 where the base itself is 0.
+
+        Args:
+            base: the learning rate of the phase without warmup.
         """
-        rates, base = self._rates, self._base(self._model._current_progress_remaining)
-        self._rates = []
+        (kept,) = self._rates.values()
+        rates = kept.copy()
+        kept.clear()
         self._steps += len(rates)
         dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
         return {"gradient_step": self._steps, "n_steps": len(rates), **dose}

@@ -8,7 +8,8 @@ from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
-from rl_warmup.delivery.hook import adam_steps, attach_warmup, phases_of_model
+from rl_warmup.delivery.hook import attach_warmup
+from rl_warmup.delivery.optimizers import phases_of_model, steps_taken
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
@@ -113,7 +114,7 @@ def test_attaching_again_after_loading_goes_on_from_adams_step_count(tmp_path):
     model = small_ppo()
     attach_warmup(model, "linear", 0.5, total_timesteps=128)  # 8 of 16 steps
     model.learn(32)
-    assert adam_steps(model.policy.optimizer) == 4
+    assert steps_taken(model.policy.optimizer) == 4
     model.save(tmp_path / "model")
     loaded = PPO.load(tmp_path / "model", env=model.get_env())
     attach_warmup(loaded, "linear", 8)

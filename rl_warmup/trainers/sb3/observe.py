@@ -30,7 +30,7 @@ def observed_training(model: PPO | DQN, base: Callable[[float], float], emit: Em
     Raises:
         Diverged: from `model.train()`, when a parameter or a loss is not finite after it.
     """
-    meter, original = DoseMeter(model, base), model.train
+    meter, original = DoseMeter(model), model.train
 
     def train(*args: Any, **kwargs: Any) -> None:
         before = _parameters(model)
@@ -44,7 +44,8 @@ def observed_training(model: PPO | DQN, base: Callable[[float], float], emit: Em
                 check_finite(model)  # a distribution refuses what non-finite parameters put out
                 raise
         after = _parameters(model)
-        row = {"env_step": model.num_timesteps, **meter.end_phase(), **_gradients(norms, model.max_grad_norm)}
+        dose = meter.end_phase(base(model._current_progress_remaining))
+        row = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}
         row["relative_update"] = float((after - before).norm() / before.norm())
         row |= _ppo(model) if isinstance(model, PPO) else _dqn(model, q_values)
         emit("updates", row)
