@@ -33,8 +33,8 @@ def test_torch_waits_until_it_is_needed(statement: str) -> None:
 def test_every_example_of_the_page_runs() -> None:
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
-        shorter = block.replace("100_000", "256").replace('"CartPole-v1"', '"CartPole-v1", n_steps=64, n_epochs=1')
+        shorter = block.replace("100_000", "640").replace('"CartPole-v1"', '"CartPole-v1", n_steps=64, n_epochs=2')
         shorter = shorter.replace(
-            '"Pendulum-v1"', '"Pendulum-v1", learning_starts=250, buffer_size=500, batch_size=8'
+            '"Pendulum-v1"', '"Pendulum-v1", learning_starts=610, buffer_size=500, batch_size=8'
         )
         exec(compile(shorter, PAGE.name, "exec"), names)
