@@ -72,4 +72,6 @@ class DoseMeter:
         kept.clear()
         self._steps += len(rates)
         dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
+        if not rates:
+            dose["omega_sum"] = 0.0
         return {"gradient_step": self._steps, "n_steps": len(rates), **dose}

@@ -32,6 +32,8 @@ def gae(
 
     Source: Schulman et al., arXiv 1506.02438; stable_baselines3/common/buffers.py.
     """
+    assert rewards.ndim == 3, rewards.shape
+    assert rewards.shape == values.shape == episode_starts.shape
     discount = gamma.unsqueeze(1)
     follows = 1 - torch.cat([episode_starts[:, 1:], last_dones.unsqueeze(1)], dim=1)
     next_values = torch.cat([values[:, 1:], last_values.unsqueeze(1)], dim=1)
@@ -120,11 +122,14 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:  # [..., actions] -> [...]
 
 def k3(log_ratio: Tensor) -> Tensor:  # [members, n] -> [members]
     """KL(old || new) as the mean of (r - 1) - log r, r = new/old. Source: Schulman, "Approximating KL"."""
+    assert log_ratio.ndim == 2, log_ratio.shape
     return (log_ratio.expm1() - log_ratio).mean(1)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:  # [members, n] each -> [members]
     """1 - var(returns - values) / var(returns), NaN where the returns do not vary."""
+    assert values.ndim == 2, values.shape
+    assert values.shape == returns.shape
     variance = returns.var(1, correction=0)
     explained = 1 - (returns - values).var(1, correction=0) / variance
     return torch.where(variance == 0, torch.nan, explained)
