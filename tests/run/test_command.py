@@ -166,6 +166,25 @@ def test_one_run_prints_what_it_did(extra, tmp_path):
     assert "not trained again" in out
 
 
+@pytest.mark.parametrize("trainer", ["sb3", "stacked"])
+def test_a_shape_and_a_schedule_of_ones_own_by_their_path(trainer, tmp_path):
+    own, env = "helpers.own_schedules", {"PYTHONPATH": str(TESTS)}
+    custom = [
+        "warmup=custom",
+        f"warmup.target={own}.my_ramp",
+        "schedule=custom",
+        f"schedule.target={own}.my_schedule",
+    ]
+    code, _, err = call("run", *TINY, f"trainer={trainer}", *custom, f"runs_dir={tmp_path}", env=env)
+    assert (code, err) == (0, "")
+    (record,), _ = read_study(tmp_path / "single")
+    assert record.info["arm"].startswith("my_ramp-10%-gradient_steps lr=")
+    assert record.info["config"]["warmup"]["target"] == f"{own}.my_ramp"
+    code, _, err = call("run", "warmup=custom", f"warmup.target={own}.falls", f"runs_dir={tmp_path}", env=env)
+    assert code == 1
+    assert "warmup: helpers.own_schedules.falls falls: at 0.499" in err
+
+
 @pytest.mark.parametrize("launcher", [long(), long(*JOBLIB), STACKED, long(*STACKED, "hydra.launcher.width=1")])
 def test_a_sweep_trains_every_combination_once_and_ends_with_a_report(launcher, tmp_path):
     sweep = ["-m", "algo=ppo,dqn", "warmup=none,linear", "seed=range(0,1)", *TINY, *launcher]
