@@ -78,7 +78,7 @@ def test_long_names_are_wrapped_and_nothing_overlaps(tmp_path: Path) -> None:
     for seed in range(6):
         for rate in (1e-3, 2e-3):
             write_run(tmp_path, "none", seed, learning_rate=rate)
-            arm = f"linear-20%-gradient_steps-a_long_name-of_its_own-and_more lr={rate:g} constant"
+            arm = f"linear-20%-gradient_steps-algo.n.steps=64-algo.batch.size=1024 lr={rate:g} constant"
             write_run(tmp_path, "linear", seed, np.arange(6) + seed, learning_rate=rate, arm=arm)
     (sheet,) = forest(analyse(tmp_path).comparisons, CONFIRMATORY)
     sheet.figure.draw_without_rendering()
