@@ -11,7 +11,7 @@ from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.verdicts import Note
-from rl_warmup.config.conf import borrowed_words
+from rl_warmup.config.conf import borrowed_env, borrowed_words
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 
@@ -69,16 +69,13 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
 def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
     """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not.
 
-    Runs recorded before this was written into run.json have no such note.
+    Runs recorded before run.json said so are held against the environments that are known today.
     """
-    borrowed = {
-        (str(block.settings.get("env.name")), str(block.settings.get("env.id")), str(run.info["borrowed_env"]))
-        for block in blocks
-        for cell in block.cells
-        for run in cell.runs
-        if run.info.get("borrowed_env")
-    }
-    for name, env_id, known in sorted(borrowed):
+    found = set()
+    for run in (run for block in blocks for cell in block.cells for run in cell.runs):
+        name, env_id = (str(run.info["config"]["env"].get(key)) for key in ("name", "id"))
+        found.add((name, env_id, run.info.get("borrowed_env", borrowed_env(name, env_id))))
+    for name, env_id, known in sorted(one for one in found if one[2]):
         problems.add("mixed", borrowed_words(name, env_id, known))
 
 

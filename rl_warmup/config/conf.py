@@ -5,8 +5,6 @@ from pathlib import Path
 
 import yaml
 
-from rl_warmup.config.schema import EnvConfig
-
 
 def conf_dir() -> Path:
     """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
@@ -15,10 +13,10 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def borrowed_env(env: EnvConfig) -> str | None:
+def borrowed_env(name: str, env_id: str) -> str | None:
     """The environment whose name and constants another `env.id` was given; None where they are its own."""
-    known = _own_id(env.name)
-    return None if known == env.id else known
+    known = _own_id(name)
+    return None if known == env_id else known
 
 
 def borrowed_words(name: str, env_id: str, known: str, verb: str = "was") -> str:

@@ -74,7 +74,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "seed": config.seed,
         "warmup": asdict(config.warmup),
         "config": identity(config),
-        "borrowed_env": borrowed_env(config.env),
+        "borrowed_env": borrowed_env(config.env.name, config.env.id),
         "tuned_learning_rate": config.tuned_learning_rate,
         "members": members,
         "device": config.device,

@@ -56,7 +56,7 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        if known := borrowed_env(config.env):
+        if known := borrowed_env(config.env.name, config.env.id):
             console.print(borrowed_words(config.env.name, config.env.id, known, "is"), markup=False)
         with LiveRuns({folder: phases_of(config).env_steps}, console):
             status = execute(config)

@@ -148,7 +148,7 @@ def _report(jobs: Sequence[Job], plan: Plan, console: Console) -> int:
 
 def borrowed(jobs: Sequence[Job]) -> list[str]:
     """Which environments are scored by the constants of another."""
-    envs = [(job.config.env, borrowed_env(job.config.env)) for job in jobs]
+    envs = [(env, borrowed_env(env.name, env.id)) for env in (job.config.env for job in jobs)]
     return list(dict.fromkeys(borrowed_words(env.name, env.id, known, "is") for env, known in envs if known))
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.synthetic import LEARNS, STEPS, VERSIONS, on, said, two_arms, write_run
 
 from rl_warmup.analysis.study import analyse
@@ -48,11 +49,12 @@ def test_budgets_trainers_and_grids_next_to_a_comparison_are_named(tmp_path: Pat
         )
 
 
-def test_an_environment_that_is_scored_as_another_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", [True, False])  # in run.json, or not yet when the run was made
+def test_an_environment_that_is_scored_as_another_is_named(recorded: bool, tmp_path: Path) -> None:
     for env_id in ("CartPole-v1", "Pendulum-v1"):
         borrowed = None if env_id == "CartPole-v1" else "CartPole-v1"
         changes = {"env.name": "cartpole", "env.id": env_id}
-        two_arms(tmp_path / "s", [10.0, 11.0], changes=changes, info={"borrowed_env": borrowed})
+        two_arms(tmp_path / "s", [10.0, 11.0], changes=changes, info={"borrowed_env": borrowed} if recorded else {})
     analysis = analyse(tmp_path / "s")
     assert said(analysis, "Pendulum-v1 was trained as env=cartpole, which is CartPole-v1")
     assert not said(analysis, "CartPole-v1 was trained")

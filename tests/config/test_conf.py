@@ -33,4 +33,4 @@ def test_an_id_under_the_name_of_another_environment_is_borrowed(
     overrides: tuple[str, ...], known: str | None
 ) -> None:
     config = resolved(composed("device=cpu", *overrides), "test")
-    assert borrowed_env(config.env) == run_info(config, 1)["borrowed_env"] == known
+    assert borrowed_env(config.env.name, config.env.id) == run_info(config, 1)["borrowed_env"] == known
