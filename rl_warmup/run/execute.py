@@ -72,7 +72,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "arm": arm_label(config),
         "cell": cell_label(config),
         "seed": config.seed,
-        "warmup": asdict(config.warmup),
+        "warmup": {key: value for key, value in vars(config.warmup).items() if key != "target" or value},
         "config": identity(config),
         "borrowed_env": borrowed_env(config.env.name, config.env.id),
         "tuned_learning_rate": config.tuned_learning_rate,
