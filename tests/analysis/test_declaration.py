@@ -1,7 +1,6 @@
 """What a study declared, against what was run."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +14,6 @@ from helpers.synthetic import (
 from statsmodels.stats.multitest import multipletests
 
 from rl_warmup.analysis.study import analyse
-from rl_warmup.config.study import matches
 
 
 def test_an_undeclared_study_is_compared_with_no_warmup_and_says_so(tmp_path: Path) -> None:
@@ -94,34 +92,3 @@ def test_a_damaged_declaration_counts_as_none(tmp_path: Path, text: str, complai
     assert said(analysis, complaint, "counts as not declared")
     assert analysis.left_out
     assert len([found for found in analysis.comparisons if found.family == "confirmatory"]) == 4
-
-
-PPO = {"algo.name": "ppo", "algo.n_envs": 1, "algo.n_steps": 500, "algo.batch_size": 125, "algo.n_epochs": 1}
-DQN = {"algo.name": "dqn", "algo.n_envs": 1, "algo.train_freq": 4, "algo.gradient_steps": 1}
-DQN |= {"algo.learning_starts": 1000, "total_timesteps": 4000}
-
-
-@pytest.mark.parametrize(
-    ("conditions", "settings", "expected"),
-    [
-        ({"learning_rate": "1e-3"}, {"learning_rate": 0.001}, True),  # as YAML reads it
-        ({"learning_rate": 0.002}, {"learning_rate": 0.001}, False),
-        ({"learning_rate": "high"}, {"learning_rate": 0.001}, False),
-        ({"warmup.clock": None}, {}, True),
-        ({"warmup.clock": "env_steps"}, {}, False),
-        ({"algo.normalize": True}, {"algo.normalize": 1}, False),
-        # 10 rollouts of 500 steps, 4 minibatches each: 40 gradient steps
-        ({"warmup.length": 0.1}, PPO | {"total_timesteps": 5000, "warmup.length": 4}, True),
-        ({"warmup.length": 0.1}, PPO | {"total_timesteps": 5000, "warmup.length": 5}, False),
-        # 1000 phases, those after step 1000: 250 .. 1000 without the first 250
-        (
-            {"warmup.length": 0.1},
-            DQN | {"algo.learning_starts": 1000, "total_timesteps": 4000, "warmup.length": 75},
-            True,
-        ),
-        ({"warmup.length": 0.1}, {"warmup.clock": "env_steps", "total_timesteps": 50, "warmup.length": 5}, True),
-        ({"warmup.length": 0.1}, {"algo.name": "ppo", "total_timesteps": 50, "warmup.length": 5}, False),
-    ],
-)
-def test_conditions(conditions: dict[str, Any], settings: dict[str, Any], expected: bool) -> None:
-    assert matches(conditions, settings) is expected

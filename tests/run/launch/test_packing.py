@@ -1,7 +1,6 @@
 """Which runs share a stack, and how many: decided by configs alone."""
 
 import copy
-import os
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -11,7 +10,6 @@ from helpers.composing import unresolved
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.config.hardware import cores, default_workers, env_threads, memory_bytes, visible_gpus
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.run.launch import packing as stacks
@@ -153,19 +151,6 @@ def test_groups_come_in_the_order_of_the_sweep_and_have_a_width_each() -> None:
 # ---- what is chosen where nothing is asked for ----
 
 
-def test_a_worker_for_every_core_and_one_for_a_gpu() -> None:
-    assert default_workers(config()) == cores()
-    assert default_workers(config("threads=2")) == max(1, cores() // 2)
-    assert default_workers(config(f"threads={cores() + 1}")) == 1
-    assert default_workers(replace(config(), device="cuda:0")) == 1
-
-
-def test_cores_are_no_more_than_what_this_process_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cores() <= len(os.sched_getaffinity(0))
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib reads it with affinity and control group
-    assert cores() == default_workers(config()) == env_threads("cuda:0", 10_000) == 1
-
-
 def test_a_width_is_limited_by_what_is_worth_it_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     run = config()
     monkeypatch.setattr(stacks, "memory_bytes", lambda device: 10**15)
@@ -184,7 +169,6 @@ def test_memory_is_what_the_experience_takes() -> None:
     assert many - few == 500_000 * (6 + 6 + 3) * 4
     assert member_bytes(config(*dqn, "total_timesteps=500_000")) == few  # no more than the run fills
     assert 128 * member_bytes(config()) < 2**31
-    assert memory_bytes("cpu") <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 # ---- refusals ----
@@ -199,37 +183,6 @@ def test_impossible_counts_are_refused(workers: int | None, width: int | None, s
 def test_counts_may_be_left_to_us() -> None:
     check_counts(None, None)
     check_counts(1, 1)
-
-
-# ---- GPUs ----
-
-
-def test_environments_are_stepped_by_several_threads_beside_a_gpu_only() -> None:
-    assert env_threads("cpu", 10_000) == env_threads("cuda:0", 63) == 1
-    assert env_threads("cuda:0", 64) == min(2, cores())
-    assert env_threads("cuda:0", 10_000) == min(157, cores())
-
-
-@pytest.mark.parametrize(
-    ("device", "named", "gpus"),
-    [
-        ("cuda:0", None, ["0", "1", "2"]),
-        ("cuda:0", "5,7,2", ["5", "7", "2"]),
-        ("cuda:0", "", ["0", "1", "2"]),
-        ("cuda:2", None, []),  # a certain one was asked for
-        ("cpu", "5,7,2", []),
-    ],
-)
-def test_processes_take_the_visible_gpus_in_turn(
-    device: str, named: str | None, gpus: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if named is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert visible_gpus(device) == gpus
-    if gpus:
-        assert default_workers(replace(config(), device=device)) == 3
 
 
 def _leaves(node: Any, prefix: str = "") -> list[str]:
