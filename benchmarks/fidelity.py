@@ -26,7 +26,7 @@ from statsmodels.stats.multitest import multipletests
 from sweeps import ONE_THREAD, SB3, STACKED, finished, machine, sweep, table
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Cell, Context, contexts_of, differing
+from rl_warmup.analysis.cells import Cell, Block, blocks_of, differing
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p, constant, unpaired_p
 
@@ -115,32 +115,30 @@ def complete(folder: Path, trainer: str, case: str, seeds: int) -> None:
     sweep([*asked, f"warmup={','.join(WARMUPS)}", *TRAINERS[trainer]], folder, study(trainer, case), environment)
 
 
-def read(folder: Path, trainer: str, case: str) -> Context:
+def read(folder: Path, trainer: str, case: str) -> Block:
     """The runs of a case, scored.
 
     Raises:
         SystemExit: if there are none, or runs of more than one setting.
     """
     problems = Problems()
-    contexts = contexts_of(finished(folder / study(trainer, case)), problems)
+    blocks = blocks_of(finished(folder / study(trainer, case)), problems)
     print(*problems.found, sep="\n", end="\n" if problems.found else "")
-    if len(contexts) != 1:
-        sys.exit(
-            f"{folder / study(trainer, case)} holds runs of {len(contexts)} settings; it must hold those of one"
-        )
-    return contexts[0]
+    if len(blocks) != 1:
+        sys.exit(f"{folder / study(trainer, case)} holds runs of {len(blocks)} settings; it must hold those of one")
+    return blocks[0]
 
 
-def check_alike(stacked: Context, sb3: Context, case: str) -> None:
+def check_alike(stacked: Block, sb3: Block, case: str) -> None:
     """Refuse to compare runs of other settings, or on another grid."""
     strange = set(differing(stacked.settings, sb3.settings)) - MAY_DIFFER
     if strange or stacked.steps.tolist() != sb3.steps.tolist():
         sys.exit(f"{case}: the runs to compare differ in {', '.join(sorted(strange)) or 'the steps of evaluation'}")
 
 
-def cell_of(context: Context, warmup: str) -> Cell:
+def cell_of(block: Block, warmup: str) -> Cell:
     """The runs of one arm."""
-    (cell,) = (cell for cell in context.cells if cell.warmup["name"] == warmup)
+    (cell,) = (cell for cell in block.cells if cell.warmup["name"] == warmup)
     return cell
 
 
@@ -154,12 +152,12 @@ class Line:
     comparison: Comparison
 
 
-def lines_of(case: str, stacked: Context, sb3: Context) -> list[Line]:
+def lines_of(case: str, stacked: Block, sb3: Block) -> list[Line]:
     """Every comparison of a case."""
     check_alike(stacked, sb3, case)
     lines = []
     for warmup, metric in product(WARMUPS, METRICS):
-        ours, theirs = (cell_of(context, warmup).scores[metric] for context in (stacked, sb3))
+        ours, theirs = (cell_of(block, warmup).scores[metric] for block in (stacked, sb3))
         rng = np.random.default_rng(zlib.crc32(f"{case} {warmup} {metric}".encode()))
         lines.append(Line((case, warmup, metric), shown(theirs), shown(ours), compare(ours, theirs, rng)))
     return lines

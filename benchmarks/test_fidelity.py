@@ -68,15 +68,15 @@ def test_alarm(fidelity: ModuleType, shift: float, alarm: bool, capsys: pytest.C
 
 
 def test_other_settings_are_not_compared(fidelity: ModuleType) -> None:
-    class Context:
+    class Block:
         def __init__(self, settings: dict[str, object], last: int) -> None:
             self.settings, self.steps = settings, np.array([0, last])
 
-    sb3 = Context({"trainer.name": "sb3", "algo.gamma": 0.99}, 100)
+    sb3 = Block({"trainer.name": "sb3", "algo.gamma": 0.99}, 100)
     fidelity.check_alike(
-        Context({"trainer.name": "stacked", "trainer.envs": "envpool", "algo.gamma": 0.99}, 100), sb3, "x"
+        Block({"trainer.name": "stacked", "trainer.envs": "envpool", "algo.gamma": 0.99}, 100), sb3, "x"
     )
     with pytest.raises(SystemExit, match=r"x: .* differ in algo\.gamma"):
-        fidelity.check_alike(Context({"trainer.name": "stacked", "algo.gamma": 0.9}, 100), sb3, "x")
+        fidelity.check_alike(Block({"trainer.name": "stacked", "algo.gamma": 0.9}, 100), sb3, "x")
     with pytest.raises(SystemExit, match="steps of evaluation"):
-        fidelity.check_alike(Context({"trainer.name": "stacked", "algo.gamma": 0.99}, 96), sb3, "x")
+        fidelity.check_alike(Block({"trainer.name": "stacked", "algo.gamma": 0.99}, 96), sb3, "x")

@@ -150,7 +150,10 @@ def test_a_process_that_has_lost_its_runs_while_it_was_suspended_says_so_and_lea
             out, err = process.communicate(timeout=60)
             assert contents(lost) == before
     assert err == ""
-    assert f"{lost} was taken over by process {os.getpid()} on elsewhere, since this process had shown no" in out
+    assert (
+        f"{lost} was taken over by process {os.getpid()} on elsewhere, since this process had no heartbeat for"
+        in out
+    )
     info = read_info(kept)
     assert info["status"] == "running"
     assert "was taken over" in info["error"]
