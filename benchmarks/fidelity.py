@@ -26,7 +26,7 @@ from statsmodels.stats.multitest import multipletests
 from sweeps import ONE_THREAD, SB3, STACKED, finished, machine, sweep, table
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Cell, Block, blocks_of, differing
+from rl_warmup.analysis.cells import Block, Cell, blocks_of, differing
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p, constant, unpaired_p
 
