@@ -117,11 +117,6 @@ def is_leased(folder: Path, dead_on: str | None) -> bool:
     return bool(text) and _holder(text).machine != dead_on and beats(folder.parent / _holder(text).heart)
 
 
-def holds_leases() -> bool:
-    """Whether this process holds the lease of any run."""
-    return bool(_heartbeats)
-
-
 def _acquire(folder: Path, text: str, dead_on: str | None, beat: float) -> Path:
     """Create the next lease, if the one before is released or stale; older ones are removed."""
     while True:
