@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
+from rl_warmup.analysis.statistics.verdicts import adjusted
 
 SPREAD_METRICS = ("final", "area")
 
@@ -30,9 +30,8 @@ def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tup
     """Compare the spread over the paired seeds, for every pairing of two arms; exploratory, never a verdict."""
     two_arms = [pairing for pairing in pairings if pairing.contrast is None and len(pairing.pairs) > 1]
     found = [_dispersion(pairing, metric, rng) for pairing in two_arms for metric in SPREAD_METRICS]
-    known = [one.p_value for one in found if one.p_value is not None]
-    adjusted = iter(multipletests(known, method="fdr_bh")[1] if known else [])
-    return tuple(one if one.p_value is None else replace(one, p_adjusted=float(next(adjusted))) for one in found)
+    p_adjusted = adjusted([one.p_value for one in found], "fdr_bh")
+    return tuple(replace(one, p_adjusted=p) for one, p in zip(found, p_adjusted, strict=True))
 
 
 def _dispersion(pairing: Pairing, metric: str, rng: np.random.Generator) -> Dispersion:

@@ -10,13 +10,7 @@ from rl_warmup.analysis.cells import Block, Cell, Group
 from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.statistics.robustness import (
-    Shift,
-    log2_ratio,
-    lr_sensitivity,
-    percentile_scaled,
-    phi,
-)
+from rl_warmup.analysis.statistics import robustness
 from rl_warmup.config.study import Conditions, matches
 
 FEWEST_RATES = 3
@@ -24,7 +18,7 @@ FEWEST_ENVIRONMENTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticalRate(Shift):
+class CriticalRate(robustness.Shift):
     """The learning rate at which half of the runs still learn, with a warmup and without."""
 
     group: Group  # environment, algorithm, trainer, budget
@@ -98,7 +92,7 @@ def sensitivities_of(blocks: Sequence[Block]) -> tuple[Sensitivity, ...]:
         once = len(environments) == len(rows)  # several budgets or settings of one environment are no grid
         if once and len(rows) >= FEWEST_ENVIRONMENTS and len({len(cells) for _, cells in rows}) == 1:
             scores = [_scaled(cells, blocks, env, algo) for env, cells in sorted(rows, key=lambda row: row[0])]
-            found.append(Sensitivity(name, algo, tuple(environments), phi(scores)))
+            found.append(Sensitivity(name, algo, tuple(environments), robustness.phi(scores)))
     return tuple(found)
 
 
@@ -130,7 +124,7 @@ def _critical_rate(
         return []
     rates, ours, theirs = zip(*both, strict=True)
     success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in arm]).T for arm in (ours, theirs)]
-    worth = [lr_sensitivity([_of(cell, "final", seeds).mean() for cell in arm]) for arm in (ours, theirs)]
+    finals = [[_of(cell, "final", seeds).mean() for cell in arm] for arm in (ours, theirs)]
     return [
         CriticalRate(
             group=group,
@@ -140,10 +134,10 @@ def _critical_rate(
             learning_rates=tuple(rates),
             success_treatment=tuple(success[0].mean(axis=0).tolist()),
             success_control=tuple(success[1].mean(axis=0).tolist()),
-            **vars(log2_ratio(np.log2(rates), success[0], success[1], rng)),
+            **vars(robustness.log2_ratio(np.log2(rates), success[0], success[1], rng)),
             n_seeds=len(seeds),
-            lr_sensitivity_treatment=worth[0],
-            lr_sensitivity_control=worth[1],
+            lr_sensitivity_treatment=robustness.lr_sensitivity(finals[0]),
+            lr_sensitivity_control=robustness.lr_sensitivity(finals[1]),
         )
     ]
 
@@ -183,4 +177,4 @@ def _scaled(cells: Sequence[Cell], blocks: Sequence[Block], env: str, algo: str)
     """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
     here = [cell for block in blocks if block.group[:2] == (env, algo) for cell in block.cells]
     runs = np.concatenate([cell.scores["area"] for cell in here])
-    return percentile_scaled([cell.scores["area"].mean() for cell in cells], runs)
+    return robustness.percentile_scaled([cell.scores["area"].mean() for cell in cells], runs)

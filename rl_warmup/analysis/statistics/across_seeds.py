@@ -1,22 +1,26 @@
 """How much the runs of a cell differ among themselves, and shares of runs; scipy and statsmodels."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import iqr, median_abs_deviation
 from statsmodels.stats.proportion import proportion_confint
 
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics.estimators import lower_cvar
 
-WORST = 0.25  # share of the runs in the lower conditional value at risk
-NAMES = ("iqr", "mad", "ipr90", "lower_cvar25")
+MEASURES: Mapping[str, Callable[[FloatArray], Any]] = {
+    "iqr": iqr,  # percentiles 75 - 25
+    "mad": median_abs_deviation,  # median |x - median x|, not rescaled
+    "ipr90": lambda x: 100 * iqr(x, rng=(5, 95)),  # as a percentage of the reference's lead over a random policy
+    "lower_cvar25": lambda x: lower_cvar(x, 0.25),  # mean of the x <= percentile 25
+}
 
 
 def across(values: ArrayLike) -> dict[str, float | None]:  # values: [runs], a normalized metric
-    """Dispersion over seeds; None with fewer than two runs.
-
-    iqr: percentiles 75 - 25. mad: median |x - median x|, not rescaled. ipr90: percentiles 95 - 5 as a percentage
-    of the reference's lead over a random policy. lower_cvar25: mean of the x <= percentile 25.
-    All by linear interpolation; the unit is that of x, but for ipr90.
+    """Dispersion over seeds by name, linear interpolation; None with fewer than two runs.
 
     Raises:
         ValueError: for values that are not finite or not one a run.
@@ -26,14 +30,7 @@ def across(values: ArrayLike) -> dict[str, float | None]:  # values: [runs], a n
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not np.all(np.isfinite(x)):
         raise ValueError(f"values {x.tolist()}: give one finite number for each run")
-    if x.size < 2:
-        return dict.fromkeys(NAMES)
-    return {
-        "iqr": float(iqr(x)),
-        "mad": float(median_abs_deviation(x)),
-        "ipr90": 100 * float(iqr(x, rng=(5, 95))),
-        "lower_cvar25": float(lower_cvar(x, WORST)),
-    }
+    return {name: float(measure(x)) if x.size > 1 else None for name, measure in MEASURES.items()}
 
 
 def share(count: int, n: int) -> tuple[float | None, float | None, float | None]:

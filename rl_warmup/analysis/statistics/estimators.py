@@ -1,4 +1,7 @@
-"""Small statistics of one or two samples of runs, one number for each run: numpy, scipy; no torch."""
+"""Small statistics of one or two samples of runs; numpy and scipy.
+
+x: [n] and y: [m] hold one finite number for each run; in pairs m = n. Other samples raise a ValueError.
+"""
 
 import math
 import warnings
@@ -6,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
@@ -18,16 +21,9 @@ def constant(x: FloatArray) -> bool:
     return bool(np.ptp(x) <= ROUNDING * np.max(np.abs(x)))
 
 
-def mcnemar_p(
-    treatment: ArrayLike,  # [n], 0 or 1
-    control: ArrayLike,  # [n], 0 or 1
-) -> float:
-    """Exact McNemar test: two-sided binomial(1/2) p of the discordant pairs; 1 where there are none.
-
-    Raises:
-        ValueError: for anything but 0 and 1.
-    """
-    x, y = sample(treatment, "treatment"), sample(control, "control")
+def mcnemar_p(x: ArrayLike, y: ArrayLike) -> float:
+    """Exact McNemar test of pairs of 0 or 1: two-sided binomial(1/2) p of the discordant ones; 1 without any."""
+    x, y = sample(x, "x"), sample(y, "y")
     strange = np.setdiff1d(np.concatenate([x, y]), [0.0, 1.0])
     if strange.size:
         raise ValueError(f"McNemar's test met {strange[0]}: give 0 or 1 for each run")
@@ -43,12 +39,8 @@ def iqm(x: ArrayLike, axis: int | None = None) -> FloatArray:
     return np.asarray(stats.trim_mean(x, 0.25, axis=axis))
 
 
-def iqm_interval(
-    x: ArrayLike,  # [n]
-    rng: Generator,
-    alpha: float = 0.05,
-) -> tuple[float, float] | None:
-    """BCa bootstrap interval (10 000 draws) of the IQM: descriptive, too narrow for small n.
+def iqm_interval(x: ArrayLike, rng: Generator) -> tuple[float, float] | None:
+    """95% BCa bootstrap interval (10 000 draws) of the IQM: descriptive, too narrow for small n.
 
     (v, v) where all x are v; None for n < 2 and where BCa is undefined (too many ties).
 
@@ -61,46 +53,17 @@ def iqm_interval(
         return float(iqm(x)), float(iqm(x))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scipy warns where BCa is undefined; the answer there is None
-        result = stats.bootstrap(
-            (x,), iqm, n_resamples=DRAWS, confidence_level=1 - alpha, method="BCa", vectorized=True, rng=rng
-        )
+        result = stats.bootstrap((x,), iqm, n_resamples=DRAWS, method="BCa", vectorized=True, rng=rng)
     low, high = (float(end) for end in result.confidence_interval)
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def probability_of_improvement(
-    x: ArrayLike,  # [n]
-    y: ArrayLike,  # [m]
-) -> float:
-    """P(X > Y) + P(X = Y)/2 over all pairs of runs, U/(nm); 1/2 means no tendency.
-
-    >>> probability_of_improvement([2.0, 3.0], [1.0, 2.0])
-    0.875
-
-    Raises:
-        ValueError: for an empty sample.
-
-    Source: Agarwal et al., arXiv 2108.13264.
-    """
-    x, y = sample(x, "x"), sample(y, "y")
-    if not (x.size and y.size):
-        raise ValueError(f"{x.size} and {y.size} runs: give at least one on each side")
-    return float(np.mean(0.5 * (x[:, None] > y) + 0.5 * (x[:, None] >= y)))
-
-
-def _mean_difference(x: FloatArray, y: FloatArray) -> FloatArray:
-    return np.asarray(np.mean(x, axis=-1) - np.mean(y, axis=-1))
-
-
-def unpaired_p(
-    x: ArrayLike,  # [n]
-    y: ArrayLike,  # [m]
-    rng: Generator,
-) -> float:
+def unpaired_p(x: ArrayLike, y: ArrayLike, rng: Generator) -> float:
     """Permutation p of the difference of means as if the runs were not paired, twice that of the nearer tail."""
     samples = np.sort(sample(x, "x")), np.sort(sample(y, "y"))
     size = float(np.abs(np.concatenate(samples)).max(initial=0.0))
-    return min(1.0, 2 * min(_tails(*samples, _mean_difference, rng, ROUNDING * size)))
+    tails = _tails(*samples, lambda one, other: one.mean(axis=-1) - other.mean(axis=-1), rng, ROUNDING * size)
+    return min(1.0, 2 * min(tails))
 
 
 def _tails(
@@ -129,10 +92,7 @@ def _tails(
     return (one + int(above)) / (one + drawn.size), (one + int(below)) / (one + drawn.size)
 
 
-def welch_p(
-    x: ArrayLike,  # [n]
-    y: ArrayLike,  # [m]
-) -> float | None:
+def welch_p(x: ArrayLike, y: ArrayLike) -> float | None:
     """Two-sided p of Welch's t test; None where it is undefined (fewer than two runs, or both constant)."""
     x, y = sample(x, "x"), sample(y, "y")
     if min(x.size, y.size) < 2 or (constant(x) and constant(y)):
@@ -142,10 +102,7 @@ def welch_p(
         return float(stats.ttest_ind(x, y, equal_var=False).pvalue)
 
 
-def correlation(
-    x: ArrayLike,  # [n]
-    y: ArrayLike,  # [n]
-) -> float | None:
+def correlation(x: ArrayLike, y: ArrayLike) -> float | None:
     """Pearson correlation over the pairs; None with fewer than two or where one side is constant."""
     x, y = sample(x, "x"), sample(y, "y")
     if x.size < 2 or constant(x) or constant(y):
@@ -153,11 +110,7 @@ def correlation(
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def brown_forsythe_p(
-    x: ArrayLike,  # [n]
-    y: ArrayLike,  # [m]
-    rng: Generator,
-) -> float | None:
+def brown_forsythe_p(x: ArrayLike, y: ArrayLike, rng: Generator) -> float | None:
     """Whether x and y differ in spread: permutation p of Levene's statistic around the medians.
 
     The statistic is F of the |x - median x|. The values are permuted between the samples after each has its
@@ -194,28 +147,17 @@ def lower_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> 
 
     Source: Chan et al., arXiv 1912.05663.
     """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x <= np.percentile(x, 100 * alpha, axis=-1, keepdims=True))
+    return _tail_mean(x, alpha, 100 * alpha, np.less_equal)
 
 
 def upper_cvar(x: ArrayLike, alpha: float = TAIL) -> FloatArray:  # [..., n] -> [...]
-    """Mean of the x >= percentile(x, 100 (1 - alpha)), linear interpolation; the unit is that of x.
-
-    Raises:
-        ValueError: unless alpha is in (0, 1].
-
-    Source: Chan et al., arXiv 1912.05663.
-    """
-    _check_share(alpha)
-    x = np.asarray(x, dtype=np.float64)
-    return _tail_mean(x, x >= np.percentile(x, 100 * (1 - alpha), axis=-1, keepdims=True))
+    """`lower_cvar` of the other tail: the mean of the x >= percentile(x, 100 (1 - alpha))."""
+    return _tail_mean(x, alpha, 100 * (1 - alpha), np.greater_equal)
 
 
-def _check_share(alpha: float) -> None:
+def _tail_mean(x: ArrayLike, alpha: float, percentile: float, within: np.ufunc) -> FloatArray:
     if not 0 < alpha <= 1:
         raise ValueError(f"tail share alpha={alpha!r}: give a number in (0, 1]")
-
-
-def _tail_mean(x: FloatArray, tail: NDArray[np.bool_]) -> FloatArray:
+    x = np.asarray(x, dtype=np.float64)
+    tail = within(x, np.percentile(x, percentile, axis=-1, keepdims=True))
     return np.asarray(np.mean(x, axis=-1, where=tail))

@@ -1,6 +1,7 @@
 """How a grid of learning rates is survived: the rate at which half of the runs still learn, and sensitivities.
 
-Pure numpy. Success of a run is a return that counts as learned; a seed's row over the grid is one cluster.
+Pure numpy. log2_rates [rates] rise; success [seeds, rates] is 1 where a run's return counts as learned, else 0,
+and a seed's row over the grid is one cluster.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,8 @@ RIDGE = 0.01  # of the slope and level, so that separated grids have a fit; in r
 NEWTON_STEPS = 30
 
 
-def eta50(
-    log2_rates: ArrayLike,  # [rates], rising
-    success: ArrayLike,  # [..., seeds, rates], 0 or 1
-) -> tuple[FloatArray, FloatArray]:  # [...] each
-    """The learning rate at which half of the runs succeed.
+def eta50(log2_rates: ArrayLike, success: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The learning rate at which half of the runs succeed, success [..., seeds, rates] -> [...] each.
 
     P(success) = 1 / (1 + exp(-(a + b log2 rate))) by maximum likelihood with a slight ridge, over the rates from
     the one with the highest share of success on (the first of several): below it a run fails for want of speed.
@@ -39,15 +37,14 @@ def eta50(
     """
     x, rows = _checked(log2_rates, success)
     share = rows.mean(axis=-2)
-    used = np.arange(x.size) >= np.argmax(share, axis=-1)[..., None]
+    first = np.argmax(share, axis=-1)
+    used = np.arange(x.size) >= first[..., None]
     level, slope = logistic(x, share, used, rows.shape[-2])
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = -level / slope
     lowest = np.min(np.where(used, share, np.inf), axis=-1)
-    highest = share.max(axis=-1)
-    first = x[np.argmax(share, axis=-1)]
-    side = np.where((middle > x[-1]) | ~(slope < 0), 1.0, np.where(middle < first, -1.0, 0.0))
-    side = np.where(highest < 0.5, -1.0, np.where(lowest >= 0.5, 1.0, side))
+    side = np.where((middle > x[-1]) | ~(slope < 0), 1.0, np.where(middle < x[first], -1.0, 0.0))
+    side = np.where(share.max(axis=-1) < 0.5, -1.0, np.where(lowest >= 0.5, 1.0, side))
     return np.where(side == 0, middle, np.nan), side
 
 
@@ -91,8 +88,8 @@ class Shift:
 
 
 def log2_ratio(
-    log2_rates: ArrayLike,  # [rates], rising
-    treatment: ArrayLike,  # [seeds, rates], 0 or 1
+    log2_rates: ArrayLike,
+    treatment: ArrayLike,  # [seeds, rates], success
     control: ArrayLike,  # [seeds, rates], the same seeds in the same order
     rng: Generator,
     resamples: int = RESAMPLES,
@@ -110,7 +107,10 @@ def log2_ratio(
     Raises:
         ValueError: for fewer than two seeds, or unequal shapes.
     """
-    x, rows = _checked(log2_rates, np.stack(_same_shape(treatment, control)))  # [arms, seeds, rates]
+    if np.shape(treatment) != np.shape(control) or np.ndim(treatment) != 2:
+        shapes = f"treatment {np.shape(treatment)} and control {np.shape(control)}"
+        raise ValueError(f"{shapes}: give both as [seeds, rates]")
+    x, rows = _checked(log2_rates, np.stack([treatment, control]))  # [arms, seeds, rates]
     if rows.shape[1] < 2:
         raise ValueError(f"{rows.shape[1]} seeds: give two or more")
     middles, sides = eta50(x, rows)
@@ -120,8 +120,8 @@ def log2_ratio(
     high = float(np.quantile(highs[0] - lows[1], 0.975, method="higher"))
     inside = bool((sides == 0).all())
     return Shift(
-        eta50_treatment=_rate(middles[0]),
-        eta50_control=_rate(middles[1]),
+        eta50_treatment=None if sides[0] else float(2 ** middles[0]),
+        eta50_control=None if sides[1] else float(2 ** middles[1]),
         censored_treatment=_SIDES[int(sides[0])],
         censored_control=_SIDES[int(sides[1])],
         log2_ratio=float(middles[0] - middles[1]) if inside else None,
@@ -129,10 +129,6 @@ def log2_ratio(
         ci_high=high if np.isfinite(high) else None,
         finding=_finding(low, high, inside),
     )
-
-
-def _rate(log2_rate: float) -> float | None:
-    return None if np.isnan(log2_rate) else float(2**log2_rate)
 
 
 _SIDES: dict[int, Side | None] = {1: "above", 0: None, -1: "below"}
@@ -205,24 +201,14 @@ def phi(scores: ArrayLike) -> float:  # [environments, settings]
     return float(s.max(axis=1).mean() - s.mean(axis=0).max())
 
 
-def percentile_scaled(
-    values: ArrayLike,  # [...]
-    runs: ArrayLike,  # [runs], all of the environment
-) -> FloatArray:  # [...]
-    """(value - P5) / (P95 - P5), P: percentiles over the runs; 0 where these are all alike.
+def percentile_scaled(values: ArrayLike, runs: ArrayLike) -> FloatArray:  # values: [...], runs: [runs] -> [...]
+    """(value - P5) / (P95 - P5), P: percentiles over all runs of the environment; 0 where these are all alike.
 
     Source: Adkins et al., arXiv 2412.07165.
     """
     low, high = np.percentile(np.asarray(runs, dtype=np.float64), [5, 95])
     above = np.asarray(values, dtype=np.float64) - low
     return np.asarray(above / (high - low) if high > low else np.zeros_like(above))
-
-
-def _same_shape(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    one, other = (np.asarray(arm, dtype=np.float64) for arm in (treatment, control))
-    if one.shape != other.shape or one.ndim != 2:
-        raise ValueError(f"treatment {one.shape} and control {other.shape}: give both as [seeds, rates]")
-    return one, other
 
 
 def _checked(log2_rates: ArrayLike, success: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -41,9 +41,9 @@ class Subsets:
     @classmethod
     def of(cls, values: FloatArray) -> "Subsets":  # values: [n]
         """Split every other value to either half."""
-        halves = values[::2], values[1::2]
-        first, second = (subset_sums(half) for half in halves)
-        return cls(values, (first, second), (_sizes(halves[0].size), _sizes(halves[1].size)))
+        first, second = values[::2], values[1::2]
+        sizes = subset_sums(np.ones_like(first)), subset_sums(np.ones_like(second))
+        return cls(values, (subset_sums(first), subset_sums(second)), sizes)
 
     def count(self, center: float, bound: float) -> int:
         """How many subsets S, the empty one too, have sum_S (value - center) <= bound."""
@@ -103,7 +103,3 @@ class Subsets:
         means = means[inside]
         rank = min(rank, means.size)
         return float(np.partition(means, rank - 1)[rank - 1])
-
-
-def _sizes(n: int) -> FloatArray:
-    return subset_sums(np.ones(n))

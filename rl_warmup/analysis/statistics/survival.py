@@ -1,7 +1,7 @@
 """Times to the threshold, right-censored for the runs that never get there: Kaplan-Meier; scipy.
 
-A time is a share of the budget. A run that does not reach the threshold is known only to take longer than it
-was watched; it stays in the denominator until then and is never dropped.
+times: [runs] are shares of the budget, reached: [runs] is bool. A run that does not reach the threshold is known
+only to take longer than it was watched; it stays in the denominator until then and is never dropped.
 """
 
 import numpy as np
@@ -11,11 +11,8 @@ from scipy import stats
 from rl_warmup.analysis import FloatArray
 
 
-def kaplan_meier(
-    times: ArrayLike,  # [runs]
-    reached: ArrayLike,  # [runs], bool
-) -> tuple[FloatArray, FloatArray]:  # [steps] each
-    """Share of runs that have not reached the threshold, S(t) = prod_{t_i <= t} (1 - d_i / n_i), and its times.
+def kaplan_meier(times: ArrayLike, reached: ArrayLike) -> tuple[FloatArray, FloatArray]:  # [steps] each
+    """t, and the share of runs that have not reached the threshold, S(t) = prod_{t_i <= t} (1 - d_i / n_i).
 
     t starts at 0, and S holds from each t up to the next: d_i runs get there at t_i, n_i are watched until then.
 
@@ -35,32 +32,22 @@ def kaplan_meier(
     return t, s
 
 
-def restricted_mean(
-    times: ArrayLike,  # [runs]
-    reached: ArrayLike,  # [runs], bool
-    horizon: float = 1.0,
-) -> float:
-    """Mean of min(time, horizon): the area under S up to the horizon, in shares of the budget.
+def restricted_mean(times: ArrayLike, reached: ArrayLike) -> float:
+    """Mean of min(time, 1), the area under S up to the budget, as a share of it.
 
     >>> restricted_mean([0.25, 0.5, 1.0, 1.0], [True, True, False, False])
     0.6875
 
     Raises:
-        ValueError: for a horizon that is not positive, or beyond the time that the runs were watched.
+        ValueError: where no run was watched to the end of its budget.
     """
-    if not (np.isfinite(horizon) and horizon > 0):
-        raise ValueError(f"horizon {horizon!r}: give a finite share of the budget above 0")
     t, s = kaplan_meier(times, reached)
-    if t[-1] < horizon and s[-1] > 0:
-        raise ValueError(f"horizon {horizon:g}: the runs were watched up to {t[-1]:g} only; give that or less")
-    ends = np.minimum(np.append(t[1:], max(horizon, t[-1])), horizon)
-    return float(np.sum(s * np.maximum(ends - np.minimum(t, horizon), 0.0)))
+    if t[-1] < 1 and s[-1] > 0:
+        raise ValueError(f"the runs were watched up to {t[-1]:g} of the budget only; watch them to its end")
+    return float(np.sum(s * np.diff(np.minimum(t, 1.0), append=1.0)))
 
 
-def median(
-    times: ArrayLike,  # [runs]
-    reached: ArrayLike,  # [runs], bool
-) -> float | None:
+def median(times: ArrayLike, reached: ArrayLike) -> float | None:
     """First time at which half of the runs have got there, S(t) <= 1/2; None where they never do."""
     t, s = kaplan_meier(times, reached)
     there = np.flatnonzero(s <= 0.5 + 1e-12)

@@ -16,21 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.statistics.estimators import (
-    correlation,
-    iqm,
-    iqm_interval,
-    mcnemar_p,
-    unpaired_p,
-    welch_p,
-)
-from rl_warmup.analysis.statistics.sign_flips import (
-    DRAWS,
-    ROUNDING,
-    SignFlips,
-    positive_effect,
-    sample,
-)
+from rl_warmup.analysis.statistics import estimators, sign_flips
 
 Correction = Literal["holm", "fdr_bh"]
 
@@ -64,7 +50,7 @@ class Paired:
 
 
 def compare(
-    treatment: ArrayLike,  # [n]
+    treatment: ArrayLike,  # [n], the metric of each run
     control: ArrayLike,  # [n], the same seeds in the same order
     *,
     smallest_effect: float | None,
@@ -79,11 +65,8 @@ def compare(
     exchangeable. A difference within rounding is zero.
 
     Args:
-        treatment: The metric of each run.
-        control: The same for the control.
         smallest_effect: Half width of the range of equivalence, in the metric's unit; None: no such test.
         binary: Whether the metric is 0 or 1.
-        rng: Draws resamples, and sign vectors above 20 pairs.
         sensitivity: Whether to compute the interval of the IQM and the p of the unpaired tests, which take time.
 
     Returns:
@@ -94,11 +77,11 @@ def compare(
     """
     x, y, d = _cleaned(treatment, control)
     if smallest_effect is not None:
-        positive_effect(smallest_effect)
+        sign_flips.positive_effect(smallest_effect)
     n_nonzero = int(np.count_nonzero(d))
     if d.size < 2:
         return Paired(n=d.size, n_nonzero=n_nonzero)
-    flips = SignFlips.of(d, rng)
+    flips = sign_flips.SignFlips.of(d, rng)
     ci_low, ci_high = flips.interval(ALPHA) or (None, None)
     ci90_low, ci90_high = flips.interval(2 * ALPHA) or (None, None)
     return Paired(
@@ -110,11 +93,11 @@ def compare(
         ci_high=ci_high,
         ci90_low=ci90_low,
         ci90_high=ci90_high,
-        p_value=mcnemar_p(x, y) if binary else flips.p_value(),
-        p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if binary or flips.exact else 1 / (1 + DRAWS)),
+        p_value=estimators.mcnemar_p(x, y) if binary else flips.p_value(),
+        p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if binary or flips.exact else 1 / (1 + sign_flips.DRAWS)),
         p_equivalence=None if binary or smallest_effect is None else flips.tost_p(smallest_effect),
-        iqm=float(iqm(d)),
-        pairing_correlation=correlation(x, y),
+        iqm=float(estimators.iqm(d)),
+        pairing_correlation=estimators.correlation(x, y),
         **(_sensitivity(x, y, d, rng) if sensitivity else {}),
     )
 
@@ -124,18 +107,19 @@ def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, Floa
 
     The order of seeds must not reach the results, not even by rounding.
     """
-    x, y = sample(treatment, "treatment"), sample(control, "control")
+    x, y = sign_flips.sample(treatment, "treatment"), sign_flips.sample(control, "control")
     if x.size != y.size:
         raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
-    d = np.where(np.abs(x - y) > ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
+    d = np.where(np.abs(x - y) > sign_flips.ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
     order = np.lexsort((x, d))
     return x[order], y[order], d[order]
 
 
 def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray, rng: Generator) -> dict[str, float | None]:
     """The same comparison by other methods."""
-    low, high = iqm_interval(d, rng, ALPHA) or (None, None)
-    return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": unpaired_p(x, y, rng), "p_welch": welch_p(x, y)}
+    low, high = estimators.iqm_interval(d, rng) or (None, None)
+    p_unpaired, p_welch = estimators.unpaired_p(x, y, rng), estimators.welch_p(x, y)
+    return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": p_unpaired, "p_welch": p_welch}
 
 
 @dataclass(frozen=True)
@@ -161,10 +145,7 @@ class Verdict:
     notes: tuple[Note, ...]
 
 
-def decide(
-    family: Sequence[tuple[Paired, str, float | None]],
-    correction: Correction = "holm",
-) -> list[Verdict]:
+def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
     """Give each comparison of a family its verdict, in this order.
 
     equivalent: 20 or more pairs, the 90% interval inside ±smallest effect, adjusted equivalence p <= .05,
@@ -180,8 +161,8 @@ def decide(
     """
     if correction not in ("holm", "fdr_bh"):
         raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
-    p_adjusted = _adjust([paired.p_value for paired, _, _ in family], correction)
-    p_equivalence = _adjust([paired.p_equivalence for paired, _, _ in family], correction)
+    p_adjusted = adjusted([paired.p_value for paired, _, _ in family], correction)
+    p_equivalence = adjusted([paired.p_equivalence for paired, _, _ in family], correction)
     tests = sum(p is not None for p in p_adjusted)
     steps = tests if correction == "holm" else 1  # BH leaves p as it is where all p are the same
     verdicts = []
@@ -192,10 +173,11 @@ def decide(
     return verdicts
 
 
-def _adjust(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
+def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
+    """The p values corrected for their number; None, which is no test, stays None."""
     known = [p for p in p_values if p is not None]
-    adjusted = iter(multipletests(known, alpha=ALPHA, method=correction)[1] if known else [])
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    found = iter(multipletests(known, method=correction)[1] if known else [])
+    return [None if p is None else float(next(found)) for p in p_values]
 
 
 def _verdict(
@@ -229,8 +211,7 @@ def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | N
         notes.append(Note("no significance", "significance was not possible", detail))
     if verdict == "equivalent":
         missed = 1 - ALPHA ** (1 / paired.n)
-        text = f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs"
-        notes.append(Note("collapse", text))
+        notes.append(Note("collapse", f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs"))
     if n is not None and n <= paired.n:
         text = f"{n} pairs would have shown the smallest effect in {POWER:.0%} of such studies"
         notes.append(Note("enough pairs", text))
@@ -250,7 +231,7 @@ def pairs_to_decide(sd: float | None, smallest_effect: float | None, tests: int 
 
     # one tail at half the level: the other tail adds nothing here, and scipy's noncentral t returns nan for it;
     # an effect of three sd has power 1 at 20 pairs
-    effect = min(positive_effect(smallest_effect) / sd, 3.0) if sd else 3.0
+    effect = min(sign_flips.positive_effect(smallest_effect) / sd, 3.0) if sd else 3.0
 
     def enough(n: int) -> bool:
         return bool(TTestPower().power(effect, n, ALPHA / tests / 2, alternative="larger") >= POWER)

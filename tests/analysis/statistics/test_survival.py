@@ -35,17 +35,16 @@ def test_the_curve_is_the_library_s_and_its_area_a_slow_sum(runs: list[tuple[flo
     library = SurvfuncRight(times, reached)
     for time, share in zip(library.surv_times, library.surv_prob, strict=True):
         assert s[np.searchsorted(t, time, side="right") - 1] == pytest.approx(share)
-    horizon = max(times)
-    if horizon > 0:
-        area = sum(oracle.survival(times, reached, (i + 0.5) / 200) for i in range(round(200 * horizon))) / 200
-        assert restricted_mean(times, reached, horizon) == pytest.approx(area)
+    watched, got = [*times, 1.0], [*reached, False]
+    area = sum(oracle.survival(watched, got, (i + 0.5) / 200) for i in range(200)) / 200
+    assert restricted_mean(watched, got) == pytest.approx(area)
 
 
 def test_runs_that_never_get_there_count_until_the_end_of_their_budget() -> None:
     assert restricted_mean([0.2, 1.0], [True, False]) == pytest.approx(0.6)
     assert restricted_mean([1.0, 1.0], [False, False]) == 1.0
     assert restricted_mean([0.2, 0.4], [True, True]) == pytest.approx(0.3)  # all there: S is 0 after .4
-    assert restricted_mean([0.2, 1.0], [True, False], 0.1) == pytest.approx(0.1)
+    assert restricted_mean([0.2, 1.5], [True, True]) == pytest.approx(0.6)  # what comes after the budget is 1
     assert median([0.2, 1.0, 1.0], [True, False, False]) is None
     assert median([0.2, 1.0], [True, False]) == 0.2
     assert median([0.0, 0.0, 1.0], [True, True, False]) == 0.0
@@ -65,7 +64,5 @@ def test_what_is_no_time_is_refused() -> None:
         kaplan_meier([0.1, 0.2], [True])
     with pytest.raises(ValueError, match="give finite shares of the budget"):
         kaplan_meier([float("nan")], [True])
-    with pytest.raises(ValueError, match="horizon 0"):
-        restricted_mean([0.1], [True], 0)
-    with pytest.raises(ValueError, match=r"horizon 1: the runs were watched up to 0\.5 only"):
+    with pytest.raises(ValueError, match=r"the runs were watched up to 0\.5 of the budget only"):
         restricted_mean([0.2, 0.5], [True, False])
