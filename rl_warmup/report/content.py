@@ -2,20 +2,29 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from rl_warmup.analysis.cells import Cell, coordinates, rate_scale
+import numpy as np
+
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
+from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.lr_robustness import CriticalRate
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.pairs import Pairing
+from rl_warmup.analysis.statistics.across_seeds import across, share
+from rl_warmup.analysis.statistics.estimators import iqm
+from rl_warmup.analysis.statistics.survival import median, restricted_mean
 from rl_warmup.analysis.study import Analysis, Comparison
-from rl_warmup.report.cell_rows import RESAMPLES, cell_row, dose_row
-from rl_warmup.report.reproduce import reproduce
+from rl_warmup.records.study import read_commands
 from rl_warmup.report.words import GROUP
 
+RESAMPLES = 2000
 INTERVALS = {
     "comparisons": "estimate: 95%, inversion of the sign-flip test of the mean difference; iqm: 95%, BCa bootstrap",
     "cells": f"mean: 95%, percentile bootstrap over seeds, {RESAMPLES} resamples; too narrow for few runs",
@@ -26,26 +35,26 @@ INTERVALS = {
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every report.json follows."""
-    text = (resources.files("rl_warmup.report") / "report.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    text = resources.files("rl_warmup.report").joinpath("report.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def as_json(analysis: Analysis) -> dict[str, Any]:
     """The content of report.json but for its sentences and figures."""
-    doses = [dose_row(block, cell) for block, cell in analysis.cells]
+    cells = list(analysis.cells)
+    doses = [(block, cell, mean_dose(cell.scored)) for block, cell in cells]
     return {
         "study": _study(analysis),
         "comparisons": [_comparison(found) for found in analysis.comparisons],
-        "cells": [cell_row(block, cell) for block, cell in analysis.cells],
-        "runs": [row for _, cell in analysis.cells for row in _runs(cell)],
-        "dose": [_row("dose", dose) for dose in doses if dose is not None],
+        "cells": [_cell(block, cell) for block, cell in cells],
+        "runs": [row for _, cell in cells for row in _runs(cell)],
+        "dose": [_row("dose", coordinates(block) | vars(cell) | dose) for block, cell, dose in doses if dose],
         "dispersion": [_row("dispersion", vars(found) | paired(found.pairing)) for found in analysis.dispersions],
         "robustness": {
             "edges": [_critical_rate(found, analysis) for found in analysis.critical_rates],
             "sensitivity": [_row("sensitivity", vars(found)) for found in analysis.sensitivities],
         },
-        "reproduce": reproduce(analysis.folder, (run for _, cell in analysis.cells for run in cell.runs)),
+        "reproduce": _reproduce(analysis.folder, [run.info for _, cell in cells for run in cell.runs]),
         "problems": list(map(str, analysis.problems)),
     }
 
@@ -87,10 +96,59 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     )
 
 
+def _cell(block: Block, cell: Cell) -> dict[str, Any]:
+    """One cell: its runs, each metric over the scored ones, dispersion over seeds, and time to the threshold."""
+    n, times, reached = len(cell.scored), cell.scores["time_to_threshold"], cell.reached
+    counts = {"diverged": cell.count("diverged"), "not_learned": int(cell.scores["not_learned"].sum())}
+    about = {
+        "n": n,
+        "n_diverged": counts["diverged"],
+        "n_failed": cell.count("failed"),
+        "warmup": dict(cell.warmup),
+        "metrics": {name: _metric(cell, name) for name in metrics()},
+        "across_seeds": {name: across(cell.scores[name]) for name in ("final", "area")},
+        "shares": {
+            name: dict(zip(("share", "ci_low", "ci_high"), share(min(count, n), n), strict=True))
+            for name, count in counts.items()
+        },
+        "time_to_threshold": {
+            "reached": int(reached.sum()),
+            "restricted_mean": restricted_mean(times, reached) if n else None,
+            "median": median(times, reached) if n else None,
+        },
+    }
+    return _row("cell", vars(cell) | coordinates(block) | about)
+
+
+def _metric(cell: Cell, name: str) -> dict[str, float | None]:
+    """Mean with its interval, and IQM, of the runs that have a value; None without any, no interval with one."""
+    values = cell.scores[name][np.isfinite(cell.scores[name])]
+    row: dict[str, float | None] = dict.fromkeys(("mean", "iqm", "ci_low", "ci_high"))
+    if values.size:
+        row |= {"mean": float(values.mean()), "iqm": float(iqm(values))}
+    if values.size > 1:
+        row["ci_low"], row["ci_high"] = mean_interval(values)
+    if name in cell.floors:
+        known = np.isfinite(cell.floors[name])
+        for key, floor in {"noise_floor": cell.floors[name], "above_noise_floor": cell.above_floor[name]}.items():
+            row[key] = float(floor[known].mean()) if known.any() else None
+    return row
+
+
+def mean_interval(values: FloatArray) -> tuple[float, float]:  # values: [runs]
+    """95% percentile bootstrap interval of the mean over runs, with resamples that are the same for every cell."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(values.size, size=(RESAMPLES, values.size))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - 0.95) / 2, (1 + 0.95) / 2])
+    return float(low), float(high)
+
+
 def _runs(cell: Cell) -> list[dict[str, Any]]:
     """Every readable run of a cell; a run that is not scored has no value of any metric."""
-    index = {run.run_id: index for index, run in enumerate(cell.scored)}
-    scores = {run: {name: _plain(float(cell.scores[name][i])) for name in metrics()} for run, i in index.items()}
+    scores = {
+        run.run_id: {name: _plain(float(cell.scores[name][index])) for name in metrics()}
+        for index, run in enumerate(cell.scored)
+    }
     return [
         {
             "run_id": run.run_id,
@@ -108,6 +166,25 @@ def _critical_rate(found: CriticalRate, analysis: Analysis) -> dict[str, Any]:
     scales = {block.settings["learning_rate"]: rate_scale(block) for block in blocks}
     about = {"learning_rate_scales": [scales.get(rate) for rate in found.learning_rates]}
     return _row("edge", vars(found) | dict(zip(GROUP, found.group, strict=True)) | about)
+
+
+def _reproduce(folder: Path, infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What it takes to make the runs of a study again; a list holds every value that occurs among its runs."""
+    times = {key: [str(info[key]) for info in infos if info.get(key)] for key in ("started", "finished")}
+    hours = sum((info.get("wall_seconds") or 0.0) / info.get("members", 1) for info in infos) / 3600
+    versions: dict[str, set[str]] = defaultdict(set)
+    for info in infos:
+        for name, version in (info.get("versions") or {}).items():
+            versions[name].add(str(version))
+    lists = {"hardware": "hardware", "git_commits": "git_commit", "devices": "device", "threads": "threads"}
+    return {
+        "commands": read_commands(folder),
+        "versions": {name: sorted(found) for name, found in sorted(versions.items())},
+        **{key: sorted({info[one] for info in infos if info.get(one) is not None}) for key, one in lists.items()},
+        "started": min(times["started"], default=None),
+        "finished": max(times["finished"], default=None),
+        "training_hours": round(hours, 3),
+    }
 
 
 def _row(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from jsonschema import Draft202012Validator
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import record_command
-from rl_warmup.report.cell_rows import mean_interval
 from rl_warmup.report.command import write
-from rl_warmup.report.content import as_json, schema
+from rl_warmup.report.content import as_json, mean_interval, schema
 
 # the contract's words; report.schema.json has the rest
 COMPARISON = set(
