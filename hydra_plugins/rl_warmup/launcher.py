@@ -92,10 +92,10 @@ class StackedLauncher(Launcher):
             cluster.train_on(self._cluster(), configs, self._workers, self._width)
 
     def _cluster(self) -> "RemoteCluster":
-        from rl_warmup.run.launch.ray_cluster import RayCluster
+        from rl_warmup.run.launch.cluster import RemoteCluster
         from rl_warmup.run.launch.slurm import BatchSystem
 
-        if isinstance(self._via, RayCluster):
+        if isinstance(self._via, RemoteCluster):
             return self._via
         kind = {"SlurmLauncher": "slurm", "LocalLauncher": "local"}.get(type(self._via).__name__)
         if kind is None:

@@ -1,10 +1,11 @@
 """Groups of runs as jobs of other machines; on its node a job trains its group in a process of its own."""
 
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.run.launch import loop
@@ -13,12 +14,11 @@ from rl_warmup.run.launch.processes import train_stacks
 
 NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
 """Signals by which batch systems give notice: the job answers them, its process that trains ignores them."""
-POLL = 0.5
-"""Seconds between two checks of the jobs."""
 
 
+@runtime_checkable
 class RemoteCluster(loop.Cluster, Protocol):
-    """Other machines that train."""
+    """Other machines that train; by default jobs wait in a queue of their own, and are polled."""
 
     def check(self) -> None:
         """Connect to it.
@@ -34,7 +34,12 @@ class RemoteCluster(loop.Cluster, Protocol):
         """GPUs that a job is given."""
 
     def at_most(self) -> int | None:
-        """Jobs that it may be given at once; None where jobs wait in a queue of its own."""
+        """Jobs that it may be given at once; None where it has a queue."""
+        return None
+
+    def wait(self) -> None:
+        """Wait for a moment."""
+        time.sleep(0.5)
 
 
 @dataclass(frozen=True)

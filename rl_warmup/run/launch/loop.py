@@ -13,10 +13,8 @@ from typing import Literal, Protocol
 
 from rl_warmup.config.identity import run_folder, run_id
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.records.locks import is_training
-from rl_warmup.records.read import finished_status, read_info
+from rl_warmup.records import locks, read, write
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.write import mark_failed, recording, session_started
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.packing import RunGroup
 from rl_warmup.run.launch.worker import PATIENCE
@@ -27,10 +25,8 @@ class Loss:
     """Why a job has ended before its runs were finished."""
 
     reason: str
-    hint: str = ""
-    """What may help, for the message."""
-    failed: Literal["all", "begun", "none"] = "all"
-    """Which of its unfinished runs are recorded as failed; `begun`: those that it has begun and left."""
+    hint: str = ""  # what may help, for the message
+    failed: Literal["all", "begun", "none"] = "all"  # which unfinished runs: `begun`: those it has begun and left
 
 
 class Job(Protocol):
@@ -50,7 +46,8 @@ class Job(Protocol):
         """Ask it to write what it has and to stop."""
 
     def kill(self) -> None:
-        """End it at once, unless the cluster itself ends what was cancelled."""
+        """End it at once; by default the cluster itself ends what was cancelled."""
+        return
 
 
 class Cluster(Protocol):
@@ -75,7 +72,7 @@ class _Training:
     @property
     def unfinished(self) -> list[RunConfig]:
         """Runs that are neither completed nor diverged."""
-        return [config for config in self.group if finished_status(run_folder(config)) is None]
+        return [config for config in self.group if read.finished_status(run_folder(config)) is None]
 
 
 def train(
@@ -100,7 +97,7 @@ def train(
             while (waiting or training) and not interrupted.is_set():
                 while waiting and len(training) < at_once:
                     number, group = waiting.pop(0)
-                    name, began = _name(group, f"stack {number} of {len(groups)}"), datetime.now(UTC)
+                    name, began = f"stack {number} of {len(groups)} ({_words(group)})", datetime.now(UTC)
                     training.append(_Training(cluster.submit(group), group, name, began))
                 cluster.wait()
                 for ended in [it for it in training if it.job.done()]:
@@ -126,11 +123,9 @@ def _interrupts(signals: Set[signal.Signals]) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _name(group: RunGroup, name: str) -> str:
-    first = group[0]
-    if len(group) == 1:
-        return f"{name} ({run_id(first)})"
-    return f"{name} ({len(group)} runs of {first.algo.name} on {first.env.name}, {run_id(first)} and on)"
+def _words(group: RunGroup) -> str:
+    first, name = group[0], run_id(group[0])
+    return name if len(group) == 1 else f"{len(group)} runs of {first.algo.name} on {first.env.name}, {name} and on"
 
 
 def _account(ended: _Training, loss: Loss) -> None:
@@ -148,9 +143,9 @@ def _account(ended: _Training, loss: Loss) -> None:
 def _is_abandoned(folder: Path, since: datetime) -> bool:
     """Whether a run was begun after `since`, is recorded as running, and is not."""
     with suppress(RecordError, OSError):
-        info = read_info(folder)
-        running = info["status"] == "running" and not info["error"] and session_started(info) >= since
-        return running and not is_training(folder)
+        info = read.read_info(folder)
+        running = info["status"] == "running" and not info["error"] and write.session_started(info) >= since
+        return running and not locks.is_training(folder)
     return False
 
 
@@ -158,15 +153,15 @@ def record_death(config: RunConfig, members: int, since: datetime, reason: str) 
     """Record that a job that began at `since`, with so many `members`, has died in or before this run."""
     folder = run_folder(config)
     try:
-        info = read_info(folder)
-        own = session_started(info) >= since
+        info = read.read_info(folder)
+        own = write.session_started(info) >= since
     except RecordError:
         info, own = {}, False
     if not own and info.get("status") != "running":  # it died before it came to this run
-        with recording(folder, run_info(config, members), asdict(config)) as writer:
+        with write.recording(folder, run_info(config, members), asdict(config)) as writer:
             writer.finish("failed", reason)
     elif info["status"] == "running":  # if it has a checkpoint, another attempt resumes there
-        mark_failed(folder, reason)
+        write.mark_failed(folder, reason)
 
 
 def _stop(cluster: Cluster, training: Sequence[_Training], patience: float) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
@@ -73,8 +73,7 @@ def train_stacks(
     Raises:
         KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
     """
-    gpus = visible_gpus(groups[0][0].device) if groups else []
-    cluster = LocalProcesses(gpus, ignored_signals, first_gpu)
+    cluster = LocalProcesses(visible_gpus(groups[0][0].device) if groups else [], ignored_signals, first_gpu)
     loop.train(cluster, groups, workers, {signal.SIGINT, *ignored_signals} - {signal.SIGUSR2})
 
 
@@ -122,22 +121,22 @@ class ProcessJob:
         self.process.join()
 
 
+@dataclass
 class LocalProcesses:
-    """Processes of this machine; of several GPUs each sees one."""
+    """Processes of this machine; of several GPUs each sees one. See `train_stacks`."""
 
-    def __init__(
-        self, gpus: Sequence[str] = (), ignored_signals: Set[signal.Signals] = frozenset(), first_gpu: int = 0
-    ) -> None:
-        self._gpus, self._ignored_signals, self._first_gpu = gpus, ignored_signals, first_gpu
-        self._jobs: list[ProcessJob] = []
+    gpus: Sequence[str]
+    ignored_signals: Set[signal.Signals] = frozenset()
+    first_gpu: int = 0
+    _jobs: list[ProcessJob] = field(default_factory=list)
 
     def submit(self, group: RunGroup) -> ProcessJob:
         """Start a process, on the first GPU that is free."""
-        start_server(self._ignored_signals)
+        start_server(self.ignored_signals)
         taken = {job.slot for job in self._running()}
         slot = next(free for free in count() if free not in taken)
         reader, writer = _FORKSERVER.Pipe(duplex=False)
-        arguments = (group, {**os.environ, **self._gpu(self._first_gpu + slot)}, writer)
+        arguments = (group, {**os.environ, **self._gpu(self.first_gpu + slot)}, writer)
         process = _FORKSERVER.Process(target=train, args=arguments, daemon=True)
         process.start()
         writer.close()
@@ -153,11 +152,11 @@ class LocalProcesses:
         return self._jobs
 
     def _gpu(self, number: int) -> dict[str, str]:
-        if not self._gpus:
+        if not self.gpus:
             return {}
-        gpu = {"CUDA_VISIBLE_DEVICES": self._gpus[number % len(self._gpus)]}
-        if len(self._gpus) > 1:  # joblib's, by whose count of cores threads are chosen
-            gpu["LOKY_MAX_CPU_COUNT"] = str(max(1, cores() // len(self._gpus)))
+        gpu = {"CUDA_VISIBLE_DEVICES": self.gpus[number % len(self.gpus)]}
+        if len(self.gpus) > 1:  # joblib's, by whose count of cores threads are chosen
+            gpu["LOKY_MAX_CPU_COUNT"] = str(max(1, cores() // len(self.gpus)))
         return gpu
 
 
@@ -179,16 +178,14 @@ def start_server(ignored_signals: Set[signal.Signals] = frozenset()) -> None:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _death(code: int) -> str:

@@ -1,36 +1,32 @@
 """Jobs of a Ray cluster: one task per group of runs."""
 
 import socket
-import time
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.words import first_line
-from rl_warmup.run.launch.cluster import POLL, StackJob
-from rl_warmup.run.launch.loop import Loss
+from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
+from rl_warmup.run.launch.loop import Job, Loss
 from rl_warmup.run.launch.packing import RunGroup
 
-KNOCK_SECONDS = 5.0
-"""Patience with the head node of a cluster."""
+ray: Any = import_module("ray") if find_spec("ray") else None
 
 
 @dataclass(frozen=True)
-class RayJob:
+class RayJob(Job):
     """A task of Ray."""
 
     reference: Any
 
     def done(self) -> bool:
         """Whether the task has ended, in any way."""
-        import ray
-
         return bool(ray.wait([self.reference], timeout=0)[0])
 
     def lost(self) -> Loss | None:
         """Ray's error for the loss of the worker or its node, and its first line."""
-        import ray
-
         try:
             ray.get(self.reference)
         except ray.exceptions.TaskCancelledError:
@@ -41,16 +37,11 @@ class RayJob:
 
     def cancel(self) -> None:
         """Interrupt the task."""
-        import ray
-
         ray.cancel(self.reference)
-
-    def kill(self) -> None:
-        """Ray ends it with the command."""
 
 
 @dataclass(frozen=True)
-class RayCluster:
+class RayCluster(RemoteCluster):
     """A running cluster, and what each of its jobs takes of a node."""
 
     address: str = "auto"
@@ -63,12 +54,8 @@ class RayCluster:
         Raises:
             ConfigError: if Ray is not installed, or there is no cluster.
         """
-        try:
-            import ray
-        except ImportError as error:
-            raise ConfigError(
-                "Ray is not installed: pip install -c constraints-ray.txt 'rl-warmup[ray]'"
-            ) from error
+        if ray is None:
+            raise ConfigError("Ray is not installed: pip install -c constraints-ray.txt 'rl-warmup[ray]'")
         try:
             if not ray.is_initialized():
                 self._knock()
@@ -85,12 +72,10 @@ class RayCluster:
         """Raise an OSError if nothing answers at the address; Ray would wait for minutes."""
         host, colon, port = self.address.rpartition(":")
         if colon and port.isdecimal() and "/" not in host:
-            socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+            socket.create_connection((host, int(port)), timeout=5.0).close()
 
     def slots(self) -> int:
         """Jobs that fit on its nodes."""
-        import ray
-
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return sum(self._on(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
 
@@ -98,23 +83,14 @@ class RayCluster:
         """Those of a task."""
         return self.num_gpus
 
-    def at_most(self) -> None:
-        """None: Ray has a queue."""
-
     def _on(self, cpus: float, gpus: float) -> int:
         each = [(cpus, self.num_cpus), (gpus, self.num_gpus)]
         return int(min(has // takes for has, takes in each if takes))
 
     def submit(self, group: RunGroup) -> RayJob:
         """Queue a task for a node with room for it; Ray itself does not retry it."""
-        import ray
-
         task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_train)
         return RayJob(task.remote(StackJob(group)))
-
-    def wait(self) -> None:
-        """Wait for a moment."""
-        time.sleep(POLL)
 
 
 def _train(job: StackJob) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from rl_warmup.config.hardware import cores
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.run.launch.cluster import POLL, StackJob
-from rl_warmup.run.launch.loop import Loss
+from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
+from rl_warmup.run.launch.loop import Job, Loss
 from rl_warmup.run.launch.packing import RunGroup
 
 ASK_SECONDS = 60.0
@@ -19,7 +19,7 @@ STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 
 
 @dataclass
-class BatchJob:
+class BatchJob(Job):
     """A job of submitit."""
 
     job: Any
@@ -51,21 +51,14 @@ class BatchJob:
         else:
             self.job.cancel(check=False)
 
-    def kill(self) -> None:
-        """Slurm itself does that some time after `scancel`."""
 
+@dataclass(frozen=True)
+class BatchSystem(RemoteCluster):
+    """Slurm, or processes of this machine in its place."""
 
-class BatchSystem:
-    """Slurm, or processes of this machine in its place.
-
-    Args:
-        kind: slurm or local.
-        settings: those of hydra-submitit-launcher.
-        available: cores of this machine; None counts them.
-    """
-
-    def __init__(self, kind: str, settings: Mapping[str, Any], available: int | None = None) -> None:
-        self._kind, self._settings, self._available = kind, settings, available
+    kind: str  # slurm or local
+    settings: Mapping[str, Any]  # those of hydra-submitit-launcher
+    available: int | None = None  # cores of this machine; None counts them
 
     def check(self) -> None:
         """Look for Slurm's commands.
@@ -82,17 +75,17 @@ class BatchSystem:
 
     def slots(self) -> int:
         """Slurm's `array_parallelism`; of this machine the cores over the cores of a job."""
-        if self._kind == "slurm":
-            return int(self._settings["array_parallelism"])
-        return max(1, (self._available or cores()) // (self._settings["cpus_per_task"] or 1))
+        if self.kind == "slurm":
+            return int(self.settings["array_parallelism"])
+        return max(1, (self.available or cores()) // (self.settings["cpus_per_task"] or 1))
 
     def gpus(self) -> float:
         """Those of a node, of which a job is given one."""
-        return float(self._settings.get("gpus_per_node") or 0)
+        return float(self.settings.get("gpus_per_node") or 0)
 
     def at_most(self) -> int | None:
-        """None for Slurm, which has a queue; the processes here have none."""
-        return self.slots() if self._kind == "local" else None
+        """The processes here have no queue."""
+        return self.slots() if self.kind == "local" else None
 
     def submit(self, group: RunGroup) -> BatchJob:
         """Queue a job, which a Ctrl-C in this terminal does not reach."""
@@ -102,20 +95,16 @@ class BatchSystem:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def wait(self) -> None:
-        """Wait for a moment: submitit polls its jobs."""
-        time.sleep(POLL)
-
     def _executor(self) -> Any:
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-        own = dict(self._settings)
+        own = dict(self.settings)
         folder = own.pop("submitit_folder")
-        retries = {f"{self._kind}_max_num_timeout": own.pop("max_num_timeout")} if "max_num_timeout" in own else {}
-        executor = submitit.AutoExecutor(folder, cluster=self._kind, **retries)
+        retries = {f"{self.kind}_max_num_timeout": own.pop("max_num_timeout")} if "max_num_timeout" in own else {}
+        executor = submitit.AutoExecutor(folder, cluster=self.kind, **retries)
         shared = {setting.name for setting in fields(BaseQueueConf)}
         executor.update_parameters(
-            **{key if key in shared else f"{self._kind}_{key}": value for key, value in own.items()}
+            **{key if key in shared else f"{self.kind}_{key}": value for key, value in own.items()}
         )
         return executor

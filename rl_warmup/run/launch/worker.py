@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import cache
 from multiprocessing import connection
 from types import FrameType
-from typing import NoReturn
 
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.run.execute import execute_stack
@@ -20,10 +19,6 @@ from rl_warmup.run.launch.packing import RunGroup
 
 PATIENCE = 30.0
 """Seconds in which an interrupted process must have written its records; then it is killed."""
-AGAIN = 10.0
-"""Seconds after which an interrupt is raised again: Python drops one that comes within a finalizer."""
-LOOK = 1.0
-"""Seconds between two checks of the parent."""
 INTERRUPTED = 130
 """Exit code of a process that was interrupted, as in shells; it counts if it is also sent to the parent."""
 UNRECORDED = 74
@@ -41,43 +36,48 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
     """
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(group[0].threads))})
     _watch_parent(PATIENCE)
-    _allow_many_files()
-    signal.signal(signal.SIGINT, _interrupt_once)
-    sys.unraisablehook = _print_unless_interrupt
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every run holds its lock
+    handle_interrupts()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import torch  # takes seconds, in which a Ctrl-C is handled only here
 
         torch.set_num_threads(group[0].threads)
         execute_stack(group)
+        return
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, exit_pipe)
+        code = INTERRUPTED
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        _exit(UNRECORDED, exit_pipe)
+        code = UNRECORDED
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _exit(code: int, exit_pipe: connection.Connection) -> NoReturn:
     with suppress(OSError):  # the parent may have died
         exit_pipe.send(code)
     sys.exit(code)
 
 
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """Terminal and parent may both send Ctrl-C; the second must not interrupt the writing of records."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _interrupt_once)
-    signal.setitimer(signal.ITIMER_REAL, AGAIN)
-    raise KeyboardInterrupt
+def handle_interrupts(again: float = 10.0) -> None:
+    """Have the first Ctrl-C raise KeyboardInterrupt, repeated after `again` seconds, and ignore every other.
 
+    Terminal and parent may both send one; the second must not interrupt the writing of records. Python drops an
+    exception that is raised within a finalizer, and prints it: hence the repetition, without that traceback.
+    """
 
-def _print_unless_interrupt(dropped: "sys.UnraisableHookArgs") -> None:
-    """An interrupt that Python drops is raised again; a traceback of it would look like a defect."""
-    if dropped.exc_type is not KeyboardInterrupt:
-        sys.__unraisablehook__(dropped)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, again)
+        raise KeyboardInterrupt
+
+    def print_dropped(dropped: "sys.UnraisableHookArgs") -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(dropped)
+
+    signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = print_dropped
 
 
 @cache
@@ -101,15 +101,9 @@ def _watch_parent(patience: float) -> None:
         if parent.sentinel is not None:
             connection.wait([parent.sentinel])
         while parent.sentinel is None and os.getppid() == parent.pid:  # as joblib starts its workers
-            time.sleep(LOOK)
+            time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(patience)
         os._exit(INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True, name="end with parent").start()
-
-
-def _allow_many_files() -> None:
-    """As many open files as the system grants: every run holds its lock."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -257,7 +257,7 @@ def test_what_is_handed_over_as_a_config_is_made() -> None:
     config = OmegaConf.create({"runs_dir": "here", "launcher": nested}).launcher
     for recursive in (True, False):
         slurm = instantiate(config, _recursive_=recursive)._cluster()
-        assert (slurm.slots(), slurm.at_most(), slurm._settings["submitit_folder"]) == (3, None, "here/jobs")
+        assert (slurm.slots(), slurm.at_most(), slurm.settings["submitit_folder"]) == (3, None, "here/jobs")
     local = StackedLauncher(via=via(f"{submitit}.LocalLauncher", cpus_per_task=1))._cluster()
     assert local.at_most() == local.slots()
 

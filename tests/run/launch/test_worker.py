@@ -57,8 +57,7 @@ class Finalized:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0)
 
-worker.AGAIN = 0.1
-signal.signal(signal.SIGINT, worker._interrupt_once)
+worker.handle_interrupts(again=0.1)
 sys.unraisablehook = lambda dropped: print("dropped", dropped.exc_type.__name__)
 Finalized()
 try:
