@@ -10,15 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from rl_warmup.analysis import FloatArray
 
 
-def normalise(
-    y: ArrayLike,  # [..., evaluations], returns
-    low: float,
-    high: float,
-) -> FloatArray:  # [..., evaluations]
+def normalise(y: ArrayLike, low: float, high: float) -> FloatArray:  # y: any shape
     """Scale returns by constants of the environment, z = (y - low) / (high - low), without clipping.
 
     Args:
-        y: Returns.
         low: Return of a random policy.
         high: Return of the reference.
 

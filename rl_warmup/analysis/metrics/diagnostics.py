@@ -22,11 +22,7 @@ EARLY = 0.01  # of the gradient steps of the run
 
 
 def fill_episodes(episodes: pl.DataFrame, config: Mapping[str, Any]) -> pl.DataFrame:
-    """Training episodes of a diverged run, with one more that is worth the floor for all steps that are missing.
-
-    Missing are the environment steps up to `total_timesteps` that no episode with a finite return has. The last
-    row is then as long as they are many.
-    """
+    """Finite training episodes of a diverged run, then one at the floor for the steps that are missing."""
     seen = episodes.filter(pl.col("return").is_finite())
     total = int(config["total_timesteps"])
     missing = max(0, total - int(seen["length"].sum()))
@@ -62,14 +58,24 @@ def loss_spikes(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
     return float(np.mean(loss[SPIKE_LEAST:] > median + SPIKE * mad))
 
 
-def grad_norm(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Mean L2 norm of the gradient before clipping, over the gradient steps."""
-    return _step_mean(updates, "grad_norm_mean")
+def step_mean(updates: pl.DataFrame, config: Mapping[str, Any], column: str) -> float:
+    """Mean over the gradient steps of a column that holds means over phases."""
+    if column not in updates.columns:
+        return math.nan
+    values, steps = updates[column].to_numpy(), updates["n_steps"].to_numpy()
+    seen = np.isfinite(values)
+    return float(np.average(values[seen], weights=steps[seen])) if seen.any() else math.nan
 
 
-def clipped_share(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Share of the gradient steps whose gradient was clipped."""
-    return _step_mean(updates, "clipped_share")
+def phase_mean(updates: pl.DataFrame, config: Mapping[str, Any], column: str) -> float:
+    """Mean of a column over the phases."""
+    values = _finite(updates, column)
+    return float(values.mean()) if values.size else math.nan
+
+
+def dose(updates: pl.DataFrame, config: Mapping[str, Any], column: str) -> float:
+    """One of the numbers of `dose_of`."""
+    return (dose_of(updates) or {}).get(column, math.nan)
 
 
 def early_relative_update(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
@@ -81,17 +87,7 @@ def early_relative_update(updates: pl.DataFrame, config: Mapping[str, Any]) -> f
         return math.nan
     begins = updates["gradient_step"] - updates["n_steps"]
     early = begins < max(1.0, EARLY * updates["gradient_step"][-1])
-    return _mean(_finite(updates.filter(early), "relative_update"))
-
-
-def approx_kl(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Mean over PPO's update phases of the approximate KL divergence from old to new policy, in nats."""
-    return _mean(_finite(updates, "approx_kl"))
-
-
-def clip_fraction(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Mean over PPO's update phases of the share of samples whose probability ratio was clipped."""
-    return _mean(_finite(updates, "clip_fraction"))
+    return phase_mean(updates.filter(early), config, "relative_update")
 
 
 def q_max_abs(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
@@ -113,41 +109,8 @@ def soft_divergence(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
     return float(largest > reward / (1 - gamma))
 
 
-def n_below_99(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Gradient steps whose delivered learning rate was below 99% of the base schedule."""
-    return _dose(updates, "n_below_99")
-
-
-def budget_lost(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """B = 1 - sum(rate) / sum(base rate) over the gradient steps: the share that the warmup took away."""
-    return _dose(updates, "budget")
-
-
-def learning_rate_mean(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:
-    """Mean delivered learning rate over the gradient steps."""
-    return _dose(updates, "learning_rate_mean")
-
-
-def _dose(updates: pl.DataFrame, key: str) -> float:
-    dose = dose_of(updates)
-    return math.nan if dose is None else dose[key]
-
-
 def _finite(updates: pl.DataFrame, column: str) -> FloatArray:  # [phases that have a finite value]
     if column not in updates.columns:
         return np.empty(0)
     values = updates[column].to_numpy()
     return np.asarray(values[np.isfinite(values)])
-
-
-def _mean(values: FloatArray) -> float:
-    return float(values.mean()) if values.size else math.nan
-
-
-def _step_mean(updates: pl.DataFrame, column: str) -> float:
-    """Mean over the gradient steps of what the table has as means over phases."""
-    if column not in updates.columns:
-        return math.nan
-    values, steps = updates[column].to_numpy(), updates["n_steps"].to_numpy()
-    seen = np.isfinite(values)
-    return float(np.average(values[seen], weights=steps[seen])) if seen.any() else math.nan

@@ -30,10 +30,7 @@ def drawdown(y: ArrayLike) -> FloatArray:  # [..., evaluations] -> [..., evaluat
     return np.asarray(np.maximum.accumulate(y, axis=-1) - y)
 
 
-def differences(
-    t: ArrayLike,  # [evaluations], environment steps
-    y: ArrayLike,  # [..., evaluations]
-) -> FloatArray:  # [..., evaluations - 1]
+def differences(t: ArrayLike, y: ArrayLike) -> FloatArray:  # y: [..., evaluations] -> [..., evaluations - 1]
     """Slope between neighbors, d_k = (y_{k+1} - y_k) / (t_{k+1} - t_k), k = 1..K-1, per unit of t.
 
     d_k belongs to the time t_{k+1}.

@@ -10,15 +10,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from rl_warmup.analysis.metrics import diagnostics, stability
-from rl_warmup.analysis.metrics.curve import (
-    area,
-    best,
-    final,
-    not_learned,
-    shortfall,
-    time_to_threshold,
-)
+from rl_warmup.analysis.metrics import curve, diagnostics, stability
+from rl_warmup.analysis.metrics.diagnostics import dose, phase_mean, step_mean
 
 RETURN_EFFECT = 0.05  # smallest effect that matters, for what is measured in normalized return
 TIME_EFFECT = 0.05  # and for times, in shares of the budget
@@ -53,8 +46,8 @@ class Metric:
 def _metric(
     function: Callable[..., Any],
     unit: str,
-    better: Literal["higher", "lower"],
     description: str,
+    better: Literal["higher", "lower"] = "lower",
     smallest_effect: float | None = None,
     **more: Any,
 ) -> Metric:
@@ -62,54 +55,47 @@ def _metric(
     return Metric(function.__name__, function, unit, better, description, smallest_effect, **more)
 
 
+def _column(name: str, function: Callable[..., float], unit: str, description: str, column: str = "") -> Metric:
+    """A metric of a column of `updates`, by default the one that is called as the metric."""
+    function = partial(function, column=column or name)
+    return Metric(name, function, unit, "lower", description, role="descriptive", source="updates")
+
+
 _confirmatory = partial(_metric, role="confirmatory")
 _stability = partial(_metric, noise_floor=True)
-_inside = partial(_metric, role="descriptive", source="updates")
+_episodes = partial(_metric, source="episodes")
+_descriptive = partial(_metric, role="descriptive")
+_inside = partial(_descriptive, source="updates")
 _RETURN, _SLOPE, _BUDGET = "normalized return", "normalized return per budget", "share of the budget"
 _BELOW = "worst fifth of the second half, below the best so far or the threshold"
 
 # Confirmatory ones first; an entry here is all that a new metric takes.
 _TABLE = (
-    _confirmatory(final, _RETURN, "higher", "mean of the last tenth of the run", RETURN_EFFECT),
-    _confirmatory(area, _RETURN, "higher", "mean over the whole run", RETURN_EFFECT),
-    _confirmatory(shortfall, _RETURN, "lower", _BELOW, RETURN_EFFECT, noise_floor=True),
-    _confirmatory(not_learned, "share of runs", "lower", "final return below half the reference", binary=True),
-    _metric(best, _RETURN, "higher", "best evaluation", RETURN_EFFECT),
-    _metric(
-        diagnostics.online_return,
-        _RETURN,
-        "higher",
-        "training episodes, by length",
-        RETURN_EFFECT,
-        source="episodes",
-    ),
-    _metric(time_to_threshold, _BUDGET, "lower", "first evaluation at the threshold; never: 1", TIME_EFFECT),
-    _stability(stability.drawdown_cvar, _RETURN, "lower", "worst 5% of the falls below the best so far"),
-    _stability(stability.drawdown_max, _RETURN, "lower", "largest fall below the best so far"),
-    _stability(stability.difference_iqr, _SLOPE, "lower", "interquartile range of the changes of return"),
-    _stability(stability.difference_mad, _SLOPE, "lower", "median absolute deviation of the changes of return"),
-    _stability(stability.difference_std, _SLOPE, "lower", "standard deviation of the changes of return"),
-    _stability(stability.difference_cvar, _SLOPE, "higher", "worst 5% of the changes of return"),
-    _stability(
-        stability.collapses, "collapses", "lower", "falls by half the reference, three evaluations or longer"
-    ),
-    _metric(
-        stability.recovered, "share of collapses", "higher", "collapses that were made good", role="descriptive"
-    ),
-    _inside(diagnostics.loss_spikes, "share of phases", "lower", "loss above the rolling median + 6 MAD"),
-    _inside(diagnostics.grad_norm, "L2 norm", "lower", "mean gradient norm before clipping"),
-    _inside(diagnostics.clipped_share, "share of steps", "lower", "gradient steps that were clipped"),
-    _inside(
-        diagnostics.early_relative_update, "share", "lower", "change of the parameters a phase, first 1% of steps"
-    ),
-    _inside(diagnostics.approx_kl, "nats", "lower", "PPO: KL divergence from old to new policy"),
-    _inside(diagnostics.clip_fraction, "share of samples", "lower", "PPO: samples with a clipped ratio"),
-    _inside(diagnostics.q_max_abs, "discounted return", "lower", "DQN: largest |Q|"),
-    _inside(
-        diagnostics.soft_divergence, "share of runs", "lower", "DQN: |Q| above any policy's worth", binary=True
-    ),
-    _inside(diagnostics.n_below_99, "gradient steps", "lower", "steps below 99% of the base learning rate"),
-    _inside(diagnostics.budget_lost, "share", "lower", "part of the base learning rates' sum that was taken away"),
-    _inside(diagnostics.learning_rate_mean, "learning rate", "lower", "mean delivered learning rate"),
+    _confirmatory(curve.final, _RETURN, "mean of the last tenth of the run", "higher", RETURN_EFFECT),
+    _confirmatory(curve.area, _RETURN, "mean over the whole run", "higher", RETURN_EFFECT),
+    _confirmatory(curve.shortfall, _RETURN, _BELOW, "lower", RETURN_EFFECT, noise_floor=True),
+    _confirmatory(curve.not_learned, "share of runs", "final return below half the reference", binary=True),
+    _metric(curve.best, _RETURN, "best evaluation", "higher", RETURN_EFFECT),
+    _episodes(diagnostics.online_return, _RETURN, "training episodes, by length", "higher", RETURN_EFFECT),
+    _metric(curve.time_to_threshold, _BUDGET, "first evaluation at the threshold; never: 1", "lower", TIME_EFFECT),
+    _stability(stability.drawdown_cvar, _RETURN, "worst 5% of the falls below the best so far"),
+    _stability(stability.drawdown_max, _RETURN, "largest fall below the best so far"),
+    _stability(stability.difference_iqr, _SLOPE, "interquartile range of the changes of return"),
+    _stability(stability.difference_mad, _SLOPE, "median absolute deviation of the changes of return"),
+    _stability(stability.difference_std, _SLOPE, "standard deviation of the changes of return"),
+    _stability(stability.difference_cvar, _SLOPE, "worst 5% of the changes of return", "higher"),
+    _stability(stability.collapses, "collapses", "falls by half the reference, three evaluations or longer"),
+    _descriptive(stability.recovered, "share of collapses", "collapses that were made good", "higher"),
+    _inside(diagnostics.loss_spikes, "share of phases", "loss above the rolling median + 6 MAD"),
+    _column("grad_norm", step_mean, "L2 norm", "mean gradient norm before clipping", "grad_norm_mean"),
+    _column("clipped_share", step_mean, "share of steps", "gradient steps that were clipped"),
+    _inside(diagnostics.early_relative_update, "share", "change of the parameters a phase, first 1% of steps"),
+    _column("approx_kl", phase_mean, "nats", "PPO: KL divergence from old to new policy"),
+    _column("clip_fraction", phase_mean, "share of samples", "PPO: samples with a clipped ratio"),
+    _inside(diagnostics.q_max_abs, "discounted return", "DQN: largest |Q|"),
+    _inside(diagnostics.soft_divergence, "share of runs", "DQN: |Q| above any policy's worth", binary=True),
+    _column("n_below_99", dose, "gradient steps", "steps below 99% of the base learning rate"),
+    _column("budget_lost", dose, "share", "part of the base learning rates' sum that was taken away", "budget"),
+    _column("learning_rate_mean", dose, "learning rate", "mean delivered learning rate"),
 )
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})

@@ -71,7 +71,7 @@ def test_roles_part_the_table() -> None:
 def test_every_metric_says_what_it_is(metric: Metric) -> None:
     assert metric.description
     assert metric.unit
-    assert metric.function.__doc__
+    assert getattr(metric.function, "func", metric.function).__doc__  # of a partial, its function's
     assert not metric.noise_floor or metric.source == "curve"
     assert metric.role != "descriptive" or metric.smallest_effect is None
 

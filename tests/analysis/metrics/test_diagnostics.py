@@ -79,8 +79,8 @@ def test_loss_spikes_agree_with_the_loop(loss: list[float]) -> None:
 
 def test_gradients_are_averaged_over_steps() -> None:
     table = updates(grad_norm_mean=[1.0, 5.0], clipped_share=[0.0, 1.0], n_steps=[3, 1])
-    assert diagnostics.grad_norm(table, CONFIG) == pytest.approx(2.0)
-    assert diagnostics.clipped_share(table, CONFIG) == pytest.approx(0.25)
+    assert METRICS["grad_norm"].function(table, CONFIG) == pytest.approx(2.0)
+    assert METRICS["clipped_share"].function(table, CONFIG) == pytest.approx(0.25)
 
 
 def test_early_updates_begin_in_the_first_hundredth() -> None:
@@ -92,8 +92,8 @@ def test_early_updates_begin_in_the_first_hundredth() -> None:
 
 def test_means_of_ppo_and_the_maximum_of_dqn() -> None:
     ppo = updates(approx_kl=[0.01, 0.03], clip_fraction=[0.1, 0.2])
-    assert diagnostics.approx_kl(ppo, CONFIG) == pytest.approx(0.02)
-    assert diagnostics.clip_fraction(ppo, CONFIG) == pytest.approx(0.15)
+    assert METRICS["approx_kl"].function(ppo, CONFIG) == pytest.approx(0.02)
+    assert METRICS["clip_fraction"].function(ppo, CONFIG) == pytest.approx(0.15)
     assert diagnostics.q_max_abs(updates("dqn", q_max_abs=[3.0, 9.0, 4.0]), CONFIG) == 9.0
 
 
@@ -118,9 +118,9 @@ def test_soft_divergence_needs_a_bound(config: dict[str, Any]) -> None:
 
 def test_dose() -> None:
     table = updates(learning_rate_mean=[0.5, 1.0], base_learning_rate=[1.0, 1.0], n_below_99=[3, 0], n_steps=[3, 1])
-    assert diagnostics.n_below_99(table, CONFIG) == 3
-    assert diagnostics.budget_lost(table, CONFIG) == pytest.approx(1 - 2.5 / 4)
-    assert diagnostics.learning_rate_mean(table, CONFIG) == pytest.approx(2.5 / 4)
+    assert METRICS["n_below_99"].function(table, CONFIG) == 3
+    assert METRICS["budget_lost"].function(table, CONFIG) == pytest.approx(1 - 2.5 / 4)
+    assert METRICS["learning_rate_mean"].function(table, CONFIG) == pytest.approx(2.5 / 4)
 
 
 @pytest.mark.parametrize("metric", INSIDE, ids=[metric.name for metric in INSIDE])
