@@ -13,7 +13,7 @@ from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
-from rl_warmup.analysis.scoring import score
+from rl_warmup.analysis.scoring import Scores, score
 from rl_warmup.config.algorithms import recorded_phases
 from rl_warmup.config.arm import Arm
 from rl_warmup.config.study import NOT_IN_CELL, settings_of, without_warmup
@@ -21,10 +21,11 @@ from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid
 
 Group = tuple[str, str, str, int]  # environment, algorithm, trainer, budget
+_Members = tuple[Arm, Mapping[str, Any], Sequence[Run]]  # of a cell, with what they share
 
 
-@dataclass(frozen=True)
-class Cell:
+@dataclass(frozen=True, kw_only=True)
+class Cell(Scores):
     """All seeds of one arm in one environment with one algorithm."""
 
     arm: str
@@ -34,10 +35,6 @@ class Cell:
     runs: tuple[Run, ...]  # all readable ones
     scored: tuple[Run, ...]  # by rising seed
     returns: FloatArray  # [scored, grid], diverged runs at the floor
-    scores: Mapping[str, FloatArray]  # every metric -> [scored]; nan: undefined for the run
-    reached: NDArray[np.bool_]  # [scored], whether the threshold was reached
-    floors: Mapping[str, FloatArray]  # metric with a noise floor -> [scored], its mean; nan: not known
-    above_floor: Mapping[str, NDArray[np.bool_]]  # whether the score is worse than 95% of the floor's draws
 
     def count(self, status: str) -> int:
         """Number of runs with this status."""
@@ -68,17 +65,9 @@ def group_of(settings: Mapping[str, Any]) -> Group:
 
 def coordinates(block: Block) -> dict[str, Any]:
     """Environment, algorithm, trainer, budget, base schedule and peak: what distinguishes blocks."""
-    env, algo, trainer, total = block.group
-    rates = {"learning_rate": block.settings["learning_rate"], "learning_rate_scale": rate_scale(block)}
-    schedule = block.settings["schedule.name"]
-    return {
-        "env": env,
-        "algo": algo,
-        "trainer": trainer,
-        "total_timesteps": total,
-        "schedule": schedule,
-        **rates,
-    }
+    named = dict(zip(("env", "algo", "trainer", "total_timesteps"), block.group, strict=True))
+    schedule, rate = block.settings["schedule.name"], block.settings["learning_rate"]
+    return {**named, "schedule": schedule, "learning_rate": rate, "learning_rate_scale": rate_scale(block)}
 
 
 def rate_scale(block: Block) -> float | None:
@@ -97,18 +86,21 @@ def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Gene
     entropy = int(rng.integers(2**63)) if rng is not None else 0
     runs = [run for record in records if (run := read_run(record, problems)) is not None]
     dropped = _identity_without(runs)
-    found: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        config = {key: value for key, value in run.info["config"].items() if key not in dropped}
-        shared = {key: value for key, value in config.items() if key != "warmup"}
-        found[_canonical(shared)][_canonical(config)].append(run)
-    groups = [list(cells.values()) for cells in found.values()]
-    shared_settings = [without_warmup(settings_of(cells[0][0].info, dropped)) for cells in groups]
-    own = distinct([_block_label(settings) for settings in shared_settings], shared_settings)
-    arms = iter(_arms([runs for cells in groups for runs in cells], dropped))
+        cells[_canonical(run, dropped)].append(run)
+    settings = [settings_of(members[0].info, dropped) for members in cells.values()]
+    pairs = list(zip(settings, cells.values(), strict=True))
+    labels = [f"{group_of(own)}\n{members[0].info['arm']}" for own, members in pairs]
+    found: dict[str, list[_Members]] = defaultdict(list)
+    for rest, (own, members) in zip(distinct(labels, settings), pairs, strict=True):
+        arm = Arm.recorded(members[0].info, rest)
+        found[_canonical(members[0], (*dropped, "warmup"))].append((arm, own, members))
+    shared = [without_warmup(members[0][1]) for members in found.values()]
+    rests = distinct([_block_label(own) for own in shared], shared)
     blocks = [
-        _block(" ".join(rest), settings, [(next(arms), runs) for runs in cells], dropped, problems, entropy)
-        for rest, settings, cells in zip(own, shared_settings, groups, strict=True)
+        _block(" ".join(rest), own, members, problems, entropy)
+        for rest, own, members in zip(rests, shared, found.values(), strict=True)
     ]
     return sorted(blocks, key=lambda block: (block.group, block.settings["learning_rate"], block.label))
 
@@ -142,33 +134,27 @@ def common_grid(runs: Sequence[Run], settings: Mapping[str, Any]) -> NDArray[np.
 
 
 def _block(
-    rest: str,
-    settings: Mapping[str, Any],
-    cells: Sequence[tuple[Arm, Sequence[Run]]],
-    dropped: Sequence[str],
-    problems: Problems,
-    entropy: int,
+    rest: str, settings: Mapping[str, Any], cells: Sequence[_Members], problems: Problems, entropy: int
 ) -> Block:
     label = " ".join(filter(None, (_block_label(settings), rest)))
-    runs = [run for _, cell in cells for run in cell]
+    runs = [run for _, _, members in cells for run in members]
     grid = common_grid(runs, settings)
     if not any(run.status == "completed" for run in runs) and any(run.steps is not None for run in runs):
         problems.add("mixed", "no run is completed, so its grid is the planned one", label)
-    made = [_cell(arm, members, grid, dropped, problems, entropy) for arm, members in cells]
+    made = [_cell(*cell, grid, problems, entropy) for cell in cells]
     made.sort(key=lambda cell: (cell.warmup.get("name") != "none", cell.arm))  # the control first
     return Block(label, rest, settings, grid, tuple(made))
 
 
 def _cell(
     arm: Arm,
+    settings: Mapping[str, Any],
     runs: Sequence[Run],
     grid: NDArray[np.int64],
-    dropped: Sequence[str],
     problems: Problems,
     entropy: int,
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
-    settings = settings_of(runs[0].info, dropped)
     curves = _curves(arm.label, runs, grid, settings["env.return_floor"], problems)
     returns = np.array([curve for _, curve in curves]).reshape(len(curves), grid.size)
     scored = tuple(run for run, _ in curves)
@@ -215,8 +201,7 @@ def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:
     """What does not distinguish cells; the device does where the same seed was meant to be trained on several."""
     seen: dict[str, set[str]] = defaultdict(set)
     for run in runs:
-        config = run.info["config"]
-        seen[_canonical({**config, "device": None})].add(str(config.get("device")))
+        seen[_canonical(run, ("device",))].add(str(run.info["config"].get("device")))
     return ("seed",) if any(len(devices) > 1 for devices in seen.values()) else NOT_IN_CELL
 
 
@@ -226,13 +211,7 @@ def _block_label(settings: Mapping[str, Any]) -> str:
     return f"{env} {algo} {trainer} {total} steps lr={rate:.4g} {settings['schedule.name']}"
 
 
-def _arms(cells: Sequence[Sequence[Run]], dropped: Sequence[str]) -> list[Arm]:
-    """The cells' arms, distinct within the same environment, algorithm, trainer and budget."""
-    settings = [settings_of(runs[0].info, dropped) for runs in cells]
-    grouped = [f"{group_of(own)}\n{runs[0].info['arm']}" for own, runs in zip(settings, cells, strict=True)]
-    rests = distinct(grouped, settings)
-    return [Arm.recorded(runs[0].info, rest) for rest, runs in zip(rests, cells, strict=True)]
-
-
-def _canonical(tree: Mapping[str, Any]) -> str:
-    return json.dumps(tree, sort_keys=True)
+def _canonical(run: Run, dropped: Sequence[str]) -> str:
+    """The config without these keys."""
+    config = run.info["config"]
+    return json.dumps({key: config[key] for key in config if key not in dropped}, sort_keys=True)

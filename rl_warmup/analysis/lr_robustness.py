@@ -7,9 +7,9 @@ import numpy as np
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, Group
-from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.pairs import seeds_words
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.runs import same_dose
 from rl_warmup.analysis.statistics import robustness
 from rl_warmup.config.study import Conditions, matches
 

@@ -9,9 +9,8 @@ import numpy as np
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell
 from rl_warmup.analysis.declaration import Family
-from rl_warmup.analysis.dose import same_dose
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.runs import Run, same_dose
 from rl_warmup.config.study import without_warmup
 
 Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1 and -1

@@ -1,6 +1,6 @@
 """Runs as analysis sees them: the record files, each read once, and what is wrong with them in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
+from rl_warmup.records.dose import dose_of
 from rl_warmup.records.read import Record, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
@@ -20,6 +22,7 @@ _NEEDED = {
     "trainer": ("name",),
     "schedule": ("name",),
 }
+_RATES = ("learning_rate_first", "learning_rate_last", "learning_rate_mean")
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Run:
     info: Mapping[str, Any]
     steps: NDArray[np.int64] | None = None  # [evaluations]
     returns: FloatArray | None = None  # [evaluations]
-    updates: pl.DataFrame | None = None
-    episodes: pl.DataFrame | None = None  # of training
+    updates: pl.DataFrame | None = None  # phases that took optimizer steps
+    episodes: pl.DataFrame | None = None  # of training; those of a diverged run completed at the floor
     episode_returns: FloatArray | None = None  # [evaluations, episodes]; None if their numbers differ
 
     @property
@@ -68,8 +71,31 @@ def read_run(record: Record, problems: Problems) -> Run | None:
         problems.add("left out", f"{run_id} is not scored: {error}")
         return Run(info)
     updates = _table(record, "updates", "the learning rates it was given are not known", problems)
+    if updates is not None:
+        updates = updates.filter(pl.col("n_steps") > 0)
     episodes = _table(record, "episodes", "its training episodes are not known", problems)
+    if episodes is not None and record.status == "diverged":
+        episodes = fill_episodes(episodes, info["config"])
     return Run(info, steps, returns, updates, episodes, each)
+
+
+def mean_dose(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """Mean dose over the runs whose dose is known, with their number and the first one's id; None without any."""
+    known = [(run.run_id, dose) for run in runs if (dose := dose_of(run.updates)) is not None]
+    if not known:
+        return None
+    mean = {key: float(np.mean([dose[key] for _, dose in known])) for key in known[0][1]}
+    return {"n": len(known), "run_id": known[0][0], **mean}
+
+
+def same_dose(one: Run, other: Run) -> bool | None:
+    """Whether two runs received equal learning rates in all update phases that both have; None if not known."""
+    first, second = one.updates, other.updates
+    if first is None or second is None or first.is_empty() or second.is_empty():
+        return None
+    shared = min(first.height, second.height)
+    given, usual = (table.head(shared).select(_RATES).to_numpy() for table in (first, second))
+    return bool(np.allclose(given, usual, rtol=1e-9, atol=0))
 
 
 def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataFrame | None:
@@ -81,9 +107,7 @@ def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataF
         return None
 
 
-def _curve(
-    record: Record,
-) -> tuple[NDArray[np.int64], FloatArray, FloatArray | None]:
+def _curve(record: Record) -> tuple[NDArray[np.int64], FloatArray, FloatArray | None]:
     """Steps, mean returns, returns of the episodes; of a diverged run only what is finite."""
     frame = record.table("evaluations") if record.status == "diverged" else record.evaluations()
     frame = frame.select("env_step", "returns", mean=pl.col("returns").list.mean()).sort("env_step")

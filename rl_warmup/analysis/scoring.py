@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.metrics.curve import normalise, reached
-from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import Metric
@@ -21,14 +18,14 @@ from rl_warmup.analysis.runs import Run
 from rl_warmup.config.schema import ConfigError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """What is known of the scored runs of a cell, by metric."""
 
     scores: Mapping[str, FloatArray]  # metric -> [scored]; nan: undefined for the run
-    floors: Mapping[str, FloatArray]  # metric with a noise floor -> [scored], mean of the floor; nan: not known
-    above_floor: Mapping[str, NDArray[np.bool_]]  # metric with a noise floor -> [scored]; False: also not known
     reached: NDArray[np.bool_]  # [scored], whether the threshold was reached
+    floors: Mapping[str, FloatArray]  # metric with a noise floor -> [scored], its mean; nan: not known
+    above_floor: Mapping[str, NDArray[np.bool_]]  # -> [scored], worse than 95% of its draws; False: also not known
 
 
 def score(
@@ -42,62 +39,33 @@ def score(
     low, high = settings["env.return_low"], settings["env.return_high"]
     threshold = float(normalise(settings["env.threshold"], low, high))
     curves = normalise(returns, low, high)
-    tables = {"updates": [phases(run) for run in runs], "episodes": [_episodes(run) for run in runs]}
-    values = {
-        name: _of_curves(metric, grid, curves, threshold)
-        if metric.source == "curve"
-        else _of_tables(metric, tables[metric.source], runs)
-        for name, metric in metrics().items()
-    }
-    floors, above = _floors(runs, grid, values, settings, threshold, entropy)
-    return Scores(values, floors, above, reached(curves, threshold))
+    values = {name: _values(metric, runs, grid, curves, threshold) for name, metric in metrics().items()}
+    noise = [_noise(run, grid, high - low, entropy) for run in runs]
+    together = np.stack(noise, axis=1) if noise else np.empty((RESAMPLES, 0, grid.size))
+    noisy = [metric for metric in metrics().values() if metric.noise_floor]
+    draws = {metric.name: floor_of(metric.function, grid, together, threshold) for metric in noisy}
+    return Scores(
+        scores=values,
+        reached=reached(curves, threshold),
+        floors={name: drawn.mean(axis=0) for name, drawn in draws.items()},
+        above_floor={one.name: beyond(values[one.name], draws[one.name], one.better) for one in noisy},
+    )
 
 
-def _episodes(run: Run) -> pl.DataFrame | None:
-    """Training episodes, those of a diverged run completed at the floor; None if they cannot be read."""
-    if run.episodes is None or run.status != "diverged":
-        return run.episodes
-    return fill_episodes(run.episodes, run.info["config"])
-
-
-def _of_curves(metric: Metric, grid: NDArray[np.int64], curves: FloatArray, threshold: float) -> FloatArray:
-    """A metric of the curves, [runs, evaluations] -> [runs]."""
+def _values(
+    metric: Metric, runs: Sequence[Run], grid: NDArray[np.int64], curves: FloatArray, threshold: float
+) -> FloatArray:  # [runs]
+    """A metric of the runs' curves, or of each run's table; nan where there is none."""
+    if metric.source != "curve":
+        tables = [(getattr(run, metric.source), run.info["config"]) for run in runs]
+        found = [math.nan if table is None else float(metric.function(table, about)) for table, about in tables]
+        return np.array(found, dtype=np.float64)
     values = np.asarray(metric.function(grid, curves, threshold), dtype=np.float64)
     if values.shape != curves.shape[:1]:
         raise ConfigError(
             f"metric {metric.name}: it gives {values.shape} for {len(curves)} runs; give one number each"
         )
     return values
-
-
-def _of_tables(metric: Metric, tables: Sequence[pl.DataFrame | None], runs: Sequence[Run]) -> FloatArray:  # [runs]
-    """A metric of each run's table; nan where there is none."""
-    values = [
-        math.nan if table is None else float(metric.function(table, run.info["config"]))
-        for table, run in zip(tables, runs, strict=True)
-    ]
-    return np.array(values, dtype=np.float64)
-
-
-def _floors(
-    runs: Sequence[Run],
-    grid: NDArray[np.int64],
-    values: Mapping[str, FloatArray],
-    settings: Mapping[str, Any],
-    threshold: float,
-    entropy: int,
-) -> tuple[dict[str, FloatArray], dict[str, NDArray[np.bool_]]]:
-    """Mean noise floor of each run, and whether its score lies beyond; every run has draws of its own."""
-    span = settings["env.return_high"] - settings["env.return_low"]
-    noise = [_noise(run, grid, span, entropy) for run in runs]
-    together = np.stack(noise, axis=1) if noise else np.empty((RESAMPLES, 0, grid.size))
-    floors, above = {}, {}
-    for metric in metrics().values():
-        if metric.noise_floor:
-            draws = floor_of(metric.function, grid, together, threshold)
-            floors[metric.name] = draws.mean(axis=0)
-            above[metric.name] = beyond(values[metric.name], draws, metric.better)
-    return floors, above
 
 
 def _noise(run: Run, grid: NDArray[np.int64], span: float, entropy: int) -> FloatArray:  # [resamples, grid]

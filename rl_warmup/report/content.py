@@ -13,10 +13,10 @@ import numpy as np
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
-from rl_warmup.analysis.dose import mean_dose
 from rl_warmup.analysis.lr_robustness import CriticalRate
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.pairs import Pairing
+from rl_warmup.analysis.runs import mean_dose
 from rl_warmup.analysis.statistics.across_seeds import across, share
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import median, restricted_mean

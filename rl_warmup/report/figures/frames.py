@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, rate_scale
-from rl_warmup.analysis.dose import phases
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
 from rl_warmup.config.algorithms import ALGORITHMS
@@ -112,7 +111,7 @@ def _curves(block: Block, cell: Cell) -> pl.DataFrame:
 
 
 def _dose(_: Block, cell: Cell) -> pl.DataFrame | None:
-    updates = phases(cell.scored[0])
+    updates = cell.scored[0].updates
     if updates is None or updates.is_empty():
         return None
     updates = updates[_spread_rows(updates.height)]
@@ -154,7 +153,7 @@ def _reached(block: Block, cell: Cell) -> pl.DataFrame:
 def _diagnostics(block: Block, cell: Cell) -> pl.DataFrame | None:
     names = (*OF_ALL, *ALGORITHMS[block.group[1]].shown)
     known = [run.updates.with_columns(seed=run.seed) for run in cell.scored if run.updates is not None]
-    table = pl.concat(known).filter(pl.col("n_steps") > 0) if known else pl.DataFrame()
+    table = pl.concat(known) if known else pl.DataFrame()
     if table.is_empty():
         return None
     finite = [pl.when(pl.col(name).is_finite()).then(name) for name in names]
