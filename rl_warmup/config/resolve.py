@@ -72,13 +72,10 @@ def _resolve_warmup(config: RunConfig, phases: Phases) -> WarmupConfig:
     if warmup.clock not in CLOCKS:
         raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
     total = phases.gradient_steps if warmup.clock == "gradient_steps" else phases.total_timesteps
-    start = shape.start if warmup.start is None else warmup.start
-    power = shape.own.get("power")
-    if power is not None and warmup.power is not None:
-        power = warmup.power
-    resolved = replace(warmup, name=name, length=_count(warmup, total), start=start, power=power)
-    _tried(schedules.ramp, "warmup", warmup.target or warmup.shape, start, 2.0 if power is None else power)
-    return resolved
+    length, power = _count(warmup, total), warmup.power if shape.own else None
+    ramp = _tried(schedules.ramp, "warmup", warmup.target or warmup.shape, warmup.start, power)
+    power = ramp.power if shape.own else None
+    return replace(warmup, name=name, length=length, start=ramp.start, power=power)
 
 
 def _resolve_by_beta2(warmup: WarmupConfig, shape: Shape, beta2: float, phases: Phases) -> WarmupConfig:

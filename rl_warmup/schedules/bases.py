@@ -1,4 +1,7 @@
-"""Base learning-rate schedules: pure functions of the share of the environment steps done; none of them rises."""
+"""Base learning-rate schedules: pure functions of the share of the environment steps done; none of them rises.
+
+The peak is a learning rate, finite and above 0.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,9 +55,6 @@ class Base:
 def constant(peak: float) -> Base:
     """Base schedule b(p) = peak, p in [0, 1].
 
-    Args:
-        peak: learning rate, finite and above 0.
-
     Source: stable-baselines3:stable_baselines3/common/utils.py, ConstantSchedule.
 
     >>> base = constant(3e-4)
@@ -67,9 +67,6 @@ def constant(peak: float) -> Base:
 def linear(peak: float) -> Base:
     """Base schedule b(p) = peak (1-p), p in [0, 1]: straight to 0 at the end of the run.
 
-    Args:
-        peak: learning rate, finite and above 0.
-
     Source: optax:optax/schedules/_schedule.py, linear_schedule.
 
     >>> base = linear(1.0)
@@ -81,9 +78,6 @@ def linear(peak: float) -> Base:
 
 def cosine(peak: float) -> Base:
     """Base schedule b(p) = peak (1 + cos(pi p))/2, p in [0, 1]: half a cosine, to 0 at the end of the run.
-
-    Args:
-        peak: learning rate, finite and above 0.
 
     Source: Loshchilov and Hutter, arXiv 1608.03983, one period.
 
@@ -98,7 +92,6 @@ def inverse_sqrt(peak: float, timescale: float = 0.1) -> Base:
     """Base schedule b(p) = peak / sqrt(1 + p/timescale), p in [0, 1].
 
     Args:
-        peak: learning rate, finite and above 0.
         timescale: share of the run after which the rate is peak/sqrt(2), finite and above 0.
 
     Source: the decay of Vaswani et al., arXiv 1706.03762, moved to begin at the peak.
@@ -114,7 +107,6 @@ def exponential(peak: float, end: float = 0.01) -> Base:
     """Base schedule b(p) = peak end^p, p in [0, 1]: it shrinks by the same ratio everywhere.
 
     Args:
-        peak: learning rate, finite and above 0.
         end: share of the peak left at p = 1, in (0, 1).
 
     Source: optax:optax/schedules/_schedule.py, exponential_decay.
@@ -132,7 +124,6 @@ def stable_decay(peak: float, decay: float = 0.2) -> Base:
     """Base schedule b(p) = peak min(1, (1-p)/decay), p in [0, 1]: constant, then straight to 0.
 
     Args:
-        peak: learning rate, finite and above 0.
         decay: share of the run that decays, in (0, 1].
 
     Source: the stable and decay phases of Hu et al., arXiv 2404.06395, with a linear decay.

@@ -15,27 +15,11 @@ def plain(values: ArrayLike) -> Array | float:
 
 
 def as_share(values: ArrayLike) -> Array:
-    """Values clipped to [0, 1].
-
-    Raises:
-        ValueError: for NaN.
-    """
+    """Values clipped to [0, 1]; ValueError for NaN."""
     array = np.asarray(values, dtype=np.float64)
     if np.isnan(array).any():
         raise ValueError("a share of the run or of the warmup is NaN: give numbers in [0, 1]")
     return np.asarray(np.clip(array, 0.0, 1.0))
-
-
-def as_step(values: ArrayLike) -> Array:
-    """Optimizer steps, counted from 0.
-
-    Raises:
-        ValueError: below 0.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if not (array >= 0).all():
-        raise ValueError(f"optimizer step {float(array.min())}: steps count 0, 1, 2, ...")
-    return array
 
 
 def positive(name: str, value: float) -> float:

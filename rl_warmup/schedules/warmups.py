@@ -21,12 +21,13 @@ from numpy.typing import ArrayLike
 
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.schedules.custom import custom_ramp
-from rl_warmup.schedules.numbers import Array, as_share, as_step, plain, positive
+from rl_warmup.schedules.numbers import Array, as_share, plain, positive
 
 Factor = Callable[[ArrayLike], Array | float]  # share of the warmup, or optimizer step -> omega
 
 CLOCKS = ("gradient_steps", "env_steps")
 SATURATION = 5.0  # c of the saturating shape
+POWER = 2.0  # of the polynomial shape where none is given
 _ROUNDING = 1e-12  # share of a run; far above float64's error in it, far below one environment step
 
 
@@ -72,7 +73,7 @@ SHAPES: Mapping[str, Shape] = {
     "exponential": Shape(lambda x, start: start ** (1 - x), start=0.01, from_above_0=True),
     "saturating": _rise(lambda x: np.expm1(-SATURATION * x) / np.expm1(-SATURATION)),
     "cosine": _rise(lambda x: np.sin(0.5 * np.pi * x) ** 2),  # = (1 - cos(pi x))/2 without the cancellation
-    "polynomial": _rise(lambda x, power: x**power, own={"power": 2.0}),
+    "polynomial": _rise(lambda x, power: x**power, own={"power": POWER}),
     "sqrt": _rise(np.sqrt),
     "one_minus_sqrt": _rise(lambda x: 1 - np.sqrt(1 - x)),
     "constant": _rise(np.floor, start=0.1),
@@ -82,14 +83,8 @@ SHAPES: Mapping[str, Shape] = {
 }
 """Every warmup shape by name; a new one is one more entry, and a file in conf/warmup/."""
 
-RAMPS: tuple[str, ...] = tuple(name for name, shape in SHAPES.items() if not shape.by_beta2)
-"""Shapes that take a length, a start and either clock."""
-
-ADAM_RAMPS: tuple[str, ...] = tuple(name for name, shape in SHAPES.items() if shape.by_beta2)
-"""Shapes defined by the optimizer step and Adam's beta2; gradient-step clock only."""
-
-DEFAULT_START: Mapping[str, float] = {n: shape.start for n, shape in SHAPES.items() if shape.start is not None}
-"""omega at x = 0 where none is given, for the shapes that have a start."""
+RAMPS = tuple(name for name, shape in SHAPES.items() if not shape.by_beta2)  # with a length, on either clock
+ADAM_RAMPS = tuple(name for name, shape in SHAPES.items() if shape.by_beta2)  # on the gradient-step clock only
 
 
 def shape_of(name: str) -> Shape:
@@ -116,7 +111,7 @@ class Ramp:
     Args:
         shape: one of `RAMPS`, or the dotted path of a function g(x).
         start: in [0, 1), in (0, 1) for `exponential`; None for the shape's default.
-        power: finite and above 0, read by `polynomial` only.
+        power: finite and above 0, read by `polynomial` only; None for 2.
 
     Source: Goyal et al., arXiv 1706.02677 (linear, constant); Hugging Face
     transformers:src/transformers/optimization.py (cosine, one_minus_sqrt); the others by their formula.
@@ -129,7 +124,7 @@ class Ramp:
 
     shape: str
     start: float | None = None
-    power: float = 2.0
+    power: float | None = None
 
     def __post_init__(self) -> None:
         if self.shape in ADAM_RAMPS:
@@ -138,8 +133,7 @@ class Ramp:
 
     def __call__(self, x: ArrayLike) -> Array | float:
         """omega at x, a number or an array."""
-        shape = shape_of(self.shape)
-        return plain(shape.omega(as_share(x), self.start, **{name: getattr(self, name) for name in shape.own}))
+        return plain(_omega(self, x))
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,7 @@ class Warmup:
     shape: str
     length: float
     start: float | None = None
-    power: float = 2.0
+    power: float | None = None
 
     def __post_init__(self) -> None:
         if self.shape in ADAM_RAMPS:
@@ -186,7 +180,7 @@ class Warmup:
         share = as_share(p)
         # SB3 hands over 1 - done/total; taken from 1 again it may fall just short of the end.
         done = np.where(share > self.length - _ROUNDING, 1.0, share / self.length)
-        return plain(self.base(p) * np.asarray(Ramp(self.shape, self.start, self.power)(done)))
+        return plain(self.base(p) * _omega(self, done))
 
 
 @dataclass(frozen=True)
@@ -221,7 +215,7 @@ class StepFactor:
     shape: str
     length: int | None = None
     start: float | None = None
-    power: float = 2.0
+    power: float | None = None
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
@@ -246,26 +240,32 @@ class StepFactor:
 
     def __call__(self, k: ArrayLike) -> Array | float:
         """omega at step k, a number or an array."""
-        t, shape = as_step(k) + 1, shape_of(self.shape)
+        steps = np.asarray(k, dtype=np.float64)
+        if not (steps >= 0).all():
+            raise ValueError(f"optimizer step {float(steps.min())}: steps count 0, 1, 2, ...")
         if self.length is None:
-            return plain(shape.omega(t, self.beta2))
-        own = {name: getattr(self, name) for name in shape.own}
-        return plain(shape.omega(as_share(t / self.length), self.start, **own))
+            return plain(shape_of(self.shape).omega(steps + 1, self.beta2))
+        return plain(_omega(self, (steps + 1) / self.length))
 
 
 # As functions are written: `warmup(constant(3e-4), "linear", 0.1)`.
 ramp, warmup, step_factor = Ramp, Warmup, StepFactor
 
 
+def _omega(values: Ramp | Warmup | StepFactor, x: ArrayLike) -> Array:
+    shape = shape_of(values.shape)
+    return shape.omega(as_share(x), values.start, **{name: getattr(values, name) for name in shape.own})
+
+
 def _resolve_ramp(values: Ramp | Warmup | StepFactor) -> None:
-    """Put the default start in the place of none, and refuse a start or a power that cannot be."""
+    """Put the defaults in the place of no start and no power, and refuse those that cannot be."""
     shape, start = shape_of(values.shape), values.start
     value = shape.start if start is None else float(start)
     if value is None or not 0 <= value < 1 or (shape.from_above_0 and value == 0):
         allowed = "(0, 1), since it grows by ratios" if shape.from_above_0 else "[0, 1)"
         raise ValueError(f"start={start!r} of the {values.shape} warmup: give a factor in {allowed}")
     object.__setattr__(values, "start", value)
-    object.__setattr__(values, "power", positive("power", values.power))
+    object.__setattr__(values, "power", positive("power", POWER if values.power is None else values.power))
 
 
 def _checked_count(shape: str, length: int | None) -> int:

@@ -152,9 +152,9 @@ def test_every_warmup_on_every_schedule(warmup: str) -> None:
 def test_warmup_files_leave_the_start_to_their_shape_and_say_which_it_is(shape: str) -> None:
     warmup = composed(f"warmup={shape}").warmup
     assert (warmup.length, warmup.clock, warmup.start) == (0.1, "gradient_steps", None)
-    assert run(f"warmup={shape}").warmup.start == schedules.DEFAULT_START[shape]
+    assert run(f"warmup={shape}").warmup.start == schedules.SHAPES[shape].start
     text = (conf_dir() / "warmup" / f"{shape}.yaml").read_text()
-    assert f"start: null # the shape's default, {schedules.DEFAULT_START[shape]:g}\n" in text
+    assert f"start: null # the shape's default, {schedules.SHAPES[shape].start:g}\n" in text
     assert warmup.power == (2 if shape == "polynomial" else None)
 
 

@@ -332,7 +332,7 @@ def test_messages_are_one_line() -> None:
 def test_the_shape_alone_may_be_swept_and_brings_its_own_start() -> None:
     for shape in schedules.RAMPS:
         warmup = resolve(unresolved("warmup=linear", warmup__shape=shape)).warmup
-        assert (warmup.name, warmup.start) == (shape, schedules.DEFAULT_START[shape])
+        assert (warmup.name, warmup.start) == (shape, schedules.SHAPES[shape].start)
 
 
 OWN = "helpers.own_schedules"

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, ExponentialL
 
 from rl_warmup import schedules
 from rl_warmup.schedules.bases import BASES
-from rl_warmup.schedules.warmups import ADAM_RAMPS, DEFAULT_START, RAMPS, ramp, step_factor, warmup
+from rl_warmup.schedules.warmups import ADAM_RAMPS, RAMPS, SHAPES, ramp, step_factor, warmup
 
 PEAK = 0.25
 BETA2 = 0.999
@@ -59,7 +59,7 @@ LOST_BY_HAND = {
 def test_every_registered_item_has_its_values_by_hand() -> None:
     assert BY_HAND.keys() == set(RAMPS) == LOST_BY_HAND.keys()
     assert BASES_BY_HAND.keys() == BASES.keys()
-    assert DEFAULT_START.keys() == {*RAMPS, "untuned_linear"}
+    assert {name for name, shape in SHAPES.items() if shape.start is not None} == {*RAMPS, "untuned_linear"}
 
 
 @pytest.mark.parametrize("shape", RAMPS)
@@ -137,7 +137,7 @@ class Delivery:
 def on_environment_clock(shape: str, base: str) -> Delivery:
     p = np.arange(STEPS + 1) / STEPS
     length = LENGTH / STEPS
-    expected = [oracles.warmup_factor(shape, n / LENGTH, DEFAULT_START[shape]) for n in range(STEPS + 1)]
+    expected = [oracles.warmup_factor(shape, n / LENGTH, SHAPES[shape].start) for n in range(STEPS + 1)]
     return Delivery(
         base=BASES[base](PEAK)(p),
         omega=warmup(BASES["constant"](1.0), shape, length)(p),
@@ -155,7 +155,7 @@ def on_gradient_clock(shape: str, base: str) -> Delivery:
         "untuned_linear": lambda t: min(1.0, t * (1 - beta2) / 2),
         "untuned_exponential": lambda t: 1 - math.exp(-t * (1 - beta2)),
         "radam": lambda t: oracles.rectification(t, beta2),
-    }.get(shape, lambda t: oracles.warmup_factor(shape, t / LENGTH, DEFAULT_START[shape]))
+    }.get(shape, lambda t: oracles.warmup_factor(shape, t / LENGTH, SHAPES[shape].start))
     learning_rate = BASES[base](PEAK)((k // 20 * 20) / STEPS)  # 20 optimizer steps per update phase
     return Delivery(
         base=learning_rate,
