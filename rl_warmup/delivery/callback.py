@@ -20,12 +20,8 @@ class WarmupCallback(BaseCallback):
     `train/learning_rate_actor`.
 
     Args:
-        shape: one of `schedules.SHAPES`, or the dotted path of a function g(x).
-        length: gradient steps, or below 1 a fraction of those in the first `learn` of the run; the shapes defined
-            by beta2 take none.
-        start: factor at which the ramp begins; None for the shape's default.
-        power: of the polynomial shape.
-        optimizers: names of those to warm up, e.g. ("actor", "critic"); None for all.
+        shape, start, power, optimizers: as in `attach_warmup`.
+        length: as there; a fraction is of the gradient steps in the first `learn` of the run.
 
     Raises:
         ValueError: at once for an unknown shape; at the beginning of `learn` as `attach_warmup` does.

@@ -21,19 +21,21 @@ class StepWarmup:
 
     The base of an update phase is what Stable-Baselines3 has written into the optimizer at its beginning. The
     warmup attached last to an optimizer holds.
+
+    Args:
+        factor: maps an array of k to an array of factors.
+        origin: the step of the optimizer at which k is 0.
     """
 
     _attached: ClassVar[WeakKeyDictionary[Optimizer, StepWarmup]] = WeakKeyDictionary()
 
     def __init__(self, optimizer: Optimizer, factor: Factor, origin: int = 0) -> None:
-        """`factor` maps an array of k to an array of factors; k = 0 is the step `origin` of the optimizer."""
         self.factor: float | None = None  # of the last step; None before the first
         self._factors = _in_turn(factor, steps_taken(optimizer) - origin)
         self._base: dict[int, Any] = {}  # by the index of the parameter group
         self._written: dict[int, Any] = {}
-        earlier = self._attached.get(optimizer)
-        if earlier is not None:
-            earlier.remove()
+        if optimizer in self._attached:
+            self._attached[optimizer].remove()
         self._attached[optimizer] = self
         self._handle = optimizer.register_step_pre_hook(self._set_rate)
 
@@ -91,23 +93,26 @@ def attach_warmup(
         ValueError: for an unknown shape, a length that is none, does not fit or makes the warmup inert, and for
             an optimizer that is not there or lacks the beta2 that the shape needs.
     """
-    factors = {}
-    for name, optimizer in optimizers_of(model, optimizers).items():
+    found, factors = optimizers_of(model, optimizers), {}
+    for name, optimizer in found.items():
         steps = warmup_steps(model, name, shape, length, total_timesteps)
-        if steps is not None:
-            _refuse_useless(model, name, steps, total_timesteps)
+        if steps is not None and steps < 2:
+            raise ValueError(f"a warmup of {steps} gradient steps is inert: it needs a whole number from 2 on")
+        if steps is not None and total_timesteps is not None:
+            total = planned_steps(model, name, total_timesteps)
+            if steps > total:
+                raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
         factors[name] = factor_of(optimizer, shape, steps, start, power)
-    return attach_factor(model, factors)
+    return Attached({name: StepWarmup(found[name], factor) for name, factor in factors.items()})
 
 
-def attach_factor(model: Any, factors: Factor | Mapping[str, Factor]) -> Attached:
+def attach_factor(model: Any, factor: Factor) -> Attached:
     """Before every step k of the optimizers of `model`, set the rate to base·factor(k); k is their own count.
 
-    A factor maps an array of k to an array of factors; the same for all optimizers, or one for each of these names.
+    Args:
+        factor: maps an array of k to an array of factors.
     """
-    named = factors if isinstance(factors, Mapping) else dict.fromkeys(optimizers_of(model), factors)
-    found = optimizers_of(model, tuple(named))
-    return Attached({name: StepWarmup(found[name], factor) for name, factor in named.items()})
+    return Attached({name: StepWarmup(optimizer, factor) for name, optimizer in optimizers_of(model).items()})
 
 
 def factor_of(optimizer: Optimizer, shape: str, steps: int | None, start: float | None, power: float) -> StepFactor:
@@ -121,14 +126,6 @@ def factor_of(optimizer: Optimizer, shape: str, steps: int | None, start: float 
             f"use one of {', '.join(RAMPS)}"
         )
     return StepFactor(shape, start=start, beta2=betas[1])
-
-
-def _refuse_useless(model: Any, name: str, steps: int, total_timesteps: int | None) -> None:
-    if steps < 2:
-        raise ValueError(f"a warmup of {steps} gradient steps is inert: it needs a whole number from 2 on")
-    total = None if total_timesteps is None else planned_steps(model, name, total_timesteps)
-    if total is not None and steps > total:
-        raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
 
 
 def _in_turn(factor: Factor, first: int, block: int = 1024) -> Iterator[float]:

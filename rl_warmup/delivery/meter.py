@@ -23,8 +23,7 @@ class DoseMeter:
     """
 
     def __init__(self, source: Any, optimizers: Sequence[str] | None = None) -> None:
-        alone = hasattr(source, "param_groups")
-        found = {"optimizer": source} if alone else optimizers_of(source, optimizers)
+        found = {"optimizer": source} if hasattr(source, "param_groups") else optimizers_of(source, optimizers)
         self._rates: dict[str, list[Any]] = {name: [] for name in found}
         self._steps = steps_taken(next(iter(found.values())))  # not 0 where a training is resumed
         hooks = {name: partial(self._read, rates) for name, rates in self._rates.items()}
@@ -62,10 +61,8 @@ class DoseMeter:
     def end_phase(self, base: float) -> dict[str, float]:
         """The dose columns of updates.parquet for the update phase that just ended, of the only optimizer.
 
-        omega = rate / base at each step, taken as 1 where the base itself is 0.
-
         Args:
-            base: the learning rate of the phase without warmup.
+            base: learning rate of the phase without warmup; omega = rate / base, taken as 1 where it is 0.
         """
         (kept,) = self._rates.values()
         rates = kept.copy()

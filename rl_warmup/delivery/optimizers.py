@@ -18,7 +18,6 @@ def optimizers_of(model: Any, names: Sequence[str] | None = None) -> dict[str, O
     """The optimizers of a model by name: `policy`, or `actor`, `critic` and `ent_coef`.
 
     Args:
-        model: of Stable-Baselines3 or sb3-contrib.
         names: of those that are wanted; None for all.
 
     Raises:
@@ -31,9 +30,8 @@ def optimizers_of(model: Any, names: Sequence[str] | None = None) -> dict[str, O
         raise ValueError(f"{type(model).__name__} has no torch optimizer, so there is no learning rate to warm up")
     for name in names or ():
         if name not in optimizers:
-            raise ValueError(
-                f"{type(model).__name__} has no optimizer {name!r}: choose from {', '.join(optimizers)}"
-            )
+            known = ", ".join(optimizers)
+            raise ValueError(f"{type(model).__name__} has no optimizer {name!r}: choose from {known}")
     return {name: optimizers[name] for name in names or optimizers}
 
 

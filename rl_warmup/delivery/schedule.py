@@ -8,16 +8,6 @@ from rl_warmup.schedules.warmups import Warmup
 
 @dataclass(frozen=True)
 class ProgressSchedule:
-    """A schedule of the share of steps done as a callable of progress_remaining; see `for_sb3`."""
-
-    schedule: Schedule
-
-    def __call__(self, progress_remaining: float) -> float:
-        """The value at progress_remaining = 1 - num_timesteps / total, clipped to [0, 1]."""
-        return float(self.schedule(min(max(1.0 - progress_remaining, 0.0), 1.0)))
-
-
-def for_sb3(schedule: Schedule) -> ProgressSchedule:
     """A schedule as the callable that Stable-Baselines3 takes for `learning_rate` or `clip_range`.
 
     Stable-Baselines3 passes progress_remaining = 1 - num_timesteps / total, once an update phase, and lets it
@@ -28,7 +18,15 @@ def for_sb3(schedule: Schedule) -> ProgressSchedule:
     >>> [round(learning_rate(remaining), 6) for remaining in (1.0, 0.95, 0.9, -0.01)]
     [0.0, 0.00015, 0.0003, 0.0003]
     """
-    return ProgressSchedule(schedule)
+
+    schedule: Schedule
+
+    def __call__(self, progress_remaining: float) -> float:
+        """The value at progress_remaining."""
+        return float(self.schedule(min(max(1.0 - progress_remaining, 0.0), 1.0)))
+
+
+for_sb3 = ProgressSchedule
 
 
 @dataclass(frozen=True)

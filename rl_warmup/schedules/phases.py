@@ -27,8 +27,7 @@ class Phases:
     @property
     def progress(self) -> NDArray[np.float64]:  # [phases]
         """Share of the budget done when each phase starts, in [0, 1], rounded as Stable-Baselines3 rounds it."""
-        remaining = 1.0 - self.env_step / self.total_timesteps
-        return np.clip(1.0 - remaining, 0.0, 1.0)
+        return np.clip(1.0 - (1.0 - self.env_step / self.total_timesteps), 0.0, 1.0)
 
     def phase_of(self, gradient_step: int) -> int:
         """Index of the phase that takes gradient step `gradient_step` (from 0)."""
@@ -47,12 +46,7 @@ def ppo_phases(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: i
     rollout = n_steps * n_envs
     phases = -(-total_timesteps // rollout)
     steps = n_epochs * -(-rollout // batch_size)
-    return Phases(
-        total_timesteps=total_timesteps,
-        env_steps=phases * rollout,
-        env_step=rollout * np.arange(1, phases + 1),
-        n_steps=np.full(phases, steps),
-    )
+    return Phases(total_timesteps, phases * rollout, rollout * np.arange(1, phases + 1), np.full(phases, steps))
 
 
 @lru_cache(maxsize=64)
@@ -61,11 +55,10 @@ def dqn_phases(
 ) -> Phases:
     """Phases of DQN: one after every F = train_freq·n_envs steps, once more than learning_starts are done.
 
-    `gradient_steps` steps each; -1 means one for every environment step of the phase.
+    Args:
+        gradient_steps: of each phase; -1 for one per environment step of the phase.
 
-    >>> dqn_phases(
-    ...     1500, n_envs=1, train_freq=256, gradient_steps=128, learning_starts=1000
-    ... ).env_step.tolist()
+    >>> dqn_phases(1500, n_envs=1, train_freq=256, gradient_steps=128, learning_starts=1000).env_step.tolist()
     [1024, 1280, 1536]
 
     Source: stable_baselines3/common/off_policy_algorithm.py.
@@ -75,12 +68,7 @@ def dqn_phases(
     ends = collected * np.arange(1, rollouts + 1)
     ends = ends[ends > learning_starts]
     steps = collected if gradient_steps < 0 else gradient_steps
-    return Phases(
-        total_timesteps=total_timesteps,
-        env_steps=rollouts * collected,
-        env_step=ends,
-        n_steps=np.full(len(ends), steps),
-    )
+    return Phases(total_timesteps, rollouts * collected, ends, np.full(len(ends), steps))
 
 
 def evaluation_grid(phases: Phases, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]
@@ -102,8 +90,8 @@ def planned_learning_rates(
 ) -> NDArray[np.float64]:  # [gradient steps]
     """Learning rate that every optimizer step will be given: schedule(progress of its phase)·step_factor(k).
 
-    `step_factor` is the warmup on the gradient-step clock, k = 0, 1, ...; None where there is none (a warmup on
-    the environment-step clock is part of `schedule`).
+    Args:
+        step_factor: warmup on the gradient-step clock; None without one, or where the warmup is in `schedule`.
     """
     rates = np.repeat(np.asarray(schedule(phases.progress), dtype=np.float64), phases.n_steps)
     return rates if step_factor is None else rates * step_factor(np.arange(phases.gradient_steps))
