@@ -1,13 +1,12 @@
 """Refusal of settings that cannot be trained, before anything is."""
 
-from collections.abc import Iterable, Set
 from typing import TypeVar
 
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.config.schema import AlgoConfig, ConfigError, RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.config.setting import Bound, declared, leaves, one_of
-from rl_warmup.config.study import check_conditions, contrasts_of, keys_of
+from rl_warmup.config.study import check_conditions, contrasts_of
 
 T = TypeVar("T")
 
@@ -31,18 +30,21 @@ def check_values(config: RunConfig) -> None:
             f"env.return_high={env.return_high:g} must satisfy floor <= low < high"
         )
     _check_declared(config)
-    _check_algo(config.algo)
+    algorithm = ALGORITHMS[check("algo.name", config.algo.name, one_of(*ALGORITHMS))]
+    if not isinstance(config.algo, algorithm.config):
+        raise ConfigError(f"algo.name={config.algo.name} has the settings of another; use algo={config.algo.name}")
+    algorithm.check(config.algo)
 
 
 def check(key: str, value: T, bound: Bound) -> T:
-    """`value`, if it is within its bound."""
+    """`value`, if it is within its bound, else ConfigError."""
     if not bound.holds(value):
         raise ConfigError(f"{key}={value} {bound.refusal}")
     return value
 
 
 def require(value: T | None, name: str) -> T:
-    """`value`, if it is set."""
+    """`value`, if it is set, else ConfigError."""
     if value is None:
         raise ConfigError(f"{name} is not set; give {name}=")
     return value
@@ -69,17 +71,13 @@ def _check_declared(config: RunConfig) -> None:
         contrasts = contrasts_of(study.contrasts)
     except ValueError as error:
         raise ConfigError(f"study.contrasts: {error}") from error
+    searches = [("study.control", study.control or ())]
+    searches += [("study.comparisons", wanted) for wanted in study.comparisons or ()]
+    for one in contrasts:
+        searches.append((f"study.contrasts: {one.name!r}", {key for _, where in one.terms for key in where}))
     known = {key for key, _, _ in leaves(config)}
-    _check_keys("study.control", study.control or (), known)
-    for wanted in study.comparisons or ():
-        _check_keys("study.comparisons", wanted, known)
-    for contrast in contrasts:
-        _check_keys(f"study.contrasts: {contrast.name!r}", keys_of(contrast), known)
-
-
-def _check_keys(what: str, keys: Iterable[str], known: Set[str]) -> None:
     not_of_an_arm = {"seed", *(name for name, _, how in declared(RunConfig) if how.identity == "never")}
-    for key in sorted(keys):
+    for what, key in ((what, key) for what, keys in searches for key in sorted(keys)):
         group = key.partition(".")[0]
         if group in not_of_an_arm:
             raise ConfigError(
@@ -88,10 +86,3 @@ def _check_keys(what: str, keys: Iterable[str], known: Set[str]) -> None:
             )
         if key not in known and group != "algo":  # the algorithms have their own
             raise ConfigError(f"{what} looks for {key}, and there is no such setting")
-
-
-def _check_algo(algo: AlgoConfig) -> None:
-    algorithm = ALGORITHMS[check("algo.name", algo.name, one_of(*ALGORITHMS))]
-    if not isinstance(algo, algorithm.config):
-        raise ConfigError(f"algo.name={algo.name} has the settings of another; use algo={algo.name}")
-    algorithm.check(algo)

@@ -13,9 +13,11 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+@cache
 def borrowed_env(name: str, env_id: str) -> str | None:
     """The environment whose name and constants another `env.id` was given; None where they are its own."""
-    known = _own_id(name)
+    path = conf_dir() / "env" / f"{name}.yaml"
+    known = str(yaml.safe_load(path.read_text())["id"]) if path.is_file() else env_id
     return None if known == env_id else known
 
 
@@ -25,9 +27,3 @@ def borrowed_words(name: str, env_id: str, known: str, verb: str = "was") -> str
         f"{env_id} {verb} trained as env={name}, which is {known}: give it an env.name, env.return_floor, "
         "env.return_low, env.return_high, env.threshold, env.reward_max and learning_rate of its own"
     )
-
-
-@cache
-def _own_id(name: str) -> str | None:
-    path = conf_dir() / "env" / f"{name}.yaml"
-    return str(yaml.safe_load(path.read_text())["id"]) if path.is_file() else None

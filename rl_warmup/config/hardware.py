@@ -6,32 +6,34 @@ from pathlib import Path
 
 from rl_warmup.config.schema import ConfigError, RunConfig
 
+ASSUMED_GPU_BYTES = 16 * 2**30  # that a GPU is taken to have where another machine has it
+ENVS_OF_A_THREAD = 64  # from which a further thread of EnvPool pays for itself
+
 
 def resolved_device(device: str, elsewhere: bool) -> str:
-    """`auto` as the device it means here; a CUDA device only where there is one."""
+    """The device that `auto` or `cuda` stands for.
+
+    Args:
+        elsewhere: whether another machine trains; a CUDA device need not be here then.
+
+    Raises:
+        ConfigError: for what is no device, and for a CUDA device that is not here.
+    """
     if device == "cpu":
         return device
     if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise ConfigError(f"device={device} is not a device; use auto, cpu, cuda or cuda:N")
+    index = int(device.partition(":")[2] or 0)
     if elsewhere and device != "auto":
-        return f"cuda:{int(device.partition(':')[2] or 0)}"
+        return f"cuda:{index}"
     import torch  # takes a second to import: only where the answer depends on it
 
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda:0" if found else "cpu"
-    index = int(device.partition(":")[2] or 0)
     if index >= found:
         raise ConfigError(f"device={device}: torch finds {found} CUDA devices here; use device=auto or device=cpu")
     return f"cuda:{index}"
-
-
-ASSUMED_GPU_BYTES = 16 * 2**30
-"""Bytes that a GPU is taken to have where another machine has it."""
-
-
-ENVS_OF_A_THREAD = 64
-"""Environments from which a further thread of EnvPool pays for itself."""
 
 
 def default_workers(config: RunConfig) -> int:
@@ -54,11 +56,8 @@ def env_threads(device: str, envs: int) -> int:
 
 
 def visible_gpus(device: str) -> list[str]:
-    """The GPUs for processes, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one.
-
-    `auto` and `cuda` were resolved to cuda:0, the first that a process sees.
-    """
-    if device != "cuda:0":
+    """The GPUs for processes, as CUDA_VISIBLE_DEVICES names them; none if `device` is a certain one."""
+    if device != "cuda:0":  # what `auto` and `cuda` are resolved to, the first that a process sees
         return []
     import torch  # only where there is a GPU to ask
 

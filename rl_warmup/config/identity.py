@@ -18,13 +18,11 @@ from rl_warmup.schedules.warmups import shape_of
 def identity(config: object, shared: bool = False) -> dict[str, Any]:
     """The canonical resolved config: everything that decides what happens in the run, and nothing else.
 
-    `dataclasses.asdict` is five times slower, and a sweep has many runs.
-
     Args:
         config: a resolved `RunConfig`, or one of its groups.
         shared: whether to leave out what the members of one stack may differ in.
     """
-    kept = {}
+    kept = {}  # `dataclasses.asdict` is five times slower, and a sweep has many runs
     for name, default, how in declared(type(config)):
         value = getattr(config, name)
         unsaid = how.identity == "never" or (how.identity == "changed" and value == default)

@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.bases import Schedule
+from rl_warmup.schedules.numbers import Array
 from rl_warmup.schedules.phases import Phases, planned_learning_rates
 from rl_warmup.schedules.warmups import Factor
 
@@ -44,11 +42,11 @@ def step_factor(config: RunConfig) -> Factor | None:
     return schedules.step_factor(warmup.target or warmup.shape, length, warmup.start, warmup.power, beta2)
 
 
-def planned_dose(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+def planned_dose(config: RunConfig) -> Array:  # [gradient steps]
     """Learning rate that every gradient step of the run will be given."""
     return planned_learning_rates(phases_of(config), env_schedule(config), step_factor(config))
 
 
-def planned_base(config: RunConfig) -> NDArray[np.float64]:  # [gradient steps]
+def planned_base(config: RunConfig) -> Array:  # [gradient steps]
     """Learning rate that every gradient step would be given without warmup."""
     return planned_learning_rates(phases_of(config), base_schedule(config), None)

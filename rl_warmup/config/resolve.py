@@ -24,16 +24,26 @@ T = TypeVar("T")
 def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     """The same run with every derived value filled in; what cannot be trained as asked is refused.
 
-    Filled in: learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
-    device, trainer.envs. A CUDA device must be here, unless runs are trained `elsewhere`.
+    Args:
+        elsewhere: whether another machine trains; a CUDA device must be here otherwise.
+
+    Returns:
+        With learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
+        device and trainer.envs.
 
     Raises:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
     check_values(config)
-    config = replace(config, learning_rate=_learning_rate(config), device=resolved_device(config.device, elsewhere))
-    config = replace(config, trainer=_trainer(config.trainer), schedule=_schedule(config.schedule))
-    config = replace(config, learning_rate_scale=_ratio(config.learning_rate, config.tuned_learning_rate))
+    rate, tuned = _learning_rate(config), config.tuned_learning_rate
+    config = replace(
+        config,
+        learning_rate=rate,
+        learning_rate_scale=None if tuned is None else rate / tuned,
+        device=resolved_device(config.device, elsewhere),
+        trainer=_trainer(config.trainer),
+        schedule=_schedule(config.schedule),
+    )
     phases = phases_of(config)
     if phases.gradient_steps == 0:
         raise ConfigError(
@@ -141,15 +151,13 @@ def _refuse_inert(config: RunConfig, phases: Phases) -> None:
     warmup = config.warmup
     if warmup.shape == "none" or not np.allclose(planned_dose(config), planned_base(config), rtol=1e-9, atol=0):
         return
+    why, what = "the first gradient step is already at the peak", "use a warmup.length of 2 steps or more"
     if warmup.clock == "env_steps":
         why = f"the first update comes after {phases.env_step[0]} environment steps, when the warmup is over"
-        what = f"use warmup.length above {phases.env_step[0]} env_steps"
-    else:
-        why, what = "the first gradient step is already at the peak", "use a warmup.length of 2 steps or more"
+        what = f"use warmup.length above {phases.env_step[0]} env_steps, or warmup.clock=gradient_steps"
     raise ConfigError(
         f"the warmup {warmup.shape} over {warmup.length:g} {warmup.clock} is inert: {why}, so that all "
         f"{phases.gradient_steps} planned learning rates equal those of warmup=none; {what}"
-        + (", or warmup.clock=gradient_steps" if warmup.clock == "env_steps" else "")
     )
 
 
@@ -157,12 +165,11 @@ def _learning_rate(config: RunConfig) -> float:
     rate, scale, tuned = config.learning_rate, config.learning_rate_scale, config.tuned_learning_rate
     if rate is not None and scale is not None and (tuned is None or not math.isclose(rate, scale * tuned)):
         raise ConfigError(f"learning_rate={rate:g} and learning_rate_scale={scale:g} exclude each other; give one")
-    if rate is None and tuned is None:
-        raise ConfigError(
-            f"there is no tuned learning rate for {config.algo.name} on {config.env.name}; give learning_rate="
-        )
     if rate is None:
-        assert tuned is not None
+        if tuned is None:
+            raise ConfigError(
+                f"there is no tuned learning rate for {config.algo.name} on {config.env.name}; give learning_rate="
+            )
         product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * tuned
         rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
     return check("learning_rate", rate, POSITIVE)
@@ -178,7 +185,3 @@ def _trainer(trainer: TrainerConfig) -> TrainerConfig:
             "leave it out, or use trainer=stacked"
         )
     return replace(trainer, envs=None, compile=None)
-
-
-def _ratio(value: float | None, reference: float | None) -> float | None:
-    return None if value is None or reference is None else value / reference

@@ -4,20 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup.config.setting import (
-    BELOW_ONE,
-    FINITE,
-    POSITIVE,
-    SHARE,
-    Bound,
-    least,
-    one_of,
-    setting,
-)
+from rl_warmup.config.setting import BELOW_ONE, FINITE, POSITIVE, SHARE, Bound, least, one_of, setting
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
-MAX_SEED = 2**32 - 1
-SEED = Bound(lambda seed: 0 <= seed <= MAX_SEED, f"is not a seed; use a whole number from 0 to {MAX_SEED}")
+SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
 
 class ConfigError(ValueError):
@@ -165,8 +155,7 @@ class StudyConfig:
     name: str | None = setting(
         None,
         Bound(
-            re.compile(r"\w[\w.-]*").fullmatch,
-            "is not the name of a folder; use letters, digits, '_', '.' and '-'",
+            re.compile(r"\w[\w.-]*").fullmatch, "is not the name of a folder; use letters, digits, '_', '.' and '-'"
         ),
     )
     description: str | None = None

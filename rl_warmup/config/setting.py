@@ -49,14 +49,9 @@ def setting(default: Any, bound: Bound | None = None, **how: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-Declared = tuple[tuple[str, Any, Setting], ...]
-
-
-def _declared(kind: type) -> Declared:
-    return tuple((one.name, one.default, one.metadata.get("setting", Setting())) for one in fields(kind))
-
-
-declared: Callable[[type], Declared] = cache(_declared)
+declared: Callable[[type], tuple[tuple[str, Any, Setting], ...]] = cache(
+    lambda kind: tuple((one.name, one.default, one.metadata.get("setting", Setting())) for one in fields(kind))
+)
 """Name, default and declaration of each setting of a class of settings, in their order."""
 
 

@@ -40,22 +40,13 @@ def contrasts_of(declared: Any) -> tuple[Contrast, ...]:
 
 
 def check_conditions(control: Any, comparisons: Any) -> None:
-    """Refuse what names no arms.
-
-    Raises:
-        ValueError: unless the control is a mapping and comparisons are a list of mappings, or null.
-    """
+    """Raises ValueError unless the control is a mapping and comparisons are a list of mappings, or null."""
     if control is not None and not isinstance(control, dict):
         raise ValueError(f"control {control!r} is not a mapping of key to value")
     if comparisons is not None and not (
         isinstance(comparisons, list) and all(isinstance(wanted, dict) and wanted for wanted in comparisons)
     ):
         raise ValueError(f"comparisons {comparisons!r} is not a list of mappings")
-
-
-def keys_of(contrast: Contrast) -> set[str]:
-    """The dotted keys by which its arms are found."""
-    return {key for _, where in contrast.terms for key in where}
 
 
 def _contrast(entry: Any) -> Contrast:
@@ -94,9 +85,11 @@ Conditions = Mapping[str, Any]  # dotted key of a resolved config -> the value i
 
 
 def matches(conditions: Conditions, settings: Mapping[str, Any]) -> bool:
-    """Whether a resolved config, by dotted keys, has all the values that are asked for.
+    """Whether a resolved config has all the values that are asked for.
 
-    A `warmup.length` below 1 is a fraction of the run, as on the command line.
+    Args:
+        conditions: a `warmup.length` below 1 is a fraction of the run, as on the command line.
+        settings: by dotted keys.
 
     >>> matches({"warmup.name": "linear", "learning_rate": 1e-3}, {"warmup.name": "linear", "learning_rate": 0.001})
     True
@@ -130,18 +123,13 @@ def _same(value: Any, wanted: Any) -> bool:
 
 def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
     """Whether a count of steps is this fraction of the run, rounded as the resolved config rounds it."""
-    length, total = settings.get("warmup.length"), _clock_total(settings)
-    if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
+    if not isinstance(wanted, float) or not 0 < wanted < 1:
         return False
-    return bool(length == steps_of(wanted, total))
-
-
-def _clock_total(settings: Mapping[str, Any]) -> int | None:
-    """Length of the run on the clock of its warmup."""
-    if settings.get("warmup.clock") == "env_steps":
-        return int(settings["total_timesteps"])
-    phases = recorded_phases(settings)
-    return None if phases is None else phases.gradient_steps
+    total = settings.get("total_timesteps")
+    if settings.get("warmup.clock") != "env_steps":
+        phases = recorded_phases(settings)
+        total = None if phases is None else phases.gradient_steps
+    return total is not None and settings.get("warmup.length") == steps_of(wanted, total)
 
 
 NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm

@@ -28,7 +28,7 @@ _FALL: Mapping[str, Callable[[float, Array, Any], Array]] = {
 
 @dataclass(frozen=True)
 class Base:
-    """A base schedule as a value: share p of the environment steps done -> learning rate.
+    """A base schedule as a value: share p of the environment steps done, clipped to [0, 1] -> learning rate.
 
     Args:
         name: one of `BASES`, or the dotted path of a function p -> share of the peak, both in [0, 1].
@@ -46,7 +46,7 @@ class Base:
             custom_base(self.name)
 
     def __call__(self, p: ArrayLike) -> Array | float:
-        """Learning rate at p, a number or an array of any shape; clipped to [0, 1]."""
+        """Learning rate at p."""
         if self.name in _FALL:
             return plain(_FALL[self.name](self.peak, as_share(p), self.own))
         return plain(self.peak * custom_base(self.name)(as_share(p)))

@@ -132,7 +132,7 @@ class Ramp:
         _resolve_ramp(self)
 
     def __call__(self, x: ArrayLike) -> Array | float:
-        """omega at x, a number or an array."""
+        """omega at x."""
         return plain(_omega(self, x))
 
 
@@ -146,8 +146,7 @@ class Warmup:
         base: any schedule.
         shape: one of `RAMPS`, or the dotted path of a function g(x).
         length: share of the environment steps, in (0, 1].
-        start: as in `Ramp`.
-        power: as in `Ramp`.
+        start, power: as in `Ramp`.
 
     Source: the clocks of timm:timm/scheduler/cosine_lr.py with warmup_prefix=False.
 
@@ -176,7 +175,7 @@ class Warmup:
         _resolve_ramp(self)
 
     def __call__(self, p: ArrayLike) -> Array | float:
-        """Learning rate at p, a number or an array."""
+        """Learning rate at p."""
         share = as_share(p)
         # SB3 hands over 1 - done/total; taken from 1 again it may fall just short of the end.
         done = np.where(share > self.length - _ROUNDING, 1.0, share / self.length)
@@ -197,8 +196,7 @@ class StepFactor:
         shape: one of `SHAPES`, or the dotted path of a function g(x).
         length: optimizer steps, an integer of at least 1; needed by RAMPS, refused by ADAM_RAMPS (but for the
             one that `untuned_linear` has anyway).
-        start: as in `Ramp`; `untuned_exponential` and `radam` refuse one.
-        power: as in `Ramp`.
+        start, power: as in `Ramp`; `untuned_exponential` and `radam` refuse a start.
         beta2: Adam's, in [0, 1), above 0.6 for `radam`; read by ADAM_RAMPS only.
 
     Source: Ma and Yarats, arXiv 1910.04209 (untuned); Liu et al., arXiv 1908.03265 (radam).
@@ -239,7 +237,7 @@ class StepFactor:
         object.__setattr__(self, "length", steps)
 
     def __call__(self, k: ArrayLike) -> Array | float:
-        """omega at step k, a number or an array."""
+        """omega at step k."""
         steps = np.asarray(k, dtype=np.float64)
         if not (steps >= 0).all():
             raise ValueError(f"optimizer step {float(steps.min())}: steps count 0, 1, 2, ...")

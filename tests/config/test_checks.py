@@ -96,6 +96,8 @@ def test_what_could_never_be_tested_is_refused() -> None:
         check_values(declared_with((1.5, "warmup.name", "linear"), control))
     with pytest.raises(ConfigError, match=r"looks for warmup\.nme, and there is no such setting"):
         check_values(declared_with((1, "warmup.nme", "linear"), control))
+    with pytest.raises(ConfigError, match=r"'a' looks for seed, and it does not distinguish arms"):
+        check_values(declared_with((1, "warmup.name", "linear"), (-1, "seed", 3)))  # every arm is looked at
     check_values(declared_with((1, "algo.train_freq", 4), control))  # of another algorithm's runs
 
 

@@ -8,7 +8,6 @@ from rl_warmup.config.study import (
     check_conditions,
     contrasts_of,
     flat,
-    keys_of,
     matches,
     settings_of,
     without_warmup,
@@ -81,11 +80,6 @@ DQN |= {"algo.learning_starts": 1000, "total_timesteps": 4000}
 )
 def test_conditions(conditions: dict[str, Any], settings: dict[str, Any], expected: bool) -> None:
     assert matches(conditions, settings) is expected
-
-
-def test_keys_of_a_contrast_are_those_of_all_its_arms() -> None:
-    (found,) = contrasts_of([contrast((1, LINEAR | {"seed": 3}), (-1, {"algo.gamma": 0.9}))])
-    assert keys_of(found) == {"warmup.name", "seed", "algo.gamma"}
 
 
 @pytest.mark.parametrize(
