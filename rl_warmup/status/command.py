@@ -5,7 +5,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
 from rl_warmup.records.words import counted, duration
-from rl_warmup.status.forecast import Forecast
 from rl_warmup.status.live import STYLES
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import STATES, RunState, read_states
@@ -45,52 +43,8 @@ exit code:
 """
 
 
-@dataclass(frozen=True)
-class Status:
-    """A study as it is now."""
-
-    plan: Plan
-    unplanned: bool
-    """Whether no plan names the runs that there should be."""
-    commands: Sequence[str]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every run is completed or diverged."""
-        return all(run.finished for run in self.plan.runs)
-
-    def of_state(self, state: str) -> list[RunState]:
-        """The runs in one of `STATES`."""
-        return [run for run in self.plan.runs if run.state == state]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
-        plan, left = self.plan, None if self.is_done else self.plan.forecast(live=True)
-        counts = Counter(run.state for run in plan.runs)
-        return {
-            "folder": str(plan.folder),
-            "states": {state: counts[state] for state in STATES},
-            "seconds_left": left and left.seconds,
-            "retries": plan.retries,
-            "commands": list(self.commands),
-            "runs": [
-                {
-                    "run_id": run.run_id,
-                    "state": run.state,
-                    "env_steps": run.env_steps,
-                    "env_steps_planned": plan.planned[run.run_id].env_steps if run.run_id in plan.planned else None,
-                    "failures": run.failures,
-                    "error": run.error,
-                    "other_versions": run.versions or None,
-                    "to_do": run.is_to_do(plan.retries),
-                }
-                for run in plan.runs
-            ],
-        }
-
-
-def status(folder: Path) -> Status:
-    """Read the state of the study in `folder`.
+def status(folder: Path) -> Plan:
+    """The state of the study in `folder`; its runs are `planned` only if it has a plan.json.
 
     Raises:
         RecordError: if it is no folder, holds neither runs nor a plan, or its plan is damaged.
@@ -100,53 +54,72 @@ def status(folder: Path) -> Status:
     runs = list(read_states(folder, expected))
     if not runs:
         raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
-    plan = Plan(folder, runs, expected, planned.retries if planned else RunConfig.retries)
-    return Status(plan, planned is None, read_commands(folder))
+    return Plan(folder, runs, expected, planned.retries if planned else RunConfig.retries)
 
 
-def show(found: Status, console: Console, listed: int) -> None:
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Every run of a study, the totals and the time left, for programs."""
+    left = None if plan.is_done else plan.forecast(live=True)
+    counts = Counter(run.state for run in plan.runs)
+    return {
+        "folder": str(plan.folder),
+        "states": {state: counts[state] for state in STATES},
+        "seconds_left": left and left.seconds,
+        "retries": plan.retries,
+        "commands": read_commands(plan.folder),
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "state": run.state,
+                "env_steps": run.env_steps,
+                "env_steps_planned": plan.planned[run.run_id].env_steps if run.run_id in plan.planned else None,
+                "failures": run.failures,
+                "error": run.error,
+                "other_versions": run.versions or None,
+                "to_do": run.is_to_do(plan.retries),
+            }
+            for run in plan.runs
+        ],
+    }
+
+
+def show(plan: Plan, console: Console, listed: int) -> None:
     """Print the table of states, the runs that train or went wrong, the time left and what would come next."""
-    plan = found.plan
     _print(console, f"{counted(len(plan.runs), 'run')} in {plan.folder}")
     counts = Counter(run.state for run in plan.runs)
     table = Table(box=None, padding=(0, 2), show_header=False)
     for state in STATES:
-        if counts[state]:
-            table.add_row(
-                state, f"{counts[state]:,}", f"{counts[state] / len(plan.runs):.0%}", style=STYLES.get(state)
-            )
+        if count := counts[state]:
+            table.add_row(state, f"{count:,}", f"{count / len(plan.runs):.0%}", style=STYLES.get(state))
     console.print(table)
-    if found.unplanned:
+    if not plan.planned:
         _print(console, "There is no plan.json, so that runs that were never begun are not known.")
-    live = found.of_state("running")
+    live = [run for run in plan.runs if run.state == "running"]
     for run in live[:listed]:
         _print(console, f"running: {run.run_id}: {_progress(run, plan)}")
     if len(live) > listed:
         _print(console, f"running: … and {len(live) - listed:,} more (--all lists them)")
-    _show_next(found, console, listed)
-
-
-def _show_next(found: Status, console: Console, listed: int) -> None:
-    plan = found.plan
-    if found.is_done:
+    if plan.is_done:
         _print(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
     else:
-        _print(console, f"left: {_left(plan.forecast(live=True), found.unplanned)}")
-        _print(console, f"The same command{_which(found.commands)} trains {counted(len(plan.to_do), 'run')}:")
+        _print(console, f"left: {_left(plan)}")
+        _print(console, f"The same command{_which(plan.folder)} trains {counted(len(plan.to_do), 'run')}:")
     for line in plan.lines(listed):
         _print(console, f"  {line}")
 
 
-def _which(commands: Sequence[str]) -> str:
+def _which(folder: Path) -> str:
+    commands = read_commands(folder)
     if not commands:
         return ""
     others = f"; {len(commands) - 1} more in commands.txt" if len(commands) > 1 else ""
     return f" ({commands[-1]}{others})"
 
 
-def _left(left: Forecast | None, unplanned: bool) -> str:
-    if unplanned:
+def _left(plan: Plan) -> str:
+    if not plan.planned:
         return "not known without a plan"
+    left = plan.forecast(live=True)
     return "not known before the first runs are done" if left is None else left.words()
 
 
@@ -166,22 +139,21 @@ def _print(console: Console, text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m rl_warmup.status",
-        description=_EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "python -m rl_warmup.status", description=_EXPLANATION, formatter_class=formatter
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
     parser.add_argument("--all", action="store_true", help=f"list every run, not {LISTED} of each state")
     parser.add_argument("--json", action="store_true", help="print every run and the totals as JSON")
     arguments = parser.parse_args(argv)
     try:
-        found = status(arguments.folder)
+        plan = status(arguments.folder)
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if arguments.json:
-        print(json.dumps(found.as_json(), indent=1))
+        print(json.dumps(as_json(plan), indent=1))
     else:
-        show(found, Console(), len(found.plan.runs) if arguments.all else LISTED)
-    return 0 if found.is_done else 1
+        show(plan, Console(), len(plan.runs) if arguments.all else LISTED)
+    return 0 if plan.is_done else 1

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import mean
 
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted, duration, megabytes
@@ -40,11 +40,15 @@ class Forecast:
 
 
 def forecast(folder: Path, known: Sequence[RunState], left: Iterable[tuple[Planned, int]]) -> Forecast | None:
-    """What the runs in `left`, each with the environment steps it has done, may take; None if it cannot be known.
+    """What runs that are left may take: their steps x seconds per step and process, over the processes at once.
 
-    From the runs of the study in `folder`, whose states are `known`; where these lack a
-    kind, from those of the studies beside it. Time is the sum over the runs of steps left x seconds per step and
-    process, over the number of processes that trained at once.
+    Args:
+        folder: of the study.
+        known: its runs; where these lack a kind, those of the studies beside it say what one costs.
+        left: the runs, each with the environment steps that it has done.
+
+    Returns:
+        None if it cannot be known.
     """
     work = list(left)
     kinds = {run.kind for run, _ in work}
@@ -54,11 +58,16 @@ def forecast(folder: Path, known: Sequence[RunState], left: Iterable[tuple[Plann
     if kinds - {run.kind for run in used}:
         folder, side_by_side = folder.parent, 1.0
         used, source = _beside(folder, kinds), "of other studies with this trainer, algorithm and environment"
-    costs, sizes = _costs(used), _sizes(folder, used)
-    if kinds - costs.keys() or UNKNOWN in kinds:
+    if kinds - {run.kind for run in used} or UNKNOWN in kinds:
         return None
-    seconds = sum(max(0, run.env_steps - done) * costs[run.kind] for run, done in work)
-    space = sum(sizes[run.kind][0] * max(1.0, run.env_steps / sizes[run.kind][1]) for run, _ in work)
+    seconds = space = 0.0
+    for kind in kinds:
+        alike = [run for run in used if run.kind == kind]
+        pace = sum(run.seconds for run in alike) / sum(run.env_steps for run in alike)
+        seconds += pace * sum(max(0, run.env_steps - done) for run, done in work if run.kind == kind)
+        sample = alike[:SAMPLE]
+        size, steps = mean(_on_disk(folder / run.run_id) for run in sample), mean(run.env_steps for run in sample)
+        space += size * sum(max(1.0, run.env_steps / steps) for run, _ in work if run.kind == kind)
     return Forecast(seconds / side_by_side, space, side_by_side, f"{counted(len(used), 'run')} {source}")
 
 
@@ -90,45 +99,15 @@ def _beside(runs_dir: Path, kinds: set[str]) -> list[RunState]:
     """Some finished runs of every study in `runs_dir` that are of these kinds, newest studies first."""
     if not runs_dir.is_dir():
         return []
-    studies = sorted((path for path in runs_dir.iterdir() if path.is_dir()), key=_changed_at, reverse=True)
+    studies = [path for path in runs_dir.iterdir() if path.is_dir()]
     found = []
-    for study in studies[:STUDIES]:
+    for study in sorted(studies, key=lambda path: path.stat().st_mtime, reverse=True)[:STUDIES]:
         with os.scandir(study) as entries:
-            folders = [
-                study / entry.name for entry in islice((entry for entry in entries if entry.is_dir()), SAMPLE)
-            ]
-        runs = (read_state(folder) for folder in folders)
+            names = [entry.name for entry in islice((entry for entry in entries if entry.is_dir()), SAMPLE)]
+        runs = [read_state(study / name) for name in names]
         alike = (run for run in runs if run.finished and run.kind in kinds and run.env_steps)
         found += [replace(run, run_id=f"{study.name}/{run.run_id}") for run in alike]
     return found
-
-
-def _changed_at(path: Path) -> float:
-    return path.stat().st_mtime
-
-
-def _costs(runs: Iterable[RunState]) -> dict[str, float]:
-    """Seconds of one process for an environment step, by kind."""
-    seconds, steps = defaultdict[str, float](float), defaultdict[str, int](int)
-    for run in runs:
-        seconds[run.kind] += run.seconds
-        steps[run.kind] += run.env_steps
-    return {kind: seconds[kind] / steps[kind] for kind in steps}
-
-
-def _sizes(folder: Path, runs: Iterable[RunState]) -> Mapping[str, tuple[float, float]]:
-    """Mean bytes on disk and mean environment steps of some runs, by kind."""
-    some = defaultdict[str, list[RunState]](list)
-    for run in runs:
-        if len(some[run.kind]) < SAMPLE:
-            some[run.kind].append(run)
-    return {
-        kind: (
-            sum(_on_disk(folder / run.run_id) for run in chosen) / len(chosen),
-            sum(run.env_steps for run in chosen) / len(chosen),
-        )
-        for kind, chosen in some.items()
-    }
 
 
 def _on_disk(folder: Path) -> int:

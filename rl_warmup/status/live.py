@@ -4,8 +4,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from rich.console import Console, Group, RenderableType
@@ -18,14 +18,8 @@ from rl_warmup.records.read import read_info
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, duration
 
-ORDER = ("running", "failed", "diverged", "waiting", "completed")
-STYLES = {
-    "running": "cyan",
-    "failed": "bold red",
-    "diverged": "magenta",
-    "waiting": "dim",
-    "completed": "green",
-}
+STYLES = {"running": "cyan", "failed": "bold red", "diverged": "magenta", "waiting": "dim", "completed": "green"}
+ORDER = tuple(STYLES)
 ENDED = ("completed", "diverged", "failed")
 READING_SHARE = 0.02
 """Share of the time that looking at the files of runs may take: ten thousand are looked at less often than ten."""
@@ -75,9 +69,7 @@ class LiveRuns:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._next_read = 0.0
         self._live.stop()
         if not self._console.is_terminal:
@@ -95,12 +87,10 @@ class LiveRuns:
         self._next_read = time.monotonic() + (time.monotonic() - began) / READING_SHARE
 
     def _read_one(self, folder: Path) -> Shown:
-        try:
+        with suppress(OSError, RecordError):
             if os.stat(f"{folder}/run.json").st_mtime >= self._began:  # noqa: PTH116, many are not there yet
                 info = read_info(folder)
                 return Shown(info["status"], info["env_steps"], info["latest_return"])
-        except (OSError, RecordError):
-            pass
         return WAITING
 
     def _render(self) -> RenderableType:
@@ -117,15 +107,14 @@ class LiveRuns:
         for folder in shown:
             table.add_row(*self._row(folder, infos[folder]))
         hidden = len(infos) - len(shown)
-        rest = [Text(f"… and {hidden:,} more run{'s' if hidden > 1 else ''}", style="dim")] if hidden else []
+        rest = [Text(f"… and {counted(hidden, 'more run')}", style="dim")] if hidden else []
         return Group(table, *rest, self._summary())
 
     def _row(self, folder: Path, info: Shown) -> list[RenderableType]:
         total, done, status = self._totals[folder], info.env_steps, info.status
         left = ""
         if status == "running" and done:
-            first = folder / "config.yaml"
-            elapsed = time.time() - first.stat().st_mtime
+            elapsed = time.time() - (folder / "config.yaml").stat().st_mtime
             left = duration(elapsed * (total - done) / done)
         wide = self._console.width >= 110
         return [
@@ -139,25 +128,20 @@ class LiveRuns:
 
     def _summary(self) -> Text:
         total = sum(self._totals.values())
-        done = steps_done(self._infos, self._totals)
+        done, elapsed = steps_done(self._infos, self._totals), self.seconds
         counts = Counter(info.status for info in self._infos.values())
-        elapsed = self.seconds
         left = f"about {duration(elapsed * (total - done) / done)} left" if done else "time left not known yet"
         words = ", ".join(f"{counts[status]:,} {status}" for status in ORDER if counts[status])
         runs = counted(len(self._infos), "run")
         return Text(f"{runs}: {words} · {done / total:.0%} · {duration(elapsed)} · {left}", style="bold")
 
     def _report_ended(self) -> None:
-        ended = (folder for folder, info in self._infos.items() if info.status in ENDED)
-        for folder in [folder for folder in ended if folder not in self._reported]:
-            self._reported.add(folder)
-            info = self._infos[folder]
-            value = "no return" if info.latest_return is None else f"return {info.latest_return:.1f}"
-            print(
-                f"[{len(self._reported)}/{len(self._totals)}] {folder.name}: {info.status}, {value}",
-                file=self._console.file,
-                flush=True,
-            )
+        for folder, info in self._infos.items():
+            if info.status in ENDED and folder not in self._reported:
+                self._reported.add(folder)
+                value = "no return" if info.latest_return is None else f"return {info.latest_return:.1f}"
+                count = f"[{len(self._reported)}/{len(self._totals)}]"
+                print(f"{count} {folder.name}: {info.status}, {value}", file=self._console.file, flush=True)
 
 
 def steps_done(shown: Mapping[Path, Shown], totals: Mapping[Path, int]) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from rl_warmup.records.study import Planned
 from rl_warmup.records.words import counted
@@ -12,8 +13,7 @@ from rl_warmup.status.forecast import Forecast, forecast, shortage
 from rl_warmup.status.states import RunState
 
 
-@dataclass(frozen=True)
-class _Case:
+class _Case(NamedTuple):
     """What is ahead of an unfinished run, in words, and whether each such run is named; the first that applies."""
 
     words: str
@@ -43,6 +43,11 @@ class Plan:
     retries: int
     """How often a failed run is tried again."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every run is completed or diverged."""
+        return all(run.finished for run in self.runs)
+
     @cached_property
     def to_do(self) -> list[RunState]:
         """The runs that will be trained."""
@@ -51,9 +56,8 @@ class Plan:
     @cached_property
     def given_up(self) -> list[RunState]:
         """The runs that failed too often or cannot be read: not trained unless something is changed."""
-        return [
-            run for run in self.runs if run.state in ("failed", "unreadable") and not run.is_to_do(self.retries)
-        ]
+        lost = (run for run in self.runs if run.state in ("failed", "unreadable"))
+        return [run for run in lost if not run.is_to_do(self.retries)]
 
     def forecast(self, live: bool = False) -> Forecast | None:
         """What is left may take, by the records of these runs; with `live`, including what is running now."""
@@ -75,7 +79,8 @@ class Plan:
             if case.named:
                 lines += [f"  {run.run_id}: {self._story(run)}" for run in runs[:named]]
                 lines += [f"  … and {len(runs) - named:,} more"] if len(runs) > named else []
-        return [*lines, *_other_versions(self.runs)]
+        changed = Counter(run.versions for run in self.runs if run.versions)
+        return lines + [f"{counted(count, 'record')} made with {words}" for words, count in changed.most_common()]
 
     def announce(self, named: int = 5) -> list[str]:
         """The plan of a command, in lines: what is done, what is to do, what it may take."""
@@ -100,9 +105,3 @@ class Plan:
             return str(run.error)
         way_out = "" if run.is_to_do(self.retries) else f"; retries={run.failures} tries it once more"
         return f"{run.error or 'no reason recorded'} (failed {counted(run.failures, 'time')}{way_out})"
-
-
-def _other_versions(runs: Sequence[RunState]) -> list[str]:
-    """How many records were made with which other versions."""
-    found = Counter(run.versions for run in runs if run.versions)
-    return [f"{counted(count, 'record')} made with {words}" for words, count in found.most_common()]

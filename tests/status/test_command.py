@@ -76,7 +76,7 @@ def shown(folder: Path, listed: int = 20) -> str:
 
 
 def test_every_state_is_told_apart(study: Path) -> None:
-    states = {run.run_id: run.state for run in status(study).plan.runs}
+    states = {run.run_id: run.state for run in status(study).runs}
     assert states.pop("damaged") == "unreadable"
     assert states == {name: name for name in states}
     assert len(states) == 6  # `figures` is no run
@@ -96,7 +96,7 @@ def test_a_record_with_a_wrong_type_is_unreadable_and_no_other(study: Path, wron
     path = study / "completed" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
     (study / "commands.txt").write_bytes(b"python -m x \xff\n")
-    found = {run.run_id: run for run in status(study).plan.runs}
+    found = {run.run_id: run for run in status(study).runs}
     assert found["completed"].state == "unreadable"
     assert "completed/run.json holds what it should not" in str(found["completed"].error)
     assert found["diverged"].state == "diverged"
