@@ -1,6 +1,7 @@
 """Files that are replaced whole or not at all."""
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,27 +12,41 @@ from rl_warmup.config.schema import ConfigError
 
 
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
-    """Replace `path` by `text`, whole or not at all, unless `check` raises when it is written."""
+    """Replace `path` by `text`; see `replacing`."""
     with replacing(path, check) as temporary:
         temporary.write_text(text)
 
 
 @contextmanager
 def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[Path]:
-    """A temporary path; what is written there takes the place of `path`, whole or not at all.
+    """A temporary path; the file or folder written there takes the place of `path`, whole or not at all.
 
-    `check` may refuse that by an exception, when the file is whole.
+    `check` may refuse that by an exception, when all is written.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        for written in (*temporary.glob("*"), temporary):
+            sync(written)
         if check is not None:
             check()
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(folder: Path, size: int = 0) -> None:

@@ -6,10 +6,8 @@ three. A new checkpoint is written beside the old one, which is removed once the
 
 import hashlib
 import json
-import os
 import pickle
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.records.atomic import replacing, sync
 from rl_warmup.records.words import first_line
 
 FOLDER = "checkpoint"
@@ -48,38 +47,29 @@ def write(
 ) -> None:
     """Keep a checkpoint of the run in `run`; `belongs` is what must be the same when it is read.
 
-    A kill at any moment leaves the one before or this one whole, and so does an exception: of `check`, which is
-    called when the files are written, or where they cannot be.
+    A kill or an exception at any moment leaves the one before or this one whole; `check`: see `replacing`.
 
     Raises:
-        OSError: if they cannot be written.
+        OSError: if it cannot be written.
     """
     place = run / FOLDER / str(checkpoint.env_step)
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place, check) as temporary:
         _write_files(temporary, checkpoint, belongs)
-        if check is not None:
-            check()
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.replace(place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _sync(place.parent)
+    sync(place.parent)
     for other in place.parent.iterdir():
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def _write_files(folder: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir()
     state = {"env_step": checkpoint.env_step, "origin": checkpoint.origin, "values": checkpoint.values}
     (folder / "state.json").write_text(json.dumps({**state, "belongs": belongs}))
     with (folder / "arrays.npz").open("wb") as arrays:
         np.savez(arrays, allow_pickle=False, **checkpoint.arrays)
     _save(checkpoint.tensors, folder / "tensors.pt")
     (folder / "sha256.json").write_text(json.dumps({name: _digest(folder / name) for name in _FILES}))
-    for path in (*folder.iterdir(), folder):
-        _sync(path)
 
 
 def _save(tensors: Mapping[str, Any], path: Path) -> None:
@@ -159,11 +149,3 @@ def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,10 +1,7 @@
 """Leases: the right to write a run's files, among machines that share a folder but perhaps no file locks.
 
-A run's folder holds `.lease-N`, N counting its holders: created whole, by one process only, and emptied when it is
-released. A process that holds leases touches one file of its own in the folder of the study, its heartbeat. A lease
-is stale if that file is older than `PATIENCE` by the clock of its file system, which all machines share, and then
-does not change for two more beats of the process that checks, which needs no clock. Another process then creates
-`.lease-N+1` and removes the stale one; a holder that was only suspended misses its lease before it writes again.
+docs/surviving.md has the rules. `.lease-N` in a run's folder names its N-th holder; it is emptied when released.
+`.heartbeat-…` in the folder of the study is touched by a process as long as it holds leases there.
 """
 
 import errno
@@ -36,23 +33,21 @@ class LeaseError(OSError):
 
 
 class Holder(NamedTuple):
-    """Who holds a lease."""
+    """Who holds a lease, as its file says."""
 
     machine: str
     pid: int
     heart: str  # name of its heartbeat's file
 
-    @property
-    def name(self) -> str:
-        """The process in words."""
+    def __str__(self) -> str:
         return f"process {self.pid} on {self.machine.partition('/')[0]}"
 
 
-class Lease:
+class Lease(NamedTuple):
     """The right to write into a run's folder, until another process takes it over."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self._path, self._text = path, text
+    path: Path
+    holder: Holder
 
     def check(self) -> None:
         """Look whether it is still ours, right before something is written.
@@ -60,26 +55,16 @@ class Lease:
         Raises:
             LeaseError: if it is not.
         """
-        if not self._ours():
-            folder = self._path.parent
-            _, text = _latest(folder)
-            by = f" by {_holder(text).name}" if text else ""
-            raise LeaseError(
-                f"{folder} was taken over{by}, since this process had no heartbeat for "
-                f"{PATIENCE:g} seconds; it writes nothing more there"
-            )
-
-    def release(self) -> None:
-        """Empty it, which works on a full disk too, unless it is another process's by now."""
-        with suppress(OSError):
-            if self._ours():
-                os.truncate(self._path, 0)
-
-    def _ours(self) -> bool:
-        try:
-            return self._path.read_text() == self._text
-        except FileNotFoundError:
-            return False
+        with suppress(FileNotFoundError):
+            if _read(self.path) == self.holder:
+                return
+        folder = self.path.parent
+        _, other = _latest(folder)
+        by = f" by {other}" if other else ""
+        raise LeaseError(
+            f"{folder} was taken over{by}, since this process had no heartbeat for "
+            f"{PATIENCE:g} seconds; it writes nothing more there"
+        )
 
 
 @cache
@@ -103,37 +88,37 @@ def lease(folder: Path, machine: str, sole: bool = False, beat: float = BEAT) ->
         LeaseError: if another process has it, and lives.
     """
     with _beating(folder.parent, beat) as heartbeat:
-        text = json.dumps(Holder(machine, os.getpid(), heartbeat.name)._asdict())
-        ours = Lease(_acquire(folder, text, machine if sole else None, beat), text)
+        ours = _acquire(folder, Holder(machine, os.getpid(), heartbeat.name), machine if sole else None, beat)
         try:
             yield ours
         finally:
-            ours.release()
+            with suppress(OSError):
+                ours.check()
+                os.truncate(ours.path, 0)  # works on a full disk too
 
 
 def is_leased(folder: Path, dead_on: str | None) -> bool:
     """Whether a process holds the lease and lives; one of the machine `dead_on` is known to be dead."""
-    _, text = _latest(folder)
-    return bool(text) and _holder(text).machine != dead_on and beats(folder.parent / _holder(text).heart)
+    _, holder = _latest(folder)
+    return holder is not None and holder.machine != dead_on and beats(folder.parent / holder.heart)
 
 
-def _acquire(folder: Path, text: str, dead_on: str | None, beat: float) -> Path:
+def _acquire(folder: Path, holder: Holder, dead_on: str | None, beat: float) -> Lease:
     """Create the next lease, if the one before is released or stale; older ones are removed."""
     while True:
         number, before = _latest(folder)
-        if before:
-            holder = _holder(before)
-            heartbeat = folder.parent / holder.heart
-            if holder.machine != dead_on and not has_died(heartbeat, beat):
-                raise LeaseError(f"{folder} is being trained by another process ({holder.name})")
+        if before is not None:
+            heartbeat = folder.parent / before.heart
+            if before.machine != dead_on and not has_died(heartbeat, beat):
+                raise LeaseError(f"{folder} is being trained by another process ({before})")
             heartbeat.unlink(missing_ok=True)
         path = folder / f"{_PREFIX}{number + 1}"
-        if _create(path, text):
+        if _create(path, json.dumps(holder._asdict())):
             if _latest(folder)[0] == number + 1:
                 for older in _numbers(folder):
                     if older <= number:
                         (folder / f"{_PREFIX}{older}").unlink(missing_ok=True)
-                return path
+                return Lease(path, holder)
             path.unlink()  # others came and went between the check and the creation
         time.sleep(0.05)
 
@@ -167,42 +152,38 @@ def _numbers(folder: Path) -> list[int]:
     return [int(name) for name in names if name.isdecimal()]
 
 
-def _latest(folder: Path) -> tuple[int, str]:
-    """Number and content of a run's last lease, (0, "") if there was none; a released one is empty."""
-    while True:
-        number = max(_numbers(folder), default=0)
-        try:
-            return number, (folder / f"{_PREFIX}{number}").read_text() if number else ""
-        except FileNotFoundError:  # its successor has removed it
-            time.sleep(0.01)
+def _latest(folder: Path) -> tuple[int, Holder | None]:
+    """Number and holder of a run's last lease; (0, None) if there was none."""
+    while numbers := _numbers(folder):
+        with suppress(FileNotFoundError):
+            return max(numbers), _read(folder / f"{_PREFIX}{max(numbers)}")
+        time.sleep(0.01)  # its successor has removed it
+    return 0, None
 
 
-def _holder(text: str) -> Holder:
+def _read(lease: Path) -> Holder | None:
+    """Who holds a lease; None once it is released."""
+    text = lease.read_text()
     try:
-        return Holder(**json.loads(text))
+        return Holder(**json.loads(text)) if text else None
     except (ValueError, TypeError):  # edited by hand
         return Holder("an unknown machine", 0, ".heartbeat")
 
 
-class _Heartbeat:
-    """A file that a thread of this process touches, for all leases that the process holds in one study."""
+class _Heartbeat(threading.Thread):
+    """Touches a file for all leases that this process holds in one study, and removes it in the end."""
 
     def __init__(self, folder: Path, beat: float) -> None:
-        self.leases, self.path, self._beat = 0, folder / f".heartbeat-{uuid.uuid4().hex}", beat
+        super().__init__(daemon=True)
+        self.leases, self.stopped, self._beat = 0, threading.Event(), beat
+        self.path = folder / f".heartbeat-{uuid.uuid4().hex}"
         self.path.touch()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._touch, daemon=True)
-        self._thread.start()
+        self.start()
 
-    def _touch(self) -> None:
-        while not self._stopped.wait(self._beat):
+    def run(self) -> None:
+        while not self.stopped.wait(self._beat):
             with suppress(OSError):
                 self.path.touch()
-
-    def stop(self) -> None:
-        """The last lease is released."""
-        self._stopped.set()
-        self._thread.join()
         with suppress(OSError):
             self.path.unlink()
 
@@ -224,23 +205,22 @@ def _beating(folder: Path, beat: float) -> Iterator[Path]:
             ours.leases -= 1
             if not ours.leases:
                 del _heartbeats[folder]
-                ours.stop()
+                ours.stopped.set()
+                ours.join()
 
 
-def _last_beat(heartbeat: Path) -> int | None:
-    """When a process last lived, in ns of its file system's clock; None if its file is gone."""
+def _last_beat(heartbeat: Path) -> int:
+    """When a process last lived, in ns of its file system's clock; 0 if its file is gone."""
     try:
         with heartbeat.open() as file:  # a network's file system looks up again what is opened
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
-        return None
+        return 0
 
 
 def beats(heartbeat: Path) -> bool:
     """Whether a process has had a heartbeat within `PATIENCE`, by the clock of its file system."""
     last = _last_beat(heartbeat)
-    if last is None:
-        return False
     try:
         with tempfile.TemporaryFile(dir=heartbeat.parent) as file:
             now = os.fstat(file.fileno()).st_mtime
@@ -249,7 +229,7 @@ def beats(heartbeat: Path) -> bool:
     return now - last / 1e9 < PATIENCE
 
 
-_dead: dict[Path, int | None] = {}  # with their last beat: one process may have held the leases of many runs
+_dead: dict[Path, int] = {}  # with their last beat: one process may have held the leases of many runs
 
 
 def has_died(heartbeat: Path, beat: float = BEAT) -> bool:
@@ -257,7 +237,7 @@ def has_died(heartbeat: Path, beat: float = BEAT) -> bool:
     if beats(heartbeat):
         return False
     last = _last_beat(heartbeat)
-    if heartbeat not in _dead or last not in (None, _dead[heartbeat]):
+    if heartbeat not in _dead or last not in (0, _dead[heartbeat]):
         time.sleep(2 * beat)
         if _last_beat(heartbeat) != last:
             return False

@@ -25,11 +25,7 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def run_lock(folder: Path, beat: float = BEAT) -> Iterator[Lease]:
-    """Lock and lease of a run's folder, which is made if need be.
-
-    Args:
-        folder: of the run.
-        beat: seconds between two heartbeats of this process.
+    """Lock and lease of a run's folder, which is made if need be; `beat`: seconds between two heartbeats.
 
     Raises:
         LeaseError: if another process has them; one of this machine is known at once, one of another by its lease.
@@ -45,15 +41,14 @@ def run_lock(folder: Path, beat: float = BEAT) -> Iterator[Lease]:
             yield lease
 
 
-def is_training(folder: Path, machine: str | None = None) -> bool:
-    """Whether a process, seen from `machine` (default: this one), is training the run right now."""
+def is_training(folder: Path) -> bool:
+    """Whether a process is training the run right now."""
     try:
         with (folder / ".lock").open() as lock:
             free = _try_lock(lock, fcntl.LOCK_SH)
     except OSError:
         free = True
-    here = machine or leases.this_machine()
-    return free is False or leases.is_leased(folder, dead_on=here if free else None)
+    return free is False or leases.is_leased(folder, dead_on=leases.this_machine() if free else None)
 
 
 def _try_lock(lock: IO[str], kind: int) -> bool | None:

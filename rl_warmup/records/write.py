@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,29 +26,24 @@ from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, Unwritable
 from rl_warmup.records.words import first_line
 
 
+@dataclass
 class RunWriter:
-    """Writes the files of one run; whatever is on disk is complete at every moment."""
+    """Writes the files of one run; whatever is on disk is complete at every moment. See `open_run`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        info: dict[str, Any],
-        recorded: dict[str, pl.DataFrame],
-        restored: Checkpoint | None,
-        belongs: Mapping[str, Any],
-        lease: Lease,
-    ) -> None:
-        """See `open_run`; `belongs`: see `checkpoints.write`."""
-        self.folder, self.info, self.restored, self._belongs, self._lease = folder, info, restored, belongs, lease
-        self.recorded = recorded  # the rows that are on disk, by table
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in recorded}
+    folder: Path
+    lease: Lease
+    info: dict[str, Any]
+    recorded: dict[str, pl.DataFrame]
+    """The rows that are on disk, by table."""
+    restored: Checkpoint | None
+    belongs: Mapping[str, Any]
+    """See `checkpoints.write`."""
+
+    def __post_init__(self) -> None:
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self.recorded}
 
     def start(self, config: Mapping[str, Any]) -> None:
-        """Bring the folder to where the run starts: without rows after its checkpoint, or without any.
-
-        Raises:
-            Unwritable: as `flush`.
-        """
+        """Bring the folder to where the run starts: without rows after its checkpoint, or without any."""
         if self.restored is None:
             self.forget()
         with self._writing():
@@ -76,10 +72,7 @@ class RunWriter:
     def resumed(self, environments: str) -> None:
         """Record from where the run resumed, and its environments: `replayed` or `reset`."""
         assert self.restored is not None
-        self.info["resumed"] = [
-            *self.info["resumed"],
-            {"env_step": self.restored.env_step, "environments": environments},
-        ]
+        self.info["resumed"].append({"env_step": self.restored.env_step, "environments": environments})
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the last, which stays if it cannot be; rows emitted before are on disk."""
@@ -87,7 +80,7 @@ class RunWriter:
         checkpoint.values["rows"] = {name: frame.height for name, frame in self.recorded.items()}
         checkpoint.values["wall_seconds"] = seconds_trained(self.info)
         with self._writing():
-            checkpoints.write(self.folder, checkpoint, self._belongs, self._lease.check)
+            checkpoints.write(self.folder, checkpoint, self.belongs, self.lease.check)
 
     def forget(self) -> None:
         """Remove the checkpoint: another attempt is to begin from the start."""
@@ -112,13 +105,13 @@ class RunWriter:
             for name, rows in self._rows.items():
                 if rows:
                     self._write(name)
-            _write_info(self.folder, self.info, self._lease)
+            _write_info(self.folder, self.info, self.lease)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """While the folder is ours, and with the folder and the cause where something cannot be written."""
         try:
-            self._lease.check()
+            self.lease.check()
             yield
         except LeaseError as error:
             raise Unwritable(str(error)) from error
@@ -131,7 +124,7 @@ class RunWriter:
         frame = pl.concat([self.recorded[name], new])
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
-        with replacing(self.folder / f"{name}.parquet", self._lease.check) as temporary:
+        with replacing(self.folder / f"{name}.parquet", self.lease.check) as temporary:
             temporary.write_bytes(buffer.getvalue())
         self.recorded[name] = frame
         self._rows[name].clear()
@@ -141,10 +134,10 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     """Open the records of a run, to start it or to resume it from its checkpoint.
 
     Args:
-        folder: of the run, whose `lease` is held.
+        folder: of the run.
         info: what run.json says of the run, whatever becomes of it.
         config: as resolved, for config.yaml.
-        lease: looked at before anything is written.
+        lease: of the folder, looked at before anything is written.
 
     Raises:
         RecordError: if the run is already completed or diverged.
@@ -156,7 +149,7 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
     belongs = {"config": {**info["config"], **kind}, "versions": info.get("versions")}
     schemas = table_schemas(config["algo"]["name"])
-    recorded, found, restarted = {name: pl.DataFrame(schema=schemas[name]) for name in schemas}, None, None
+    recorded, found, restarted = {name: pl.DataFrame(schema=schema) for name, schema in schemas.items()}, None, None
     try:
         found = checkpoints.read(folder, belongs) if earlier else None
         if found is not None:
@@ -164,10 +157,10 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     except (CheckpointError, RecordError) as error:
         found, restarted = None, str(error)
     begun = begin(info, earlier, found, restarted, uuid.uuid4().hex[:8], datetime.now(UTC).isoformat())
-    for name in ("updates", "evaluations"):
-        for row in recorded[name].tail(1).to_dicts():
+    for name, frame in recorded.items():
+        for row in frame.tail(1).to_dicts():
             begun |= progress(name, row)
-    writer = RunWriter(folder, begun, recorded, found, belongs, lease)
+    writer = RunWriter(folder, lease, begun, recorded, found, belongs)
     writer.start(config)
     return writer
 
@@ -194,8 +187,10 @@ def begin(
         now: the time, as in `started`.
     """
     same = checkpoint is not None and earlier["status"] == "running"
-    kept = {key: earlier.get(key) for key in ("attempt_id", "status", "error", "started", "env_steps")}
-    before = earlier.get("earlier_attempts", [])
+    attempts = earlier.get("earlier_attempts", [])
+    if earlier and not same:
+        kept = ("attempt_id", "status", "error", "started", "env_steps")
+        attempts = [*attempts, {key: earlier.get(key) for key in kept}]
     seconds = None
     if checkpoint is not None:
         seconds = max(earlier.get("wall_seconds") or 0.0, checkpoint.values.get("wall_seconds") or 0.0)
@@ -213,7 +208,7 @@ def begin(
         "latest_return": None,
         "resumed": earlier.get("resumed", []) if checkpoint is not None else [],
         "begun_again": restarted_because,
-        "earlier_attempts": before if same or not earlier else [*before, kept],
+        "earlier_attempts": attempts,
     }
 
 
@@ -235,14 +230,13 @@ def _rows_before(checkpoint: Checkpoint, record: Record, names: Sequence[str]) -
         RecordError: if they cannot be read.
     """
     try:
-        heights = {name: checkpoint.values["rows"][name] for name in names}
-        frames = {name: record.table(name) for name in names}
-        lost = [name for name, frame in frames.items() if frame.height < heights[name]]
+        rows = {name: record.table(name).head(checkpoint.values["rows"][name]) for name in names}
+        lost = [name for name, frame in rows.items() if frame.height < checkpoint.values["rows"][name]]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"its checkpoint cannot be read: {error!r}") from error
     if lost:
         raise CheckpointError(f"{', '.join(lost)} lacks rows that its checkpoint counts")
-    return {name: frame.head(heights[name]) for name, frame in frames.items()}
+    return rows
 
 
 @contextmanager

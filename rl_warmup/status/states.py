@@ -67,10 +67,11 @@ def read_state(folder: Path, identity: Mapping[str, Any] | None = None) -> RunSt
     try:
         info = read_info(folder)
     except RecordError as error:
-        state = "unreadable" if os.path.exists(folder / "run.json") else "missing"  # noqa: PTH110, it is faster
         if is_training(folder):
-            state = "running"
-        return RunState(folder.name, state, error=str(error) if state == "unreadable" else None)
+            return RunState(folder.name, "running")
+        if not os.path.exists(folder / "run.json"):  # noqa: PTH110, it is faster
+            return RunState(folder.name, "missing")
+        return RunState(folder.name, "unreadable", error=str(error))
     if identity is not None and info["config"] != identity:
         raise ForeignRecordError(folder, info["config"], identity)
     try:
@@ -122,19 +123,16 @@ def _of(folder: Path, info: Mapping[str, Any]) -> RunState:
     state = str(info["status"])
     if state not in FINISHED:
         state = "running" if is_training(folder) else "failed" if state == "failed" else "interrupted"
-    resumes = state in ("failed", "interrupted")
     members = int(info.get("members") or 1)
     session = _session(info, state == "running")
-    seconds = info.get("wall_seconds") or 0.0
-    if state == "running" and session is not None:
-        seconds = seconds_trained(info)
+    live = state == "running" and session is not None
     attempts = [info, *info.get("earlier_attempts", ())]
     return RunState(
         run_id=folder.name,
         state=intern(state),
         kind=kind_of(info["config"]),
-        env_steps=start_of(folder)[0] if resumes else int(info.get("env_steps") or 0),
-        seconds=seconds / members,
+        env_steps=start_of(folder)[0] if state in ("failed", "interrupted") else int(info.get("env_steps") or 0),
+        seconds=(seconds_trained(info) if live else info.get("wall_seconds") or 0.0) / members,
         session=session,
         members=members,
         failures=sum(attempt.get("status") == "failed" for attempt in attempts),

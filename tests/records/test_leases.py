@@ -91,12 +91,12 @@ def test_a_lease_is_one_process_s_and_leaves_an_empty_file(run: Path) -> None:
         with lock(run) as lease:
             lease.check()
             assert is_training(run)
-            assert is_training(run, machine="elsewhere")
+            assert leases.is_leased(run, dead_on="elsewhere")
             with pytest.raises(
                 LeaseError, match=rf"run is being trained by another process \(process {os.getpid()} on "
             ):
-                leases._acquire(run, "", None, BEAT)
-        assert not is_training(run, machine="elsewhere")
+                leases._acquire(run, lease.holder, None, BEAT)
+        assert not leases.is_leased(run, dead_on="elsewhere")
         assert names(run) == [f".lease-{number}", ".lock"]
         assert (run / f".lease-{number}").read_text() == ""
     assert hearts(run) == []
