@@ -32,14 +32,11 @@ class Checkpoint:
     """The state of one agent between an update phase and the next rollout."""
 
     env_step: int
-    """Environment steps done."""
     origin: int
     """Environment steps done when the environments were made that it acts in; their actions since are kept."""
-    values: dict[str, Any]
-    """Counts and whatever else JSON can hold."""
+    values: dict[str, Any]  # whatever JSON can hold
     arrays: dict[str, NDArray[Any]]
-    tensors: dict[str, Any]
-    """Tensors by name, or state_dicts of them."""
+    tensors: dict[str, Any]  # or state_dicts of them
 
 
 def write(
@@ -95,8 +92,7 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
 
     try:
         digests = json.loads((place / "sha256.json").read_text())
-        damaged = [name for name in _FILES if digests[name] != _digest(place / name)]
-        if damaged:
+        if damaged := [name for name in _FILES if digests[name] != _digest(place / name)]:
             raise CheckpointError(f"its checkpoint is damaged: {', '.join(damaged)}")
         state = json.loads((place / "state.json").read_text())
         _check_belongs(state["belongs"], belongs)
@@ -140,8 +136,7 @@ def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         keys = ", ".join(key for key in {**here, **there} if there.get(key) != here.get(key))
         raise CheckpointError(f"its checkpoint is of another config: {keys}")
     now, then = expected["versions"] or {}, found["versions"] or {}
-    changed = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-    if changed:
+    if changed := [name for name in {**now, **then} if now.get(name) != then.get(name)]:
         versions = "; ".join(f"{name} {then.get(name)}, now {now.get(name)}" for name in changed)
         raise CheckpointError(f"its checkpoint was made with {versions}")
 

@@ -7,11 +7,7 @@ import polars as pl
 from rl_warmup.config.algorithms import ALGORITHMS
 
 STATUSES = ("running", "completed", "diverged", "failed")
-
-
 FINISHED = ("completed", "diverged")
-
-
 _DOSE = {
     "env_step": pl.Int64,
     "gradient_step": pl.Int64,
@@ -23,8 +19,6 @@ _DOSE = {
     "n_below_99": pl.Int64,
     "omega_sum": pl.Float64,
 }
-
-
 _DIAGNOSTICS = ("loss", "grad_norm_mean", "grad_norm_max", "clipped_share", "relative_update")
 
 
@@ -37,7 +31,7 @@ class Unwritable(RecordError):
 
 
 def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
-    """Columns and types of the three tables of a run of `algorithm`."""
+    """Columns and types of the tables of a run."""
     diagnostics = dict.fromkeys((*_DIAGNOSTICS, *ALGORITHMS[algorithm].columns), pl.Float64)
     return {
         "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},

@@ -21,7 +21,7 @@ class Planned:
     """A run that a command of the study is to train."""
 
     kind: str
-    """Trainer, algorithm and environment: what runs that cost about the same share."""
+    """See `status.states.kind_of`: runs of a kind cost about the same."""
     env_steps: int
 
 
@@ -75,7 +75,7 @@ def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
     """
     earlier = read_runs(folder)
     merged = {**(earlier.runs if earlier else {}), **runs}
-    if earlier is not None and (earlier.runs, earlier.retries) == (merged, retries):
+    if earlier == StudyRuns(merged, retries):
         return
     kinds: dict[str, dict[str, int]] = {}
     for run_id, run in merged.items():
@@ -84,7 +84,7 @@ def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
 
 
 def read_runs(folder: Path) -> StudyRuns | None:
-    """plan.json of a study's folder, None if there is none.
+    """plan.json of a study, None if there is none.
 
     Raises:
         RecordError: if it is damaged.
@@ -101,9 +101,8 @@ def read_runs(folder: Path) -> StudyRuns | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(
-            f"{path} cannot be read: {first_line(error)}; delete it, a sweep writes it again"
-        ) from error
+        reason = first_line(error)
+        raise RecordError(f"{path} cannot be read: {reason}; delete it, a sweep writes it again") from error
 
 
 def record_command(folder: Path, command: str) -> None:

@@ -61,8 +61,7 @@ class RunWriter:
             RecordError: if the row has not exactly the columns of its table.
             Unwritable: as `flush`.
         """
-        wrong = row.keys() ^ self.recorded[table].schema.keys()
-        if wrong:
+        if wrong := row.keys() ^ self.recorded[table].schema.keys():
             raise RecordError(f"a row of {table} lacks or has too much: {', '.join(sorted(wrong))}")
         self._rows[table].append(dict(row))
         self.info |= progress(table, row)
@@ -109,15 +108,14 @@ class RunWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """While the folder is ours, and with the folder and the cause where something cannot be written."""
+        """While it is entered, what cannot be written is named with its cause, as is who has taken the run over."""
         try:
             self.lease.check()
             yield
         except LeaseError as error:
             raise Unwritable(str(error)) from error
         except OSError as error:
-            cause = error.strerror or first_line(error)
-            raise Unwritable(f"{self.folder} cannot be written: {cause}") from error
+            raise Unwritable(f"{self.folder} cannot be written: {error.strerror or first_line(error)}") from error
 
     def _write(self, name: str) -> None:
         new = pl.DataFrame(self._rows[name], schema=self.recorded[name].schema, orient="row")
@@ -181,19 +179,15 @@ def begin(
     Args:
         info: what is the same in every session.
         earlier: run.json as the last session left it; empty if there was none.
-        checkpoint: what the run is resumed from.
         restarted_because: why its checkpoint is not used, if there is one.
         attempt_id: of the attempt, if it is another.
-        now: the time, as in `started`.
     """
     same = checkpoint is not None and earlier["status"] == "running"
     attempts = earlier.get("earlier_attempts", [])
     if earlier and not same:
         kept = ("attempt_id", "status", "error", "started", "env_steps")
         attempts = [*attempts, {key: earlier.get(key) for key in kept}]
-    seconds = None
-    if checkpoint is not None:
-        seconds = max(earlier.get("wall_seconds") or 0.0, checkpoint.values.get("wall_seconds") or 0.0)
+    sources = () if checkpoint is None else (earlier, checkpoint.values)
     return {
         **info,
         "status": "running",
@@ -202,7 +196,7 @@ def begin(
         "started": earlier["started"] if same else now,
         "sitting_started": now,
         "finished": None,
-        "wall_seconds": seconds,
+        "wall_seconds": max((source.get("wall_seconds") or 0.0 for source in sources), default=None),
         "env_steps": 0,
         "gradient_steps": 0,
         "latest_return": None,
