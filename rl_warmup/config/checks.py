@@ -4,8 +4,7 @@ from typing import TypeVar
 
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.config.setting import Bound, declared, leaves, one_of
+from rl_warmup.config.schema import Bound, ConfigError, RunConfig, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
 
 T = TypeVar("T")

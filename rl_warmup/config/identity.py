@@ -10,8 +10,7 @@ from typing import Any
 from rl_warmup.config.arm import Arm
 from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import RunConfig
-from rl_warmup.config.setting import declared
+from rl_warmup.config.schema import RunConfig, declared
 from rl_warmup.schedules.warmups import shape_of
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from rl_warmup.delivery.hook import Attached, StepWarmup, factor_of
-from rl_warmup.delivery.optimizers import optimizers_of, steps_taken, warmup_steps
+from rl_warmup.delivery.hook import Attached, StepWarmup, factor_of, optimizers_of, steps_taken, warmup_steps
 from rl_warmup.schedules.warmups import shape_of
 
 

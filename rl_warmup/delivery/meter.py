@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_warmup.delivery.optimizers import optimizers_of, steps_taken
+from rl_warmup.delivery.hook import optimizers_of, steps_taken
 from rl_warmup.records.dose import dose_columns
 
 

@@ -11,8 +11,7 @@ from rich.console import Console
 from rl_warmup.config.conf import borrowed_env, borrowed_words
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig
-from rl_warmup.config.setting import declared
+from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.locks import is_training, study_lock

@@ -7,8 +7,7 @@ import pytest
 from helpers.composing import unresolved
 
 from rl_warmup.config.checks import check, check_values, require
-from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.config.setting import least
+from rl_warmup.config.schema import ConfigError, RunConfig, least
 
 nan, inf = math.nan, math.inf
 

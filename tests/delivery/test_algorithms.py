@@ -11,7 +11,7 @@ import pytest
 from helpers.sb3_models import ARGUMENTS, TOTAL, classes, small_model
 
 from rl_warmup import DoseMeter, WarmupCallback
-from rl_warmup.delivery.optimizers import optimizers_of, planned_steps
+from rl_warmup.delivery.hook import optimizers_of, planned_steps
 from rl_warmup.schedules import step_factor
 from rl_warmup.schedules.numbers import steps_of
 

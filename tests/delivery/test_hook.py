@@ -8,8 +8,7 @@ from stable_baselines3 import DQN, PPO
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
-from rl_warmup.delivery.hook import attach_warmup
-from rl_warmup.delivery.optimizers import phases_of_model, steps_taken
+from rl_warmup.delivery.hook import attach_warmup, phases_of_model, steps_taken
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
 from rl_warmup.schedules.warmups import warmup
