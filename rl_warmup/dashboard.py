@@ -50,14 +50,11 @@ def dashboard(folder: Path, settings: TrackingConfig, console: Console, *, again
     """Write dashboard.json, and bring the workspaces and the report of a study at W&B up to date; the exit code.
 
     Args:
-        folder: of the study.
-        settings: server side: project, entity and mode.
-        console: for what was done.
+        settings: project, entity and mode of W&B.
         again: send also what the ledger says is there.
 
     Raises:
-        RecordError: if `folder` is not the folder of a study with runs to report on, or another process publishes
-            it.
+        RecordError: if `folder` is not that of a study with runs to report on, or another process publishes it.
         ImportError: if wandb-workspaces is not installed.
         OSError: if the specification or the ledger cannot be written.
     """

@@ -43,20 +43,14 @@ def preview(config: RunConfig) -> Preview:
     with the last step whose rate is below the base schedule.
     """
     phases, dose, base = phases_of(config), planned_dose(config), planned_base(config)
-    below = np.flatnonzero(dose < base * (1 - 1e-12))
-    last: int | None = None
     if config.warmup.clock == "gradient_steps" and config.warmup.length is not None:
-        last = int(config.warmup.length) - 1
-    elif below.size:
-        last = int(below[-1])
-    phase = None if last is None else phases.phase_of(last)
-    return Preview(
-        dose=dose,
-        base=base,
-        last_step=last,
-        updates=0 if phase is None else phase + 1,
-        env_steps=0 if phase is None else int(phases.env_step[phase]),
-    )
+        steps = int(config.warmup.length)
+    else:
+        steps = int(np.flatnonzero(dose < base * (1 - 1e-12)).max(initial=-1)) + 1
+    if not steps:
+        return Preview(dose, base, last_step=None, updates=0, env_steps=0)
+    phase = phases.phase_of(steps - 1)
+    return Preview(dose, base, steps - 1, updates=phase + 1, env_steps=int(phases.env_step[phase]))
 
 
 def table(config: RunConfig, shown: Preview) -> Table:
@@ -73,8 +67,8 @@ def table(config: RunConfig, shown: Preview) -> Table:
         ("budget B", f"{shown.budget:.2%} of the summed learning rate is taken by the warmup"),
     ]  # fmt: skip
     made = Table(title=cell_label(config), show_header=False, box=None, title_justify="left")
-    for name, value in rows:
-        made.add_row(name, value, style=None)
+    for row in rows:
+        made.add_row(*row)
     return made
 
 
@@ -84,18 +78,10 @@ def terminal_plot(shown: Preview, width: int) -> str:
 
     steps = np.unique(np.linspace(0, len(shown.dose) - 1, 2000).astype(int))
     unit = 10.0 ** math.floor(math.log10(shown.base.max()))
-    return str(
-        plot_to_string(
-            [shown.base[steps] / unit, shown.dose[steps] / unit],
-            xs=[steps, steps],
-            lines=True,
-            color=False,
-            width=max(30, width - 12),
-            height=14,
-            y_min=0.0,
-            title=f"learning rate / {unit:g} by gradient step",
-        )
-    )
+    rates = [shown.base[steps] / unit, shown.dose[steps] / unit]
+    size = {"width": max(30, width - 12), "height": 14}
+    title = f"learning rate / {unit:g} by gradient step"
+    return str(plot_to_string(rates, xs=[steps, steps], lines=True, color=False, y_min=0.0, title=title, **size))
 
 
 def figure(config: RunConfig, shown: Preview) -> Figure:

@@ -121,9 +121,8 @@ class SweepComposer:
             for text in values:
                 override = self._parse(text)
                 key = override.key_or_group
-                OmegaConf.update(
-                    config, key, override.value()
-                )  # converts and checks it; the next job overwrites it
+                # converts and checks the value; the next job overwrites it
+                OmegaConf.update(config, key, override.value())
                 run = _with(run, key.split("."), OmegaConf.select(config, key))
         except (ConfigError, OmegaConfBaseException):
             run = _built(self._compose(*overrides))  # Hydra says better what is wrong with it

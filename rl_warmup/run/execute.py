@@ -2,8 +2,9 @@
 
 import platform
 import re
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 from rl_warmup.config.conf import borrowed_env
 from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records import provenance
+from rl_warmup.records import locks, provenance, write
+from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.records.leases import Lease, LeaseError
-from rl_warmup.records.locks import run_lock
 from rl_warmup.records.read import finished_status
-from rl_warmup.records.schema import RecordError, Unwritable
-from rl_warmup.records.write import open_run
-from rl_warmup.run.recorder import RunRecorder
+from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
 from rl_warmup.tracking import live as tracking
+from rl_warmup.tracking import rows
 from rl_warmup.trainers.protocol import Train
+
+CHECKPOINT_SHARE = 0.01
+"""Largest share of the time that checkpoints take."""
 
 
 def execute(config: RunConfig) -> str:
@@ -39,14 +42,12 @@ def execute_stack(configs: Sequence[RunConfig]) -> list[str]:
         KeyboardInterrupt: after what was recorded has been written; unfinished runs stay `running`, and resume
             from their checkpoints next time.
     """
-    trained: dict[str, str] = {}
     try:
         with ExitStack() as leases:
-            ours = _lease(configs, leases)
-            recorders = [_opened(config, lease, len(ours)) for config, lease in ours]
-            _train_all([config for config, _ in ours], recorders)
-            for (config, _), recorder in zip(ours, recorders, strict=True):
-                trained[run_id(config)] = recorder.status
+            leased = _lease(configs, leases)
+            ours = [(config, _opened(config, lease, len(leased))) for config, lease in leased]
+            _train_all(ours)
+            trained = {run_id(config): recorder.status for config, recorder in ours}
     except (RecordError, OSError) as error:
         raise ConfigError(f"the run cannot be recorded: {error}") from error
     return [trained.get(run_id(config)) or finished_status(run_folder(config)) or "running" for config in configs]
@@ -58,7 +59,7 @@ def _lease(configs: Sequence[RunConfig], leases: ExitStack) -> list[tuple[RunCon
     for config in configs:
         folder = run_folder(config)
         with suppress(LeaseError):
-            lease = None if finished_status(folder) else leases.enter_context(run_lock(folder))
+            lease = None if finished_status(folder) else leases.enter_context(locks.run_lock(folder))
             if lease is not None and finished_status(folder) is None:  # meanwhile another process may have done it
                 ours.append((config, lease))
     return ours
@@ -86,28 +87,77 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
     }
 
 
+class RunRecorder:
+    """Records and tracks one run; the outcome is recorded once."""
+
+    def __init__(self, writer: write.RunWriter, tracker: tracking.Tracker, members: int, seconds: float) -> None:
+        """`members`: how many runs share the process; `seconds`: see `checkpoint.seconds`."""
+        self.status, self.restored = "running", writer.restored
+        self._writer, self._tracker, self._members, self._seconds = writer, tracker, members, seconds
+        self._ended, self._evaluated, self._saved, self._pause = False, False, time.monotonic(), seconds
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether it was evaluated since the last checkpoint, and enough time has passed."""
+        return self._evaluated and time.monotonic() - self._saved >= self._pause
+
+    def emit(self, table: str, row: Mapping[str, Any]) -> None:
+        """Record and track one row."""
+        self._writer.append(table, row)
+        self._tracker.log(table, row)
+        self._evaluated |= table == "evaluations"
+
+    def resumed(self, environments: str) -> None:
+        """Record that the run was resumed, its environments `replayed` or `reset`."""
+        self._writer.resumed(environments)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in the run's folder."""
+        began = time.monotonic()
+        self._writer.save(checkpoint)
+        self._saved, self._evaluated = time.monotonic(), False
+        longest = (self._saved - began) * self._members / CHECKPOINT_SHARE
+        self._pause = max(self._seconds, longest) if self._seconds else 0.0
+
+    def diverge(self, reason: str) -> None:
+        """Record that the agent has diverged."""
+        self.end("diverged", reason)
+
+    def end(self, status: str, error: str | None) -> None:
+        """Record how the run ended, unless it has ended before."""
+        if self._ended:
+            return
+        self.status, self._ended = status, True
+        try:
+            if status == "failed":
+                self._writer.forget()
+            self._writer.finish(status, error)
+        finally:
+            summary = rows.summary(self._writer.info, self._writer.recorded["updates"])
+            self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
+
+
 def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     """The open records of a run. W&B can have one run open in a process, so that only a single one is tracked."""
     settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
-    writer = open_run(run_folder(config), run_info(config, members), asdict(config), lease)
+    writer = write.open_run(run_folder(config), run_info(config, members), asdict(config), lease)
     tracker = tracking.tracker(
         settings, study_folder(config), writer.info, asdict(config), writer.recorded if writer.restored else None
     )
     return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
 
 
-def _train_all(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> None:
+def _train_all(ours: Sequence[tuple[RunConfig, RunRecorder]]) -> None:
     """Train the members of a stack, those together that are resumed from the same step."""
     groups: dict[tuple[int, int], list[tuple[RunConfig, RunRecorder]]] = {}
-    for config, recorder in zip(configs, recorders, strict=True):
+    for config, recorder in ours:
         found = recorder.restored
-        start = (0, 0) if found is None else (found.env_step, found.origin)
-        groups.setdefault(start, []).append((config, recorder))
+        groups.setdefault((found.env_step, found.origin) if found else (0, 0), []).append((config, recorder))
     try:
         for group in groups.values():
-            _train([config for config, _ in group], [recorder for _, recorder in group])
+            _train(*zip(*group, strict=True))
     except (KeyboardInterrupt, Unwritable) as stop:
-        for recorder in recorders:
+        for _, recorder in ours:
             with suppress(Unwritable):
                 recorder.end("running", str(stop) or "interrupted")
         raise

@@ -6,18 +6,15 @@ from hydra.conf import OverridesConf
 from rich.console import Console
 from rich.markup import escape
 
-from rl_warmup.config.conf import borrowed_env, borrowed_words
 from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records import provenance
-from rl_warmup.records.atomic import check_writable
+from rl_warmup.records import atomic, locks, provenance, words
 from rl_warmup.records.dose import dose_of
-from rl_warmup.records.locks import study_lock
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.study import record_command
-from rl_warmup.records.words import duration, last_line
 from rl_warmup.run.execute import execute
+from rl_warmup.run.sweep import Job, borrowed, plan_of
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.states import read_state
 from rl_warmup.tracking.client import wandb_id
@@ -31,16 +28,14 @@ def run_single(config: RunConfig, overrides: OverridesConf, console: Console) ->
     if config.plan_only:
         print_plan(config, console)
         return 0
-    check_writable(folder)
-    with study_lock(folder):
+    atomic.check_writable(folder)
+    with locks.study_lock(folder):
         record_command(folder, provenance.command(overrides.hydra, overrides.task))
     return train_single(config, console)
 
 
 def print_plan(config: RunConfig, console: Console) -> None:
     """Print what would be done; a single run is tried as often as it is asked for."""
-    from rl_warmup.run.sweep import Job, plan_of  # imports all that a report needs
-
     for line in plan_of([Job((), config, run_folder(config))], sys.maxsize).announce():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -56,8 +51,8 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        if known := borrowed_env(config.env.name, config.env.id):
-            console.print(borrowed_words(config.env.name, config.env.id, known, "is"), markup=False)
+        for line in borrowed([config]):
+            console.print(line, markup=False)
         with LiveRuns({folder: phases_of(config).env_steps}, console):
             status = execute(config)
         if status == "running":
@@ -71,7 +66,7 @@ def print_summary(record: Record, console: Console) -> None:
     info, evaluations, dose = record.info, record.table("evaluations"), dose_of(record.table("updates"))
     rows = {"run": info["run_id"], "status": info["status"]}
     if info["error"]:
-        rows["status"] += f": {last_line(info['error'])}"
+        rows["status"] += f": {words.last_line(info['error'])}"
     if not evaluations.is_empty():
         means = [sum(returns) / len(returns) for returns in evaluations["returns"].to_list()]
         rows["return"] = (
@@ -87,10 +82,10 @@ def print_summary(record: Record, console: Console) -> None:
             f"{dose['n_below_99']:.0f} of {dose['gradient_steps']:.0f} gradient steps below 99% of the base "
             f"schedule; it took {max(0.0, dose['budget']):.1%} of the summed learning rate"
         )
-    rows["time"] = f"{duration(info['wall_seconds'])} on {info['device']}"
+    rows["time"] = f"{words.duration(info['wall_seconds'])} on {info['device']}"
     rows["records"] = str(record.folder)
-    address = Publications(record.folder.parent).anywhere(wandb_id(info["run_id"], str(info.get("attempt_id"))))
-    if address:
+    sent = Publications(record.folder.parent)
+    if address := sent.anywhere(wandb_id(info["run_id"], str(info.get("attempt_id")))):
         rows["W&B"] = address
     for name, value in rows.items():
         console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)

@@ -13,18 +13,11 @@ from rl_warmup.config.identity import cell_label, identity, run_folder, study_fo
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
+from rl_warmup.records import study as study_files
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.records.locks import is_training, study_lock
 from rl_warmup.records.read import Record, finished_status, read_info, unfinished
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.study import (
-    Planned,
-    add_runs,
-    is_declared,
-    read_declaration,
-    record_command,
-    write_declaration,
-)
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
@@ -42,16 +35,16 @@ class Job:
     folder: Path
 
     @property
-    def planned(self) -> Planned:
+    def planned(self) -> study_files.Planned:
         """What plan.json holds of it."""
-        return Planned(kind_of(identity(self.config)), phases_of(self.config).env_steps)
+        return study_files.Planned(kind_of(identity(self.config)), phases_of(self.config).env_steps)
 
 
 def compose_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
     """The jobs of a sweep, each run once: combinations that differ only in what a shape ignores are one run.
 
     Raises:
-        ConfigError: for the first combination that cannot be trained.
+        ConfigError: for the first combination that cannot be trained, or where what is of the whole sweep is swept.
     """
     jobs: dict[Path, Job] = {}
     configs = []
@@ -63,16 +56,12 @@ def compose_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[
         folder = run_folder(config)
         jobs.setdefault(folder, Job(tuple(overrides), config, folder))
         configs.append(config)
-    _refuse_swept(configs)
-    return list(jobs.values())
-
-
-def _refuse_swept(configs: Sequence[RunConfig]) -> None:
     if len({study_folder(config) for config in configs}) > 1:
         raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
     for name in (name for name, _, how in declared(RunConfig) if not how.sweepable):
         if any(getattr(config, name) != getattr(configs[0], name) for config in configs):
             raise ConfigError(f"{name} is of the whole sweep and cannot be swept")
+    return list(jobs.values())
 
 
 def plan_of(jobs: Sequence[Job], retries: int) -> Plan:
@@ -100,22 +89,20 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     Raises:
         ConfigError: if the study was declared otherwise, or its files cannot be written.
     """
-    plan = _announced(jobs, console)
-    if jobs[0].config.plan_only:
-        return 0
-    _write_plan(jobs[0].config, plan, command)
-    _train(jobs, plan, launch, console)
-    return _report(jobs, plan, console)
-
-
-def _announced(jobs: Sequence[Job], console: Console) -> Plan:
-    """The plan, printed; nothing is written."""
     config = jobs[0].config
     _refuse_redeclared(study_folder(config), config.study)
     plan = plan_of(jobs, config.retries)
-    for line in [*plan.announce(), *borrowed(jobs), *_without_runs(jobs)]:
+    for line in [*plan.announce(), *borrowed(job.config for job in jobs), *_without_runs(jobs)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    return plan
+    if config.plan_only:
+        return 0
+    _write_plan(config, plan, command)
+    _train(jobs, plan, launch, console)
+    from rl_warmup.report.command import report  # a plan does without what analysis imports
+
+    code = report(plan.folder, console)
+    publish_after(config.tracking, plan.folder, len(jobs), console)
+    return _name_unfinished(plan) or code
 
 
 def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], console: Console) -> None:
@@ -136,18 +123,9 @@ def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], 
         _launch(launch, todo)
 
 
-def _report(jobs: Sequence[Job], plan: Plan, console: Console) -> int:
-    """Report on the whole study, publish it, and name what is not finished; the exit code."""
-    from rl_warmup.report.command import report  # a plan does without what analysis imports
-
-    code = report(plan.folder, console)
-    publish_after(jobs[0].config.tracking, plan.folder, len(jobs), console)
-    return _name_unfinished(plan) or code
-
-
-def borrowed(jobs: Sequence[Job]) -> list[str]:
-    """Which environments are scored by the constants of another."""
-    envs = [(env, borrowed_env(env.name, env.id)) for env in (job.config.env for job in jobs)]
+def borrowed(configs: Iterable[RunConfig]) -> list[str]:
+    """Which environments are scored by the constants of another, each once."""
+    envs = [(env, borrowed_env(env.name, env.id)) for env in (config.env for config in configs)]
     return list(dict.fromkeys(borrowed_words(env.name, env.id, known, "is") for env, known in envs if known))
 
 
@@ -168,15 +146,15 @@ def _without_runs(jobs: Sequence[Job]) -> list[str]:
 
 
 def _write_plan(config: RunConfig, plan: Plan, command: str) -> None:
-    """Write down what is declared, what is planned, and by which command."""
+    """Record what is declared, what is planned, and by which command."""
     folder = plan.folder
     check_writable(folder)
     try:
         with study_lock(folder):
             if _refuse_redeclared(folder, config.study) is None:
-                write_declaration(folder, asdict(config.study))
-            add_runs(folder, plan.planned, plan.retries)
-            record_command(folder, command)
+                study_files.write_declaration(folder, asdict(config.study))
+            study_files.add_runs(folder, plan.planned, plan.retries)
+            study_files.record_command(folder, command)
     except (OSError, RecordError) as error:
         raise ConfigError(f"the study cannot be written down in {folder}: {error}") from error
 
@@ -188,11 +166,11 @@ def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | Non
         ConfigError: if `study` declares something else.
     """
     try:
-        earlier = read_declaration(folder)
+        earlier = study_files.read_declaration(folder)
     except RecordError as error:
         raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
     plan = asdict(study)
-    if earlier is None or not is_declared(plan):
+    if earlier is None or not study_files.is_declared(plan):
         return earlier
     changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
     if changed:

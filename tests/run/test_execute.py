@@ -11,8 +11,7 @@ from rl_warmup.envs import replay
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import mark_failed
 from rl_warmup.run import execute as execution
-from rl_warmup.run.execute import execute
-from rl_warmup.run.recorder import RunRecorder
+from rl_warmup.run.execute import RunRecorder, execute
 
 ALGOS = pytest.mark.parametrize("algo", ["ppo", "dqn"])
 

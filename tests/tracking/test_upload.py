@@ -33,7 +33,7 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.run import execute as execution
-from rl_warmup.run.recorder import RunRecorder
+from rl_warmup.run.execute import RunRecorder
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import upload as uploading
