@@ -12,8 +12,7 @@ from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.records.dose import dose_of
-from rl_warmup.records.read import Record, unfinished
+from rl_warmup.records.read import Record, dose_of, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
 _NEEDED = {

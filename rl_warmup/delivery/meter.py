@@ -8,10 +8,38 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rl_warmup.delivery.hook import optimizers_of, steps_taken
-from rl_warmup.records.dose import dose_columns
+
+
+def dose_columns(rates: ArrayLike, base: ArrayLike) -> dict[str, NDArray[Any]]:
+    """What an optimizer received in an update phase, read from it after every gradient step.
+
+    omega = rate / base at each step, taken as 1 where the base is 0. Sums run in the order of the steps, so that
+    one run and many at once round alike.
+
+    Args:
+        rates: [steps, ...] learning rate of every step, at least one.
+        base: [...] learning rate without warmup.
+
+    Returns:
+        The columns of `updates` by name, [...] each.
+
+    >>> columns = dose_columns([0.0, 0.5, 1.0, 1.0], 1.0)
+    >>> float(columns["learning_rate_mean"]), int(columns["n_below_99"]), float(columns["omega_sum"])
+    (0.625, 2, 2.5)
+    """
+    rates, base = np.asarray(rates, dtype=np.float64), np.asarray(base, dtype=np.float64)
+    omega = np.divide(rates, base, out=np.ones_like(rates), where=base > 0)
+    return {
+        "learning_rate_first": rates[0],
+        "learning_rate_last": rates[-1],
+        "learning_rate_mean": rates.cumsum(0)[-1] / len(rates),
+        "base_learning_rate": base,
+        "n_below_99": (rates < 0.99 * base).sum(0),
+        "omega_sum": omega.cumsum(0)[-1],
+    }
 
 
 class DoseMeter:
@@ -59,11 +87,7 @@ class DoseMeter:
         rates.append(found[0] if len(found) == 1 else found)
 
     def end_phase(self, base: float) -> dict[str, float]:
-        """The dose columns of updates.parquet for the update phase that just ended, of the only optimizer.
-
-        Args:
-            base: learning rate of the phase without warmup; omega = rate / base, taken as 1 where it is 0.
-        """
+        """The `dose_columns` of the update phase that just ended, of the only optimizer, with the steps."""
         (kept,) = self._rates.values()
         rates = kept.copy()
         kept.clear()

@@ -110,6 +110,26 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
+def dose_of(updates: pl.DataFrame | None) -> dict[str, float] | None:
+    """What an optimizer received, from the table `updates` of its run; None if that is not known.
+
+    budget = 1 - sum(rate)/sum(base rate) over the gradient steps: the share that the warmup took away.
+    """
+    if updates is None or updates.is_empty():
+        return None
+    steps = updates["n_steps"]
+    given = float((updates["learning_rate_mean"] * steps).sum())
+    base = float((updates["base_learning_rate"] * steps).sum())
+    return {
+        "gradient_steps": float(steps.sum()),
+        "n_below_99": float(updates["n_below_99"].sum()),
+        "budget": round(1 - given / base, 12) + 0.0 if base else 0.0,  # without the sums' rounding errors
+        "learning_rate_mean": given / float(steps.sum()),
+        "learning_rate_first": float(updates["learning_rate_first"][0]),
+        "learning_rate_last": float(updates["learning_rate_last"][-1]),
+    }
+
+
 def unfinished(record: Record) -> str:
     """Why a run that is neither completed nor diverged has no score, in words."""
     if record.status == "failed":

@@ -10,8 +10,7 @@ from rl_warmup.config.identity import identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import atomic, locks, provenance, words
-from rl_warmup.records.dose import dose_of
-from rl_warmup.records.read import Record, finished_status, read_info
+from rl_warmup.records.read import Record, dose_of, finished_status, read_info
 from rl_warmup.records.study import record_command
 from rl_warmup.run.execute import execute
 from rl_warmup.run.sweep import Job, borrowed, plan_of

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rl_warmup.records.dose import dose_of
+from rl_warmup.records.read import dose_of
 from rl_warmup.records.words import last_line
 
 TABLES = ("evaluations", "updates", "episodes")

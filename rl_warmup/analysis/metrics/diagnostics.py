@@ -13,7 +13,7 @@ import polars as pl
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.curve import normalise
-from rl_warmup.records.dose import dose_of
+from rl_warmup.records.read import dose_of
 
 SPIKE = 6.0  # median absolute deviations above the median
 SPIKE_WINDOW = 20  # phases before the one that is judged,
