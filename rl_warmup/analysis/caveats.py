@@ -40,9 +40,7 @@ def note_undefined(pairing: Pairing, defined: Mapping[str, Sequence[int]], probl
     """Name the metrics that are undefined for some seeds, which are left out of their comparisons.
 
     Args:
-        pairing: What is compared.
         defined: Name of a metric -> the seeds for which it is defined in all arms.
-        problems: Where the names go.
     """
     metrics: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for name, known in defined.items():
@@ -87,9 +85,10 @@ def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems:
         groups[block.group[:2]].append(block)
     for group, members in groups.items():
         where = " ".join(group)
-        for key, values in _settings(members).items():
-            text = f"the runs have different {key}: {values}; each is compared only with its like"
-            problems.add("mixed", text, where)
+        for key, values in _differing([block.settings for block in members]).items():
+            if key not in SWEPT:
+                text = f"the runs have different {key}: {values}; each is compared only with its like"
+                problems.add("mixed", text, where)
         runs = [run for block in members for cell in block.cells for run in cell.scored]
         for what, values in _circumstances(runs).items():
             if what not in named and what != "devices":
@@ -101,7 +100,6 @@ def note_limits(families: Mapping[Family, Sequence[Sequence[Note]]], problems: P
 
     Args:
         families: Name -> for each comparison the notes of its verdict.
-        problems: Where the limits go.
     """
     for family, members in families.items():
         limits: dict[str, list[Note]] = defaultdict(list)
@@ -115,19 +113,18 @@ def note_limits(families: Mapping[Family, Sequence[Sequence[Note]]], problems: P
             problems.add("limit", f"{notes[0]} {counted}" if same else differ)
 
 
-def _settings(blocks: Sequence[Block]) -> dict[str, str]:
-    """Settings that are not the same in all blocks, but for the swept ones, with their values in words."""
-    settings = [block.settings for block in blocks]
+def _differing(about: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is not the same in all of these, with its values in words, numbers by their size."""
     found = {}
-    for key in sorted({key for own in settings for key in own} - set(SWEPT)):
-        values = sorted({_number_or_text(own.get(key)) for own in settings})
+    for key in sorted({key for own in about for key in own}):
+        values = sorted({_number_or_text(own.get(key)) for own in about})
         if len(values) > 1:
             found[key] = ", ".join(text for *_, text in values)
     return found
 
 
 def _circumstances(runs: Iterable[Run]) -> dict[str, str]:
-    """Devices, commits and versions that are not the same in all runs: what they are called, and the values."""
+    """Devices, commits and versions that are not the same in all runs."""
     about = [
         {
             "devices": run.info.get("device"),
@@ -136,8 +133,7 @@ def _circumstances(runs: Iterable[Run]) -> dict[str, str]:
         }
         for run in runs
     ]
-    values = {what: sorted({str(own.get(what)) for own in about}) for what in sorted(set().union(*about))}
-    return {what: ", ".join(different) for what, different in values.items() if len(different) > 1}
+    return _differing(about)
 
 
 def _number_or_text(value: Any) -> tuple[bool, float, str]:

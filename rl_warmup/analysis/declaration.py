@@ -42,12 +42,14 @@ class Declaration:
 
 def declaration(folder: Path, problems: Problems) -> Declaration:
     """Read study.yaml of a study's folder; what it lacks is assumed, and named in `problems`."""
+    plan = None
+    contrasts: tuple[Contrast, ...] = ()
     try:
         plan = read_declaration(folder)
-        if plan is not None:
-            _check(folder, plan)
-    except RecordError as error:
-        problems.add("left out", f"{error}; the study counts as not declared")
+        contrasts = _checked_contrasts(plan or {})
+    except ValueError as error:
+        why = error if isinstance(error, RecordError) else f"{folder / 'study.yaml'}: {error}"
+        problems.add("left out", f"{why}; the study counts as not declared")
         plan = None
     else:
         if not is_declared(plan):
@@ -55,16 +57,14 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
             problems.add("assumed", f"the study was not declared before training: {why}")
     plan = plan or {}
     effect, comparisons = plan.get("smallest_effect"), plan.get("comparisons")
-    if not plan.get("control"):
-        problems.add("assumed", f"assumed: the control is {words(NO_WARMUP)}, all else equal")
-    if comparisons is None:
-        problems.add(
-            "assumed", "assumed: every other arm is compared with the control, all in one confirmatory family"
-        )
-    if effect is None:
-        problems.add(
-            "assumed", f"assumed: the smallest effect that matters is {RETURN_EFFECT:g} of normalized return"
-        )
+    assumed = {
+        f"the control is {words(NO_WARMUP)}, all else equal": not plan.get("control"),
+        "every other arm is compared with the control, all in one confirmatory family": comparisons is None,
+        f"the smallest effect that matters is {RETURN_EFFECT:g} of normalized return": effect is None,
+    }
+    for text, needed in assumed.items():
+        if needed:
+            problems.add("assumed", f"assumed: {text}")
     return Declaration(
         name=str(plan.get("name") or folder.resolve().name),
         description=plan.get("description"),
@@ -72,17 +72,14 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         control=plan.get("control") or NO_WARMUP,
         comparisons=None if comparisons is None else tuple(comparisons),
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
-        contrasts=contrasts_of(plan.get("contrasts")),
+        contrasts=contrasts,
     )
 
 
-def _check(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse a study.yaml whose values are not of the right kind."""
+def _checked_contrasts(plan: Mapping[str, Any]) -> tuple[Contrast, ...]:
+    """The contrasts of a study.yaml; a ValueError where any of its values is not of the right kind."""
     effect = plan.get("smallest_effect")
     if effect is not None and not (isinstance(effect, (int, float)) and 0 < effect < math.inf):
-        raise RecordError(f"{folder / 'study.yaml'}: smallest_effect {effect!r} is not a positive number")
-    try:
-        check_conditions(plan.get("control"), plan.get("comparisons"))
-        contrasts_of(plan.get("contrasts"))
-    except ValueError as error:
-        raise RecordError(f"{folder / 'study.yaml'}: {error}") from error
+        raise ValueError(f"smallest_effect {effect!r} is not a positive number")
+    check_conditions(plan.get("control"), plan.get("comparisons"))
+    return contrasts_of(plan.get("contrasts"))

@@ -1,6 +1,7 @@
 """Robustness to the learning rate: every warmup against the control over a study's grid of rates."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,49 +44,29 @@ class Sensitivity:
     phi: float
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Blocks that differ in nothing but the learning rate, by rising rate."""
-
-    blocks: tuple[Block, ...]
-
-    @property
-    def rates(self) -> list[float]:
-        return [float(block.settings["learning_rate"]) for block in self.blocks]
-
-    def arms(self) -> dict[str, list[Cell]]:
-        """The cells of each arm, by its short label, in the order of the rates."""
-        found: dict[str, list[Cell]] = {}
-        for block in self.blocks:
-            for cell in block.cells:
-                found.setdefault(cell.short, []).append(cell)
-        return found
-
-
 def critical_rates_of(
     blocks: Sequence[Block], control: Conditions, rng: np.random.Generator, problems: Problems
 ) -> tuple[CriticalRate, ...]:
     """Every warmup against the control wherever both are there at three or more learning rates, by shared seeds."""
     found = []
     for grid in _grids(blocks):
-        arms = grid.arms()
-        controls = [name for name, cells in arms.items() if all(matches(control, cell.settings) for cell in cells)]
+        arms = _arms(grid).values()
+        controls = [arm for arm in arms if all(matches(control, cell.settings) for cell in arm.values())]
         if len(controls) == 1:
-            for name in arms:
-                if name != controls[0]:
-                    found += _critical_rate(grid, name, controls[0], rng, problems)
+            for arm in arms:
+                if arm is not controls[0]:
+                    found += _critical_rate(grid[0], arm, controls[0], rng, problems)
     return tuple(found)
 
 
 def sensitivities_of(blocks: Sequence[Block]) -> tuple[Sensitivity, ...]:
     """Phi of every arm that has as many learning rates in each of three or more environments, matched by rank."""
-    grids: dict[tuple[str, str, str, str], list[tuple[str, list[Cell]]]] = {}
+    grids: dict[tuple[str, str, str, str], list[tuple[str, Collection[Cell]]]] = defaultdict(list)
     for grid in _grids(blocks):
-        env, algo, trainer, _ = grid.blocks[0].group
-        for name, cells in grid.arms().items():
-            if all(cell.scored for cell in cells):
-                key = (name, algo, trainer, grid.blocks[0].settings["schedule.name"])
-                grids.setdefault(key, []).append((env, cells))
+        env, algo, trainer, _ = grid[0].group
+        for name, arm in _arms(grid).items():
+            if all(cell.scored for cell in arm.values()):
+                grids[name, algo, trainer, grid[0].settings["schedule.name"]].append((env, arm.values()))
     found = []
     for (name, algo, _, _), rows in sorted(grids.items()):
         environments = sorted({env for env, _ in rows})
@@ -96,55 +77,65 @@ def sensitivities_of(blocks: Sequence[Block]) -> tuple[Sensitivity, ...]:
     return tuple(found)
 
 
-def _grids(blocks: Sequence[Block]) -> Iterator[_Grid]:
-    grouped: dict[str, list[Block]] = {}
+def _grids(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Blocks that differ in nothing but the learning rate, three or more; they are sorted by it already."""
+    grouped: dict[str, list[Block]] = defaultdict(list)
     for block in blocks:
         shared = {key: value for key, value in block.settings.items() if key != "learning_rate"}
-        grouped.setdefault(repr(sorted(shared.items())), []).append(block)
-    for members in grouped.values():
-        if len(members) >= FEWEST_RATES:
-            yield _Grid(tuple(sorted(members, key=lambda block: float(block.settings["learning_rate"]))))
+        grouped[repr(sorted(shared.items()))].append(block)
+    return [members for members in grouped.values() if len(members) >= FEWEST_RATES]
+
+
+def _arms(grid: Sequence[Block]) -> dict[str, dict[float, Cell]]:
+    """Short label of each arm -> learning rate -> its cell."""
+    found: dict[str, dict[float, Cell]] = defaultdict(dict)
+    for block in grid:
+        for cell in block.cells:
+            found[cell.short][float(block.settings["learning_rate"])] = cell
+    return found
 
 
 def _critical_rate(
-    grid: _Grid, treatment: str, control: str, rng: np.random.Generator, problems: Problems
+    block: Block,
+    treatment: Mapping[float, Cell],
+    control: Mapping[float, Cell],
+    rng: np.random.Generator,
+    problems: Problems,
 ) -> list[CriticalRate]:
     """The critical rates of a warmup, or nothing, and why not."""
-    both = []
-    for block, rate in zip(grid.blocks, grid.rates, strict=True):
-        cells = {cell.short: cell for cell in block.cells}
-        if treatment in cells and control in cells:
-            both.append((rate, cells[treatment], cells[control]))
-    if len(both) < FEWEST_RATES:
+    rates = [rate for rate in treatment if rate in control]
+    if len(rates) < FEWEST_RATES:
         return []
-    group = grid.blocks[0].group
-    label = f"{treatment} against {control} over {len(both)} learning rates ({' '.join(group[:3])})"
-    seeds = _usable_seeds(both, label, problems)
-    if seeds is None:
+    arms = [[arm[rate] for rate in rates] for arm in (treatment, control)]
+    names = [cells[0].short for cells in arms]
+    label = f"{' against '.join(names)} over {len(rates)} learning rates ({' '.join(block.group[:3])})"
+    seeds = _usable_seeds(rates, arms, label, problems)
+    if not seeds:
         return []
-    rates, ours, theirs = zip(*both, strict=True)
-    success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in arm]).T for arm in (ours, theirs)]
-    finals = [[_of(cell, "final", seeds).mean() for cell in arm] for arm in (ours, theirs)]
+    success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in cells]).T for cells in arms]
+    worth = [robustness.lr_sensitivity([_of(cell, "final", seeds).mean() for cell in cells]) for cells in arms]
     return [
         CriticalRate(
-            group=group,
-            schedule=grid.blocks[0].settings["schedule.name"],
-            treatment=treatment,
-            control=control,
+            group=block.group,
+            schedule=block.settings["schedule.name"],
+            treatment=names[0],
+            control=names[1],
             learning_rates=tuple(rates),
             success_treatment=tuple(success[0].mean(axis=0).tolist()),
             success_control=tuple(success[1].mean(axis=0).tolist()),
             **vars(robustness.log2_ratio(np.log2(rates), success[0], success[1], rng)),
             n_seeds=len(seeds),
-            lr_sensitivity_treatment=robustness.lr_sensitivity(finals[0]),
-            lr_sensitivity_control=robustness.lr_sensitivity(finals[1]),
+            lr_sensitivity_treatment=worth[0],
+            lr_sensitivity_control=worth[1],
         )
     ]
 
 
-def _usable_seeds(both: Sequence[tuple[float, Cell, Cell]], label: str, problems: Problems) -> list[int] | None:
-    """The seeds scored in both arms at every rate; None, and why, where they decide nothing."""
-    scored = [{run.seed for run in cell.scored} for _, *arms in both for cell in arms]
+def _usable_seeds(
+    rates: Sequence[float], arms: Sequence[Sequence[Cell]], label: str, problems: Problems
+) -> list[int]:
+    """The seeds scored in both arms at every rate; none, and why, where they decide nothing."""
+    scored = [{run.seed for run in cell.scored} for cells in arms for cell in cells]
     seeds = sorted(set.intersection(*scored))
     dropped = sorted(set.union(*scored) - set(seeds))
     if dropped:
@@ -153,18 +144,18 @@ def _usable_seeds(both: Sequence[tuple[float, Cell, Cell]], label: str, problems
     if len(seeds) < 2:
         text = f"no robustness: {len(seeds)} seeds are scored at every one, and it takes two"
         problems.add("robustness", text, label)
-        return None
-    inert = [f"{rate:.4g}" for rate, ours, theirs in both if not _differ(ours, theirs, seeds)]
+        return []
+    inert = [f"{rate:.4g}" for rate, *pair in zip(rates, *arms, strict=True) if not _differ(pair, seeds)]
     if inert:
         text = f"no robustness: the delivered learning rates are not known to differ at {', '.join(inert)}"
         problems.add("robustness", text, label)
-        return None
+        return []
     return seeds
 
 
-def _differ(ours: Cell, theirs: Cell, seeds: Sequence[int]) -> bool:
+def _differ(pair: Sequence[Cell], seeds: Sequence[int]) -> bool:
     """Whether the delivered learning rates differ in at least one pair."""
-    one, other = ({run.seed: run for run in cell.scored} for cell in (ours, theirs))
+    one, other = ({run.seed: run for run in cell.scored} for cell in pair)
     return any(same_dose(one[seed], other[seed]) is False for seed in seeds)
 
 
@@ -173,7 +164,7 @@ def _of(cell: Cell, metric: str, seeds: Sequence[int]) -> FloatArray:  # [seeds]
     return np.asarray(cell.scores[metric][[place[seed] for seed in seeds]])
 
 
-def _scaled(cells: Sequence[Cell], blocks: Sequence[Block], env: str, algo: str) -> FloatArray:
+def _scaled(cells: Collection[Cell], blocks: Sequence[Block], env: str, algo: str) -> FloatArray:
     """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
     here = [cell for block in blocks if block.group[:2] == (env, algo) for cell in block.cells]
     runs = np.concatenate([cell.scores["area"] for cell in here])

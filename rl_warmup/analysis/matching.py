@@ -17,10 +17,10 @@ def pairings_of(blocks: Sequence[Block], declared: Declaration, problems: Proble
     pairings = []
     for block in blocks:
         control = _control(block, blocks, declared, problems)
-        for cell in block.cells if control else ():
-            if control and cell is not control:
-                terms = ((1.0, cell), (-1.0, control))
-                pairings.append(Pairing.of(block, terms, declared.family(cell.settings)))
+        if control is not None:
+            treatments = [cell for cell in block.cells if cell is not control]
+            against = [(cell, ((1.0, cell), (-1.0, control))) for cell in treatments]
+            pairings += [Pairing.of(block, terms, declared.family(cell.settings)) for cell, terms in against]
     for contrast in declared.contrasts:
         pairings += contrasted(blocks, contrast, problems)
     for wanted in declared.comparisons or ():
