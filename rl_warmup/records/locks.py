@@ -1,7 +1,4 @@
-"""Which process may write the files of a study or a run: a file lock, and a lease behind that of a run.
-
-A file lock ends with its process, however that ends, but on shared file systems it may not reach other machines.
-"""
+"""Which process may write the files of a study or a run: a file lock, and a lease behind that of a run."""
 
 import fcntl
 import time

@@ -1,4 +1,4 @@
-"""The record files of a run: the only door between training and analysis. runs/README.md describes them."""
+"""Reading the record files of a run, each checked."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rl_warmup.records.words import first_line, last_line
 
 @dataclass(frozen=True)
 class Record:
-    """A run as it is on disk. `info` is run.json, checked; tables are read when asked for."""
+    """A run on disk; `info` is run.json, tables are read when asked for."""
 
     folder: Path
     info: dict[str, Any]
@@ -80,8 +80,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(info, dict):
         raise RecordError(f"{path} is not a JSON object")
-    missing = [key for key in ("run_id", "arm", "status", "seed", "warmup", "config") if key not in info]
-    if missing:
+    if missing := [key for key in ("run_id", "arm", "status", "seed", "warmup", "config") if key not in info]:
         raise RecordError(f"{path} lacks {', '.join(missing)}")
     if info["status"] not in STATUSES:
         raise RecordError(f"{path}: status {info['status']!r} is none of {', '.join(STATUSES)}")
@@ -89,9 +88,7 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def read_study(folder: Path) -> tuple[list[Record], list[str]]:
-    """All runs below `folder`, in the order of their folders' names, and what cannot be read, in words.
-
-    A folder is a run's if it holds a run.json or a config.yaml.
+    """All runs of a study, by the names of their folders, and what cannot be read, in words.
 
     Raises:
         RecordError: if `folder` is no folder or holds no run.

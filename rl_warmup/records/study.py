@@ -1,4 +1,4 @@
-"""What the folder of a study holds beside its runs: what was declared, what was planned, the commands."""
+"""What the folder of a study holds beside its runs: its declaration, its plan, its commands."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """plan.json: all runs that the commands of a study are to train, by run id."""
+    """plan.json: the runs of a study by run id."""
 
     runs: Mapping[str, Planned]
     retries: int
@@ -35,13 +35,13 @@ class StudyRuns:
 
 
 def write_declaration(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Write study.yaml: name, control, comparisons and smallest effect, as they were declared before training."""
+    """Write study.yaml: what is declared before training."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "study.yaml", yaml.safe_dump(dict(plan), sort_keys=False))
 
 
 def read_declaration(folder: Path) -> dict[str, Any] | None:
-    """study.yaml of a study's folder, None if there is none.
+    """study.yaml of a study, None if there is none.
 
     Raises:
         RecordError: if it is damaged.

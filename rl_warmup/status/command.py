@@ -103,17 +103,15 @@ def show(plan: Plan, console: Console, listed: int) -> None:
         _print(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
     else:
         _print(console, f"left: {_left(plan)}")
-        _print(console, f"The same command{_which(plan.folder)} trains {counted(len(plan.to_do), 'run')}:")
+        which = _which(read_commands(plan.folder))
+        _print(console, f"The same command{which} trains {counted(len(plan.to_do), 'run')}:")
     for line in plan.lines(listed):
         _print(console, f"  {line}")
 
 
-def _which(folder: Path) -> str:
-    commands = read_commands(folder)
-    if not commands:
-        return ""
+def _which(commands: Sequence[str]) -> str:
     others = f"; {len(commands) - 1} more in commands.txt" if len(commands) > 1 else ""
-    return f" ({commands[-1]}{others})"
+    return f" ({commands[-1]}{others})" if commands else ""
 
 
 def _left(plan: Plan) -> str:
@@ -139,10 +137,8 @@ def _print(console: Console, text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m rl_warmup.status", description=_EXPLANATION, formatter_class=formatter
-    )
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m rl_warmup.status", description=_EXPLANATION, formatter_class=plain)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")
     parser.add_argument("--all", action="store_true", help=f"list every run, not {LISTED} of each state")
     parser.add_argument("--json", action="store_true", help="print every run and the totals as JSON")

@@ -21,8 +21,7 @@ from rl_warmup.records.read import read_info
 from rl_warmup.records.study import Planned, add_runs, read_runs, record_command
 from rl_warmup.records.write import mark_failed, recording
 from rl_warmup.status.command import main, show, status
-from rl_warmup.status.forecast import Forecast, at_once, forecast
-from rl_warmup.status.plan import Plan
+from rl_warmup.status.plan import Forecast, Plan, at_once, forecast
 from rl_warmup.status.states import ForeignRecordError, RunState, read_state, read_states
 
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
