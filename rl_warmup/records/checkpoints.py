@@ -9,6 +9,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,11 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
 
 def start_of(run: Path) -> tuple[int, int]:
     """(env_step, origin) of the run's checkpoint; zeros where it will begin."""
-    place = _newest(run)
-    try:
-        state = json.loads((place / "state.json").read_text()) if place is not None else {}
-        return int(state.get("env_step", 0)), int(state.get("origin", 0))
-    except (OSError, ValueError, AttributeError):
-        return 0, 0
+    if place := _newest(run):
+        with suppress(OSError, ValueError, AttributeError):
+            state = json.loads((place / "state.json").read_text())
+            return int(state.get("env_step", 0)), int(state.get("origin", 0))
+    return 0, 0
 
 
 def remove(run: Path) -> None:

@@ -187,7 +187,7 @@ def begin(
     if earlier and not same:
         kept = ("attempt_id", "status", "error", "started", "env_steps")
         attempts = [*attempts, {key: earlier.get(key) for key in kept}]
-    sources = () if checkpoint is None else (earlier, checkpoint.values)
+    clocks = () if checkpoint is None else (earlier, checkpoint.values)  # the one that was written last is ahead
     return {
         **info,
         "status": "running",
@@ -196,7 +196,7 @@ def begin(
         "started": earlier["started"] if same else now,
         "sitting_started": now,
         "finished": None,
-        "wall_seconds": max((source.get("wall_seconds") or 0.0 for source in sources), default=None),
+        "wall_seconds": max((clock.get("wall_seconds") or 0.0 for clock in clocks), default=None),
         "env_steps": 0,
         "gradient_steps": 0,
         "latest_return": None,
