@@ -1,6 +1,7 @@
 """Refusal of settings that cannot be trained, before anything is."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
@@ -49,6 +50,14 @@ def require(value: T | None, name: str) -> T:
     return value
 
 
+def tried(make: Callable[..., T], what: str, *arguments: Any) -> T:
+    """What `make` makes of the arguments; its ValueError becomes a ConfigError."""
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
 def _check_target(group: str, name: str, target: str | None, built_in: tuple[str, ...]) -> None:
     """Refuse a function of the user's own where there is none, or beside a built-in one."""
     if target is None and name == "custom":
@@ -66,13 +75,9 @@ def _check_declared(config: RunConfig) -> None:
         check_conditions(study.control, study.comparisons)
     except ValueError as error:
         raise ConfigError(f"study.{error}") from error
-    try:
-        contrasts = contrasts_of(study.contrasts)
-    except ValueError as error:
-        raise ConfigError(f"study.contrasts: {error}") from error
     searches = [("study.control", study.control or ())]
     searches += [("study.comparisons", wanted) for wanted in study.comparisons or ()]
-    for one in contrasts:
+    for one in tried(contrasts_of, "study.contrasts", study.contrasts):
         searches.append((f"study.contrasts: {one.name!r}", {key for _, where in one.terms for key in where}))
     known = {key for key, _, _ in leaves(config)}
     not_of_an_arm = {"seed", *(name for name, _, how in declared(RunConfig) if how.identity == "never")}

@@ -1,23 +1,19 @@
 """From a composed configuration to one that can be trained: validation, derived counts, planned dose."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
 
 import numpy as np
 
 from rl_warmup import schedules
-from rl_warmup.config.checks import check, check_values
+from rl_warmup.config.checks import check, check_values, tried
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import POSITIVE, ConfigError, RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig
 from rl_warmup.schedules.numbers import steps_of
 from rl_warmup.schedules.phases import Phases, evaluation_grid
 from rl_warmup.schedules.warmups import CLOCKS, Shape, shape_of
-
-T = TypeVar("T")
 
 
 def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
@@ -64,25 +60,25 @@ def _schedule(schedule: ScheduleConfig) -> ScheduleConfig:
     """With the name of a custom schedule, which is that of its function."""
     if schedule.target is None:
         return schedule
-    _tried(schedules.Base, "schedule", schedule.target, 1.0)
+    tried(schedules.Base, "schedule", schedule.target, 1.0)
     return replace(schedule, name=schedule.target.rpartition(".")[2])
 
 
 def _resolve_warmup(config: RunConfig, phases: Phases) -> WarmupConfig:
-    warmup = config.warmup
+    warmup, name = config.warmup, config.warmup.name
     if warmup.shape == "none":
         return WarmupConfig(name="none", shape="none")
-    shape = _tried(shape_of, "warmup", warmup.target or warmup.shape)
-    name = warmup.name
+    function = warmup.target or warmup.shape
+    shape = tried(shape_of, "warmup", function)
     if name in ("none", "custom", *schedules.SHAPES):
-        name = (warmup.target or warmup.shape).rpartition(".")[2]
+        name = function.rpartition(".")[2]
     if shape.by_beta2:
         return _resolve_by_beta2(replace(warmup, name=name), shape, config.algo.optimizer.beta2, phases)
     if warmup.clock not in CLOCKS:
         raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
     total = phases.gradient_steps if warmup.clock == "gradient_steps" else phases.total_timesteps
     length, power = _count(warmup, total), warmup.power if shape.own else None
-    ramp = _tried(schedules.ramp, "warmup", warmup.target or warmup.shape, warmup.start, power)
+    ramp = tried(schedules.ramp, "warmup", function, warmup.start, power)
     power = ramp.power if shape.own else None
     return replace(warmup, name=name, length=length, start=ramp.start, power=power)
 
@@ -99,18 +95,10 @@ def _resolve_by_beta2(warmup: WarmupConfig, shape: Shape, beta2: float, phases: 
         raise ConfigError(
             f"warmup.clock={warmup.clock} does not go with warmup={warmup.shape}; it counts gradient_steps"
         )
-    _tried(partial(schedules.step_factor, beta2=beta2), "warmup", warmup.shape)
+    tried(partial(schedules.step_factor, beta2=beta2), "warmup", warmup.shape)
     if length is not None and length > phases.gradient_steps:
         raise ConfigError(_does_not_fit(length, phases.gradient_steps, "gradient_steps"))
     return replace(warmup, length=length, clock="gradient_steps")
-
-
-def _tried(make: Callable[..., T], what: str, *arguments: Any) -> T:
-    """What `make` makes of the arguments; a refusal becomes one of the configuration."""
-    try:
-        return make(*arguments)
-    except ValueError as error:
-        raise ConfigError(f"{what}: {error}") from error
 
 
 def _count(warmup: WarmupConfig, total: int) -> int:

@@ -60,13 +60,12 @@ class WarmupCallback(BaseCallback):
 
         They lie on the model as plain numbers, and so are saved with it.
         """
-        plans = vars(self.model).setdefault("warmup_plans", {})
+        plans: dict[str, tuple[int, int | None]] = vars(self.model).setdefault("warmup_plans", {})
         key, begins = f"{name} {self.shape} {self.length}", self.model.num_timesteps == 0
         if begins or key not in plans:
             steps = warmup_steps(self.model, name, self.shape, self.length, self.model._total_timesteps)
             plans[key] = (taken if begins else 0, steps)
-        origin, steps = plans[key]
-        return origin, steps
+        return plans[key]
 
     def _on_step(self) -> bool:
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -99,9 +100,9 @@ def warmup_steps(
         return None
     if length is None or not math.isfinite(length) or length <= 0:
         raise ValueError(f"length={length} is not a length; use gradient steps, or a fraction below 1")
-    if length >= 1 and length != int(length):
-        raise ValueError(f"length={length:g} gradient steps: a warmup needs a whole number from 2 on")
     if length >= 1:
+        if length != int(length):
+            raise ValueError(f"length={length:g} gradient steps: a warmup needs a whole number from 2 on")
         return int(length)
     if total_timesteps is None:
         raise ValueError(f"length={length:g} is a fraction: give total_timesteps, as you will give it to learn()")
@@ -143,11 +144,11 @@ class StepWarmup:
             group["lr"] = self._written[index] = self._base[index] * self.factor
 
 
+@dataclass(frozen=True)
 class Attached:
     """The warmups on the optimizers of a model, by name; `remove` takes them off."""
 
-    def __init__(self, warmups: Mapping[str, StepWarmup]) -> None:
-        self.warmups = warmups
+    warmups: Mapping[str, StepWarmup]
 
     def remove(self) -> None:
         """Take the warmups off the optimizers; the next update phase is at the base."""

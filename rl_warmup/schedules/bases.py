@@ -55,8 +55,6 @@ class Base:
 def constant(peak: float) -> Base:
     """Base schedule b(p) = peak, p in [0, 1].
 
-    Source: stable-baselines3:stable_baselines3/common/utils.py, ConstantSchedule.
-
     >>> base = constant(3e-4)
     >>> base(0.0), base(1.0)
     (0.0003, 0.0003)
@@ -66,8 +64,6 @@ def constant(peak: float) -> Base:
 
 def linear(peak: float) -> Base:
     """Base schedule b(p) = peak (1-p), p in [0, 1]: straight to 0 at the end of the run.
-
-    Source: optax:optax/schedules/_schedule.py, linear_schedule.
 
     >>> base = linear(1.0)
     >>> base(0.0), base(0.25), base(1.0)

@@ -267,8 +267,7 @@ def _resolve_ramp(values: Ramp | Warmup | StepFactor) -> None:
 
 
 def _checked_count(shape: str, length: int | None) -> int:
-    whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
-    if length is None or not whole or length < 1:
+    if not isinstance(length, int | np.integer) or isinstance(length, bool) or length < 1:
         raise ValueError(f"length={length!r} of the {shape} warmup: give a whole number of optimizer steps, >= 1")
     return int(length)
 
