@@ -22,7 +22,11 @@ class Algorithm:
     discrete: bool  # whether it can act by discrete actions only
 
     def phases(self, total_timesteps: int, setting: Callable[[str], int]) -> Phases:
-        """Update phases of a run; `setting` gives the algorithm's settings by their names."""
+        """Update phases of a run.
+
+        Args:
+            setting: gives the algorithm's settings by their names.
+        """
         return self.count_phases(total_timesteps, **{name: setting(name) for name in self.sizes})
 
 

@@ -50,10 +50,10 @@ def require(value: T | None, name: str) -> T:
     return value
 
 
-def tried(make: Callable[..., T], what: str, *arguments: Any) -> T:
+def tried(make: Callable[..., T], what: str, *arguments: Any, **named: Any) -> T:
     """What `make` makes of the arguments; its ValueError becomes a ConfigError."""
     try:
-        return make(*arguments)
+        return make(*arguments, **named)
     except ValueError as error:
         raise ConfigError(f"{what}: {error}") from error
 

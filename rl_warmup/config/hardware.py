@@ -7,7 +7,6 @@ from pathlib import Path
 from rl_warmup.config.schema import ConfigError, RunConfig
 
 ASSUMED_GPU_BYTES = 16 * 2**30  # that a GPU is taken to have where another machine has it
-ENVS_OF_A_THREAD = 64  # from which a further thread of EnvPool pays for itself
 
 
 def resolved_device(device: str, elsewhere: bool) -> str:
@@ -52,7 +51,7 @@ def cores() -> int:
 
 def env_threads(device: str, envs: int) -> int:
     """Threads that step a stack's environments: beside a GPU the cores have little else to do."""
-    return 1 if device == "cpu" else min(cores(), 1 + envs // ENVS_OF_A_THREAD)
+    return 1 if device == "cpu" else min(cores(), 1 + envs // 64)  # from 64 on another one pays for itself
 
 
 def visible_gpus(device: str) -> list[str]:

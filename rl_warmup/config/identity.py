@@ -44,14 +44,12 @@ def warmup_label(config: RunConfig) -> str:
         return warmup.name
     shape, word = shape_of(warmup.target or warmup.shape), (warmup.target or warmup.shape).rpartition(".")[2]
     parts = [warmup.name] if word in warmup.name else [warmup.name, word]
-    for key, default in shape.own.items():
-        if getattr(warmup, key) not in (None, default):
-            parts.append(f"{key}{getattr(warmup, key):g}")
+    own = {key: getattr(warmup, key) for key in shape.own}
+    parts += [f"{key}{value:g}" for key, value in own.items() if value not in (None, shape.own[key])]
     if warmup.length is not None and not shape.by_beta2:
         gradient_clock = warmup.clock == "gradient_steps"
         total = phases_of(config).gradient_steps if gradient_clock else config.total_timesteps
-        parts.append(_share(int(warmup.length), total or 1))
-        parts.append(str(warmup.clock))
+        parts += [_share(int(warmup.length), total or 1), str(warmup.clock)]
     if warmup.start not in (None, shape.start):
         parts.append(f"start{warmup.start:g}")
     return "-".join(parts)
@@ -92,8 +90,7 @@ def _share(count: int, total: int) -> str:
 
 def study_folder(config: RunConfig) -> Path:
     """Where the runs of a study are."""
-    assert config.study.name is not None
-    return Path(config.runs_dir) / config.study.name
+    return Path(config.runs_dir) / require(config.study.name, "study.name")
 
 
 def run_folder(config: RunConfig) -> Path:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -85,8 +84,8 @@ def _resolve_warmup(config: RunConfig, phases: Phases) -> WarmupConfig:
 
 def _resolve_by_beta2(warmup: WarmupConfig, shape: Shape, beta2: float, phases: Phases) -> WarmupConfig:
     length = shape.steps(beta2) if shape.steps else None
-    for key in ("length", "start", "power"):
-        if getattr(warmup, key) not in (None, length if key == "length" else None):
+    for key, usable in {"length": length, "start": None, "power": None}.items():
+        if getattr(warmup, key) not in (None, usable):
             raise ConfigError(
                 f"warmup.{key}={getattr(warmup, key)} has no meaning for warmup={warmup.shape}, which is defined "
                 f"by the step count and beta2={beta2:g} alone; leave it out"
@@ -95,7 +94,7 @@ def _resolve_by_beta2(warmup: WarmupConfig, shape: Shape, beta2: float, phases: 
         raise ConfigError(
             f"warmup.clock={warmup.clock} does not go with warmup={warmup.shape}; it counts gradient_steps"
         )
-    tried(partial(schedules.step_factor, beta2=beta2), "warmup", warmup.shape)
+    tried(schedules.step_factor, "warmup", warmup.shape, beta2=beta2)
     if length is not None and length > phases.gradient_steps:
         raise ConfigError(_does_not_fit(length, phases.gradient_steps, "gradient_steps"))
     return replace(warmup, length=length, clock="gradient_steps")

@@ -49,7 +49,12 @@ class Setting:
 
 
 def setting(default: Any, bound: Bound | None = None, **how: Any) -> Any:
-    """A field of a config; a class or function as its default makes it. For the rest see `Setting`."""
+    """A field of a config.
+
+    Args:
+        default: a value, or a class or function that makes it.
+        how: the other fields of `Setting`.
+    """
     metadata = {"setting": Setting(bound, **how)}
     if callable(default):
         return field(default_factory=default, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Contrasts of a study: weighted sums of arms, per seed, that are tested like a difference of two arms."""
+"""What a study declares: conditions that find arms, and contrasts, weighted sums of arms per seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,11 @@ def contrasts_of(declared: Any) -> tuple[Contrast, ...]:
 
 
 def check_conditions(control: Any, comparisons: Any) -> None:
-    """Raises ValueError unless the control is a mapping and comparisons are a list of mappings, or null."""
+    """Refuse conditions that cannot find arms.
+
+    Raises:
+        ValueError: unless the control is a mapping and comparisons are a list of mappings, or null.
+    """
     if control is not None and not isinstance(control, dict):
         raise ValueError(f"control {control!r} is not a mapping of key to value")
     if comparisons is not None and not (
@@ -136,7 +140,11 @@ NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; th
 
 
 def settings_of(info: Mapping[str, Any], dropped: Sequence[str] = NOT_IN_CELL) -> dict[str, Any]:
-    """Resolved config by dotted keys, without what differs within a cell, with the warmup's name."""
+    """Resolved config of a run.json by dotted keys, with the warmup's name, without what is not set.
+
+    Args:
+        dropped: settings in which runs of one cell may differ.
+    """
     config = {key: value for key, value in info["config"].items() if key not in dropped}
     found = flat({**config, "warmup": {**config["warmup"], **info["warmup"]}})
     return {key: value for key, value in found.items() if value is not None}

@@ -56,10 +56,7 @@ class WarmupCallback(BaseCallback):
         self._attached = Attached(warmups)
 
     def _plan(self, name: str, taken: int) -> tuple[int, int | None]:
-        """Step at which the run of an optimizer began, and length of its warmup, as they were at that time.
-
-        They lie on the model as plain numbers, and so are saved with it.
-        """
+        """Step at which the run of an optimizer began, and its warmup's length then: saved with the model."""
         plans: dict[str, tuple[int, int | None]] = vars(self.model).setdefault("warmup_plans", {})
         key, begins = f"{name} {self.shape} {self.length}", self.model.num_timesteps == 0
         if begins or key not in plans:

@@ -1,7 +1,5 @@
 """The dose: the learning rates that an optimizer really received, read from it after every step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

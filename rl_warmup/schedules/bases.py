@@ -1,7 +1,4 @@
-"""Base learning-rate schedules: pure functions of the share of the environment steps done; none of them rises.
-
-The peak is a learning rate, finite and above 0.
-"""
+"""Base learning-rate schedules: a peak above 0 times a function of the share of environment steps done."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,11 +1,4 @@
-"""Learning rate as a pure function: warmup shapes and the two clocks of a warmup.
-
-Delivered learning rate = base x omega. A base maps p, the share of the environment steps done, to a
-learning rate. omega is the warmup factor in [0, 1]; it rises with x, the share of the warmup done:
-
-- gradient-step clock, `StepFactor`: x = min(1, (k+1)/W) at optimizer step k = 0, 1, ..., so step 0 already
-  moves the weights (start = 0 or not) and step W-1 is the first one at the base;
-- environment-step clock, `Warmup`: x = min(1, p/length), so p = 0 is at `start` and p = length at the base.
+"""Warmup shapes on two clocks: delivered learning rate = base x omega, the warmup factor in [0, 1], which rises.
 
 All of them are values: equal if their arguments are, and picklable. Each takes a number and returns a float, or
 takes an array and returns a float64 array of its shape.
@@ -33,23 +26,14 @@ _ROUNDING = 1e-12  # share of a run; far above float64's error in it, far below 
 
 @dataclass(frozen=True)
 class Shape:
-    """All there is to know of a warmup shape.
+    """All there is to know of a warmup shape."""
 
-    Args:
-        omega: factor of x, `start` and the own parameters; for shapes defined by beta2 of t = k + 1 and beta2.
-        start: omega at x = 0 where none is given; None where the shape has none.
-        own: defaults of the parameters that only this shape has.
-        by_beta2: defined by Adam's beta2 and the optimizer step: no length, gradient-step clock only.
-        steps: for a shape defined by beta2 that is a ramp nevertheless, its length in steps by beta2.
-        from_above_0: whether a start of 0 is refused.
-    """
-
-    omega: Callable[..., Array]
-    start: float | None = 0.0
-    own: Mapping[str, float] = field(default_factory=dict)
-    by_beta2: bool = False
-    steps: Callable[[float], int] | None = None
-    from_above_0: bool = False
+    omega: Callable[..., Array]  # of x, start and the own parameters; if by_beta2, of t = k + 1 and beta2
+    start: float | None = 0.0  # omega at x = 0 where none is given; None where the shape has none
+    own: Mapping[str, float] = field(default_factory=dict)  # defaults of the parameters that only this shape has
+    by_beta2: bool = False  # defined by Adam's beta2 and the optimizer step: no length, gradient-step clock only
+    steps: Callable[[float], int] | None = None  # by beta2: length of a shape that it defines and that is a ramp
+    from_above_0: bool = False  # whether a start of 0 is refused
 
 
 def _rise(g: Callable[..., Array], **fields: Any) -> Shape:
@@ -140,7 +124,8 @@ class Ramp:
 class Warmup:
     """Schedule p -> base(p) omega(min(1, p/length)), p in [0, 1]: multiplies, on the environment-step clock.
 
-    The base's own clock runs on below the warmup, so from p = length on the result is the base itself.
+    p is the share of the environment steps done. The base's own clock runs on below the warmup, so from
+    p = length on the result is the base itself.
 
     Args:
         base: any schedule.
@@ -186,7 +171,8 @@ class Warmup:
 class StepFactor:
     """Warmup factor omega_k of optimizer step k = 0, 1, ...: the gradient-step clock.
 
-    RAMPS: omega_k = omega(min(1, (k+1)/length)) with omega of `Ramp`; omega_k = 1 from k = length-1 on.
+    RAMPS: omega_k = omega(min(1, (k+1)/length)) with omega of `Ramp`, so that step 0 already moves the weights
+    (start = 0 or not) and step length-1 is the first one at the base.
     `untuned_linear`: `linear` with length = round(2/(1-beta2)).
     `untuned_exponential`: omega_k = 1 - exp(-(k+1)(1-beta2)), which only tends to 1.
     `radam`: t = k+1, rho = 2/(1-beta2) - 1, rho_t = rho - 2 t beta2^t/(1 - beta2^t),
