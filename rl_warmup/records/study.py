@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import first_line
@@ -30,7 +31,7 @@ class StudyRuns:
     """plan.json: the runs of a study by run id."""
 
     runs: Mapping[str, Planned]
-    retries: int
+    retries: int = RunConfig.retries
     """How often a failed one is tried again, by the last command."""
 
 
@@ -74,7 +75,7 @@ def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
         RecordError: if what is there is damaged.
     """
     earlier = read_runs(folder)
-    merged = {**(earlier.runs if earlier else {}), **runs}
+    merged = {**earlier.runs, **runs}
     if earlier == StudyRuns(merged, retries):
         return
     kinds: dict[str, dict[str, int]] = {}
@@ -83,8 +84,8 @@ def add_runs(folder: Path, runs: Mapping[str, Planned], retries: int) -> None:
     write_text(folder / "plan.json", json.dumps({"retries": retries, "env_steps": kinds}, indent=1) + "\n")
 
 
-def read_runs(folder: Path) -> StudyRuns | None:
-    """plan.json of a study, None if there is none.
+def read_runs(folder: Path) -> StudyRuns:
+    """plan.json of a study; no runs if there is none.
 
     Raises:
         RecordError: if it is damaged.
@@ -98,8 +99,8 @@ def read_runs(folder: Path) -> StudyRuns | None:
             for run_id, env_steps in of_kind.items()
         }
         return StudyRuns(runs, int(stored["retries"]))
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return StudyRuns({})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = first_line(error)
         raise RecordError(f"{path} cannot be read: {reason}; delete it, a sweep writes it again") from error

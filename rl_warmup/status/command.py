@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.config.schema import RunConfig
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
 from rl_warmup.records.words import counted, duration
@@ -49,12 +48,11 @@ def status(folder: Path) -> Plan:
     Raises:
         RecordError: if it is no folder, holds neither runs nor a plan, or its plan is damaged.
     """
-    planned = read_runs(folder) if folder.is_dir() else None
-    expected = planned.runs if planned else {}
-    runs = list(read_states(folder, expected))
+    planned = read_runs(folder)
+    runs = list(read_states(folder, planned.runs))
     if not runs:
         raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
-    return Plan(folder, runs, expected, planned.retries if planned else RunConfig.retries)
+    return Plan(folder, runs, planned.runs, planned.retries)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:

@@ -244,7 +244,6 @@ def test_a_sweep_notes_its_study_plan_and_command_and_does_the_rest_later(jobs: 
     assert swept(jobs, finish)[1].splitlines()[0].endswith("3 runs in " + str(folder) + ": 2 done before, 1 to do")
     assert swept(jobs, None)[0] == 0  # nothing is launched
     runs = read_runs(folder)
-    assert runs is not None
     assert list(runs.runs) == [job.folder.name for job in jobs]
     assert set(runs.runs.values()) == {jobs[0].planned}
     assert read_commands(folder) == ["the command"]

@@ -233,12 +233,11 @@ def test_at_once_is_the_mean_over_seconds_with_a_process(
 
 
 def test_plan_json_is_merged_over_commands(tmp_path: Path) -> None:
-    assert read_runs(tmp_path) is None
+    assert not read_runs(tmp_path).runs
     one, two = Planned(KIND, 1000), Planned("stacked dqn Toy-v0", 50)
     add_runs(tmp_path, {"a": one}, 2)
     add_runs(tmp_path, {"b": two}, 5)
     found = read_runs(tmp_path)
-    assert found is not None
     assert (found.runs, found.retries) == ({"a": one, "b": two}, 5)
 
 
