@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
-from rl_warmup.analysis.dispersion import Dispersion, dispersions_of
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.problems import Problem, Problems
-from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, compare, decide
+from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
+from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
 from rl_warmup.records.read import read_study
 
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
+SPREAD_METRICS = ("final", "area")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,19 @@ class Comparison:
     differences: FloatArray  # [seeds], treatment - control
     paired: Paired
     verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """The spread over seeds in treatment and control of a pairing, on one metric; exploratory, never a verdict."""
+
+    pairing: Pairing
+    metric: str
+    n: int
+    mad_treatment: float  # median of |x - median x|, not rescaled, in the metric's unit
+    mad_control: float
+    p_value: float | None  # Brown-Forsythe permutation; None where it is undefined
+    p_adjusted: float | None = None  # Benjamini-Hochberg over all dispersions of the study
 
 
 @dataclass(frozen=True)
@@ -164,3 +179,18 @@ def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
         return verdict
     reasons = (Note("no verdict", reason) for reason in barred)
     return replace(verdict, verdict="inconclusive", n_to_decide=None, notes=(*reasons, *verdict.notes))
+
+
+def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tuple[Dispersion, ...]:
+    """Compare the spread over the paired seeds, for every pairing of two arms with two or more of them."""
+    found = []
+    for pairing in pairings:
+        if pairing.contrast is None and len(pairing.pairs) > 1:
+            for metric in SPREAD_METRICS:
+                arms = pairing.values(metric)
+                mads = [float(stats.median_abs_deviation(values)) for values in arms]
+                found.append(
+                    Dispersion(pairing, metric, len(arms[0]), mads[0], mads[1], brown_forsythe_p(*arms, rng))
+                )
+    p_adjusted = adjusted([one.p_value for one in found], "fdr_bh")
+    return tuple(replace(one, p_adjusted=p) for one, p in zip(found, p_adjusted, strict=True))

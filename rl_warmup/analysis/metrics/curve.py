@@ -1,8 +1,4 @@
-"""Learning curves on one stated shape, and the metrics of return; pure numpy.
-
-Every metric takes t [evaluations], z [runs, evaluations] and the threshold, both normalized, and gives [runs].
-All but `shortfall` and `time_to_threshold` ignore the threshold.
-"""
+"""Learning curves on one stated shape, and the metrics of return; only two of them use the threshold."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -5,8 +5,7 @@ the noise of this run's own evaluations.
 
 Every evaluation has its own noise, estimated from its few episodes, and that has a price. With 10 normal episodes
 at each of 100 evaluations of a constant policy, the floor of the largest drawdown is 7% too high, that of the IQR
-and MAD of the differences 3% too low, so that constant runs lie beyond the 95% in 1% and 10% of the cases (5
-episodes: 13% and 6%, .1% and 15%; 30 episodes: 3% and 1%, 3% and 8%); that of the standard deviation is exact.
+and MAD of the differences 3% too low (5 episodes: 13% and 6%; 30: 3% and 1%), that of the standard deviation exact.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,6 @@
-"""How unstable a learning curve is within a run: drawdowns, differences, tails, collapses; numpy and scipy.
+"""How unstable a learning curve is within a run: drawdowns, differences, tails, collapses; no threshold.
 
-The metrics take (t, z, threshold) as all metrics of a curve do: t [evaluations] environment steps, z [runs,
-evaluations] normalized returns, and give one number a run; the threshold plays no part in them. Differences
-detrend a curve; their time is measured in shares of the budget, t_k / t_K.
+Differences detrend a curve; their time is measured in shares of the budget, t_k / t_K.
 """
 
 import numpy as np

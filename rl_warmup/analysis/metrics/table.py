@@ -1,8 +1,4 @@
-"""From the records of a run to one number per run and metric, and the table of all metrics.
-
-A curve is normalized by fixed constants of its environment, never by its own range: 0 is a random policy, 1
-the reference. The unit of replication is the run: episodes are averaged before a metric of the curve sees them.
-"""
+"""The table of the built-in metrics. The unit of replication is the run: each gives one number per run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,25 +18,18 @@ Source = Literal["curve", "episodes", "updates"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number per run: how it is computed, its unit, the better direction, the smallest effect to matter.
-
-    `function` takes by `source`: curve (t [evaluations], z [runs, evaluations], threshold), both normalized, for
-    all runs at once -> [runs]; episodes and updates (the table of one run, its config) -> float. nan is what is
-    undefined for a run, which no confirmatory metric is. Without a smallest effect two arms can never be called
-    equivalent on this metric. `noise_floor`: whether what the sampling of evaluation episodes makes of it
-    is reported beside it; only for metrics of the curve.
-    """
+    """One number per run: how it is computed, its unit, the better direction, the smallest effect to matter."""
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., Any]  # of the curves of all runs, or of the table `source` of one, as the package says
     unit: str
     better: Literal["higher", "lower"]
     description: str
-    smallest_effect: float | None = None
+    smallest_effect: float | None = None  # without one, two arms can never be called equivalent on this metric
     binary: bool = False
-    role: Role = "exploratory"
+    role: Role = "exploratory"  # a confirmatory one is defined for every run
     source: Source = "curve"
-    noise_floor: bool = False
+    noise_floor: bool = False  # whether what the sampling of evaluation episodes makes of it is reported beside it
 
 
 def _metric(

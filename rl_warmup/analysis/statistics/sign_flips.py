@@ -127,7 +127,7 @@ class SignFlips:
             k = math.floor(alpha / 2 * 2**d.size)
             if k < 1:
                 return None
-            ends = self.flipped.kth_mean(k, rounding), -self.flipped.negated().kth_mean(k, rounding)
+            ends = self.flipped.kth_mean(k, rounding), -Subsets.of(-d).kth_mean(k, rounding)
         else:
             means, empty = self.flipped.means(rounding)
             k = math.floor(alpha * (DRAWS + 1)) - empty

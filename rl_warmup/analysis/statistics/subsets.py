@@ -51,11 +51,6 @@ class Subsets:
         second.sort()
         return int(np.searchsorted(second, bound - np.sort(first), side="right").sum())
 
-    def negated(self) -> "Subsets":
-        """The same subsets of the values with the other sign."""
-        first, second = self.sums
-        return Subsets(-self.values, (-first, -second), self.sizes)
-
     def kth_mean(self, k: int, rounding: float = 0.0) -> float:
         """k-th smallest mean over the non-empty subsets, k from 1 on; a sum of at most `rounding` is 0.
 

@@ -1,8 +1,4 @@
-"""From numbers per run to a comparison of two arms, and to its verdict in a family; numpy, scipy, statsmodels.
-
-The mean of D is tested by flipping signs and its interval inverts that test; all else in a comparison is
-description or sensitivity analysis. A family is corrected for the number of its comparisons.
-"""
+"""From numbers per run to a comparison of two arms, and to its verdict in a family; numpy, scipy, statsmodels."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
