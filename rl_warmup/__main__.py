@@ -28,7 +28,7 @@ HELP = "\n".join(
 
 def main() -> int | None:
     """Import and run the command that the first argument names, with the other arguments; the exit code."""
-    name, arguments = (sys.argv[1] if sys.argv[1:] else ""), sys.argv[2:]
+    name = sys.argv[1] if sys.argv[1:] else ""
     code: int | None = 0
     if name in ("-h", "--help"):
         print(HELP)
@@ -36,12 +36,12 @@ def main() -> int | None:
         print(f"rl-warmup {version('rl-warmup')}")
     elif name == "-sc":
         _complete(os.environ.get("COMP_LINE", ""))
-    elif name not in COMMANDS:
+    elif name in COMMANDS:
+        del sys.argv[1]
+        code = import_module(COMMANDS[name][0]).main()
+    else:
         print(f"error: {_unknown(name)}", file=sys.stderr)
         code = 2
-    else:
-        sys.argv = [sys.argv[0], *arguments]
-        code = import_module(COMMANDS[name][0]).main()
     return code
 
 

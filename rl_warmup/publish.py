@@ -45,19 +45,16 @@ def command_line(prog: str, explanation: str, offline: str) -> argparse.Argument
 
 def chosen(given: argparse.Namespace) -> TrackingConfig:
     """Where to send: as the command line says, or else as `tracking` of the study's last run did."""
-    last = _last_tracking(given.folder)
+    last: Mapping[str, Any] = {}
+    for path in sorted(given.folder.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(OSError, yaml.YAMLError, KeyError, TypeError):  # that run is named as a problem later
+            last = dict(read_config(path.parent)["tracking"])
+            break
     return TrackingConfig(
         mode="offline" if given.offline else "auto",
         project=given.project or last.get("project", TrackingConfig.project),
         entity=given.entity or last.get("entity"),
     )
-
-
-def _last_tracking(folder: Path) -> Mapping[str, Any]:
-    for path in sorted(folder.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
-        with suppress(OSError, yaml.YAMLError, KeyError, TypeError):  # that run is named as a problem later
-            return dict(read_config(path.parent)["tracking"])
-    return {}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,9 +1,10 @@
-"""From Hydra's composed config to a resolved, checked `RunConfig`."""
+"""From Hydra's composed config to a resolved, checked `RunConfig`; what was probably meant where it cannot be."""
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check
@@ -24,9 +25,9 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import SEED, ConfigError, RunConfig
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.words import first_line
-from rl_warmup.run.suggestions import explained, nearest
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
+_VERSION = re.compile(r"-v\d+$")  # of a Gymnasium id
 
 
 def resolved(config: DictConfig, study_name: str) -> RunConfig:
@@ -92,7 +93,6 @@ class SweepComposer:
     """
 
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
-        """`config`: of the sweep itself."""
         self._loader, self._config = loader, config
         self._elsewhere = OmegaConf.select(config, "hydra.launcher.via") is not None
         self._base = cache(self._compose_base)
@@ -156,7 +156,7 @@ def _refuse_unknown(config: Any, path: str = "") -> None:
     known = [field.name for field in fields(config)]
     for name, value in vars(config).items():
         if name not in known:
-            near = nearest(name, known)
+            near = _nearest(name, known)
             way = f"did you mean {path}{near}?" if near else "leave it out, or see --help"
             raise ConfigError(f"+{path}{name}={value}: there is no such key; {way}")
         if is_dataclass(value):
@@ -169,3 +169,52 @@ def register_schema() -> None:
     store.store(name="schema", node=RunConfig)
     for name, algorithm in ALGORITHMS.items():
         store.store(group="schema/algo", name=name, node=algorithm.config)
+
+
+def explained(error: Exception) -> str:
+    """The message of an error of Hydra or OmegaConf: one line with a suggestion for unknown options and keys."""
+    cause = error.__cause__
+    first, *_ = str(error).splitlines()
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        path = error.missing_cfg_file
+        group, _, option = path.rpartition("/") if path.startswith("hydra/") else path.partition("/")
+        return f"{first}; {_option(group, option, error.options)}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+        known: Any = OmegaConf.to_container(cause.parent_node._get_root())
+        near = _key(str(cause.full_key), list(_keys(known)))
+        return f"{first.rstrip('.')}: there is no such key; {f'did you mean {near}?' if near else 'see --help'}"
+    message = str(error).partition("\nConfig search path")[0]
+    return f"{message}: {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else message
+
+
+def _option(group: str, option: str, options: Sequence[str]) -> str:
+    if near := _nearest(_VERSION.sub("", option).lower(), options):
+        return f"did you mean {group}={near}?"
+    if group == "env" and _VERSION.search(option):
+        name = _VERSION.sub("", re.split("[/:]", option)[-1]).lower()
+        return (
+            f"{option} is a Gymnasium id: use env.id={option} env.name={name}, and give what env= would set: "
+            "env.return_floor, env.return_low, env.return_high, env.threshold, env.reward_max, learning_rate, "
+            "total_timesteps"
+        )
+    return f"use one of {', '.join(options)}"
+
+
+def _keys(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def _key(unknown: str, keys: Sequence[str]) -> str | None:
+    """The key that is written most like `unknown`, or whose last part is."""
+    keys = [key for key in keys if not unknown.startswith(f"{key}.") and "._" not in key]
+    shorter = {key.rpartition(".")[2]: key for key in reversed(keys) if not key.startswith("hydra.")}
+    last = _nearest(unknown.rpartition(".")[2], list(shorter))
+    return _nearest(unknown, keys) or (shorter[last] if last else None)
+
+
+def _nearest(word: str, words: Sequence[str]) -> str | None:
+    """The one of `words` that is written most like `word`, if one is close."""
+    return next(iter(get_close_matches(word, words, 1)), None)

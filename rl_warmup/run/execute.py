@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from typing import Any
 
 from rl_warmup.config.conf import borrowed_env
@@ -166,7 +167,9 @@ def _train_all(ours: Sequence[tuple[RunConfig, RunRecorder]]) -> None:
 def _train(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> None:
     status, error = "completed", None
     try:
-        _trainer(configs[0].trainer.name)(configs, recorders)
+        # imported by its name, since planning needs no torch
+        train: Train = import_module(f"rl_warmup.trainers.{configs[0].trainer.name}.train").train
+        train(configs, recorders)
     except Unwritable:
         raise
     except (Exception, SystemExit) as reason:
@@ -175,15 +178,6 @@ def _train(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> No
         status, error = "failed", traceback.format_exc() + _advice(reason, len(configs))
     for recorder in recorders:
         recorder.end(status, error)
-
-
-def _trainer(name: str) -> Train:
-    """The trainer of this name; imports torch, which planning does not need."""
-    if name == "stacked":
-        from rl_warmup.trainers.stacked.train import train
-    else:
-        from rl_warmup.trainers.sb3.train import train
-    return train
 
 
 def was_interrupted(error: BaseException | None) -> bool:

@@ -22,9 +22,8 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.write import recording
-from rl_warmup.run.command import main
+from rl_warmup.run.command import main, print_plan, train_single
 from rl_warmup.run.execute import run_info
-from rl_warmup.run.single import print_plan, train_single
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.records.read import Record, read_info, read_study
+from rl_warmup.run.command import train_single
 from rl_warmup.run.execute import execute
-from rl_warmup.run.single import train_single
 from rl_warmup.run.sweep import Job, run_sweep
 from rl_warmup.status.live import Shown
 from rl_warmup.status.states import RunState

@@ -89,9 +89,5 @@ class RayCluster(RemoteCluster):
 
     def submit(self, group: RunGroup) -> RayJob:
         """Queue a task for a node with room for it; Ray itself does not retry it."""
-        task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_train)
+        task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(StackJob.__call__)
         return RayJob(task.remote(StackJob(group)))
-
-
-def _train(job: StackJob) -> None:
-    job()

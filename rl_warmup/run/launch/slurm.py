@@ -12,8 +12,6 @@ from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
 from rl_warmup.run.launch.loop import Job, Loss
 from rl_warmup.run.launch.packing import RunGroup
 
-ASK_SECONDS = 60.0
-"""Seconds between two queries of Slurm; submitit's own grow to ten minutes."""
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 """States of jobs that Slurm or a person ended: no failure of their runs, which resume the next time."""
 
@@ -27,7 +25,7 @@ class BatchJob(Job):
 
     def done(self) -> bool:
         """Whether it has left the queue and the nodes; a lost one leaves no result, so Slurm is queried."""
-        force = time.monotonic() - self.asked > ASK_SECONDS
+        force = time.monotonic() - self.asked > 60.0  # submitit's own intervals grow to ten minutes
         if force:
             self.asked = time.monotonic()
         return bool(self.job.done(force_check=force))
@@ -39,9 +37,8 @@ class BatchJob(Job):
         error = self.job.exception()
         if error is None or self.job.state.startswith(STOPPED):
             return None
-        if isinstance(error, UncompletedJobError):
-            return Loss(f"its job {self.job.job_id} was lost (state {self.job.state}), see {self.job.paths.stderr}")
-        return Loss(f"its job {self.job.job_id} failed, see {self.job.paths.stderr}")
+        what = f"was lost (state {self.job.state})" if isinstance(error, UncompletedJobError) else "failed"
+        return Loss(f"its job {self.job.job_id} {what}, see {self.job.paths.stderr}")
 
     def cancel(self) -> None:
         """`scancel`, or what it sends; submitit's own interrupt would give a local job a second to end."""
