@@ -42,20 +42,7 @@ class Declaration:
 
 def declaration(folder: Path, problems: Problems) -> Declaration:
     """Read study.yaml of a study's folder; what it lacks is assumed, and named in `problems`."""
-    plan = None
-    contrasts: tuple[Contrast, ...] = ()
-    try:
-        plan = read_declaration(folder)
-        contrasts = _checked_contrasts(plan or {})
-    except ValueError as error:
-        why = error if isinstance(error, RecordError) else f"{folder / 'study.yaml'}: {error}"
-        problems.add("left out", f"{why}; the study counts as not declared")
-        plan = None
-    else:
-        if not is_declared(plan):
-            why = "there is no study.yaml" if plan is None else "study.yaml declares nothing"
-            problems.add("assumed", f"the study was not declared before training: {why}")
-    plan = plan or {}
+    plan, contrasts = _read(folder, problems)
     effect, comparisons = plan.get("smallest_effect"), plan.get("comparisons")
     assumed = {
         f"the control is {words(NO_WARMUP)}, all else equal": not plan.get("control"),
@@ -74,6 +61,21 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
         contrasts=contrasts,
     )
+
+
+def _read(folder: Path, problems: Problems) -> tuple[Mapping[str, Any], tuple[Contrast, ...]]:
+    """study.yaml and its contrasts; nothing, and why, where it cannot be used."""
+    try:
+        plan = read_declaration(folder)
+        contrasts = _checked_contrasts(plan or {})
+    except ValueError as error:
+        why = error if isinstance(error, RecordError) else f"{folder / 'study.yaml'}: {error}"
+        problems.add("left out", f"{why}; the study counts as not declared")
+        return {}, ()
+    if not is_declared(plan):
+        lacking = "there is no study.yaml" if plan is None else "study.yaml declares nothing"
+        problems.add("assumed", f"the study was not declared before training: {lacking}")
+    return plan or {}, contrasts
 
 
 def _checked_contrasts(plan: Mapping[str, Any]) -> tuple[Contrast, ...]:
