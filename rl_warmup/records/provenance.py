@@ -11,16 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("rl-warmup", "stable-baselines3", "gymnasium", "torch", "numpy", "hydra-core", "wandb", "polars")
-OPTIONAL_PACKAGES = ("envpool",)
 
 
 @cache
 def versions() -> dict[str, str]:
     """Version of Python and of every package that can change a result."""
     installed = {name: version(name) for name in PACKAGES}
-    for name in OPTIONAL_PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed[name] = version(name)
+    with suppress(PackageNotFoundError):  # it is optional
+        installed["envpool"] = version("envpool")
     return {"python": platform.python_version(), **installed}
 
 

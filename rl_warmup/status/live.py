@@ -117,8 +117,9 @@ class LiveRuns:
             elapsed = time.time() - (folder / "config.yaml").stat().st_mtime
             left = duration(elapsed * (total - done) / done)
         wide = self._console.width >= 110
+        name, room = folder.name.rpartition("-")[0], max(12, self._console.width - (62 if wide else 52))
         return [
-            elided(folder.name.rpartition("-")[0], max(12, self._console.width - (62 if wide else 52))),
+            name if len(name) <= room else f"{name[: room - 6]}…{name[-5:]}",  # its end has the seed
             Text(status, style=STYLES[status]),
             ProgressBar(total=total, completed=min(done, total), width=20 if wide else 10),
             f"{min(1.0, done / total):.0%}",
@@ -147,12 +148,3 @@ class LiveRuns:
 def steps_done(shown: Mapping[Path, Shown], totals: Mapping[Path, int]) -> int:
     """Environment steps that need not be taken any more: all of a run that has ended, however early."""
     return sum(totals[folder] if run.status in ENDED else run.env_steps for folder, run in shown.items())
-
-
-def elided(name: str, width: int) -> str:
-    """`name` without its middle where it is longer than `width`: the seed at its end distinguishes runs.
-
-    >>> elided("cartpole-ppo-linear-s3", 16)
-    'cartpole-p…ar-s3'
-    """
-    return name if len(name) <= width else f"{name[: width - 6]}…{name[-5:]}"
