@@ -1,6 +1,7 @@
 """The tables of a report with one row per arm: scores, stability, seeds, times, doses, what happened inside."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Table, table
@@ -8,44 +9,43 @@ from rl_warmup.report.words import Row, interval, metric_name, number, place, ra
 
 DOSE = ("n_below_99", "budget_lost", "learning_rate_mean")  # descriptive metrics that the table of doses shows
 EVENTS = ("recovered",)  # descriptive metrics that belong to stability
+_ARM: Columns = {"arm": lambda row: str(row["short"])}
+_RUNS: Columns = {**_ARM, "n": lambda row: str(row["n"])}
 
 
 def scores(report: Mapping[str, Any]) -> Table | None:
     """The metrics of return of each cell: IQM over its runs with the interval of the mean."""
     metrics = report["study"]["metrics"]
     names = [name for name, about in metrics.items() if about["role"] != "descriptive" and not about["noise_floor"]]
-    columns: Columns = {"arm": _arm, "n": _runs, **{metric_name(name): _score(name) for name in names}}
     caption = (
         "Mean over the runs of each arm, with the 95% bootstrap interval over seeds (too narrow for few runs)."
     )
+    columns: Columns = {**_RUNS, **{metric_name(name): partial(_score, name) for name in names}}
     return _cells("scores", "Scores of every arm", caption, report["cells"], columns)
 
 
 def stability(report: Mapping[str, Any]) -> Table | None:
     """The metrics of stability within a run beside the floor that evaluation noise gives."""
-    metrics = report["study"]["metrics"]
-    names = [name for name, about in metrics.items() if about["noise_floor"] or name in EVENTS]
-    names = _known(names, report["cells"])
-    columns: Columns = {"arm": _arm, "n": _runs, **{metric_name(name): _with_floor(name) for name in names}}
     caption = (
         "Mean over runs. “floor”: what a constant policy would show by evaluation noise alone; “above”: share of "
         "runs beyond 95% of their own floor."
     )
-    return _cells("stability", "Stability within runs", caption, report["cells"] if names else [], columns)
+    metrics = report["study"]["metrics"]
+    names = [name for name, about in metrics.items() if about["noise_floor"] or name in EVENTS]
+    return _cells("stability", "Stability within runs", caption, *_measured(report["cells"], names, _with_floor))
 
 
 def across_seeds(report: Mapping[str, Any]) -> Table | None:
     """Dispersion over seeds, and shares of runs with Wilson intervals."""
     columns: Columns = {
-        "arm": _arm,
-        "n": _runs,
-        "final: IQR": _spread("final", "iqr"),
-        "final: MAD": _spread("final", "mad"),
-        "final: worst quarter": _spread("final", "lower_cvar25"),
-        "area: IQR": _spread("area", "iqr"),
-        "area: IPR-90": _spread("area", "ipr90", digits=1),
-        "diverged": _share_of("diverged"),
-        "not learned": _share_of("not_learned"),
+        **_RUNS,
+        "final: IQR": lambda row: number(row["across_seeds"]["final"]["iqr"]),
+        "final: MAD": lambda row: number(row["across_seeds"]["final"]["mad"]),
+        "final: worst quarter": lambda row: number(row["across_seeds"]["final"]["lower_cvar25"]),
+        "area: IQR": lambda row: number(row["across_seeds"]["area"]["iqr"]),
+        "area: IPR-90": lambda row: number(row["across_seeds"]["area"]["ipr90"], digits=1),
+        "diverged": partial(_share, "diverged"),
+        "not learned": partial(_share, "not_learned"),
     }
     caption = (
         "Differences between seeds, in normalized return (IPR-90: percentile 95 − 5, in %; worst quarter: mean of "
@@ -57,10 +57,10 @@ def across_seeds(report: Mapping[str, Any]) -> Table | None:
 def time_to_threshold(report: Mapping[str, Any]) -> Table | None:
     """Time to the threshold, runs that never reach it included."""
     columns: Columns = {
-        "arm": _arm,
+        **_ARM,
         "reached": lambda row: f"{row['time_to_threshold']['reached']} of {row['n']}",
         "restricted mean": lambda row: share(row["time_to_threshold"]["restricted_mean"]),
-        "median": _median,
+        "median": lambda row: share(row["time_to_threshold"]["median"], unknown="not reached"),
     }
     caption = (
         "Environment steps to the threshold as a share of the budget (Kaplan–Meier). Runs that never reach "
@@ -72,7 +72,7 @@ def time_to_threshold(report: Mapping[str, Any]) -> Table | None:
 def dose(report: Mapping[str, Any]) -> Table | None:
     """What the optimizer received."""
     columns: Columns = {
-        "arm": _arm,
+        **_ARM,
         "gradient steps": lambda row: f"{row['gradient_steps']:,.0f}",
         "below 99% of base": lambda row: f"{row['n_below_99']:,.0f}",
         "budget lost": lambda row: share(row["budget"]),
@@ -85,12 +85,11 @@ def dose(report: Mapping[str, Any]) -> Table | None:
 
 def diagnostics(report: Mapping[str, Any]) -> Table | None:
     """What was measured inside training; no part of any verdict."""
+    caption = "Mean over the runs of each arm of what was recorded in every update phase; never part of a verdict."
     metrics = report["study"]["metrics"]
     names = [name for name, about in metrics.items() if about["role"] == "descriptive"]
-    names = _known([name for name in names if name not in DOSE + EVENTS], report["cells"])
-    columns: Columns = {"arm": _arm, "n": _runs, **{metric_name(name): _mean(name) for name in names}}
-    caption = "Mean over the runs of each arm of what was recorded in every update phase; never part of a verdict."
-    return _cells("internals", "Inside training", caption, report["cells"] if names else [], columns)
+    names = [name for name in names if name not in DOSE + EVENTS]
+    return _cells("internals", "Inside training", caption, *_measured(report["cells"], names, _mean))
 
 
 def _cells(name: str, title: str, caption: str, rows: Sequence[Row], columns: Columns) -> Table | None:
@@ -98,59 +97,32 @@ def _cells(name: str, title: str, caption: str, rows: Sequence[Row], columns: Co
     return table(name, title, caption, rows, columns, lambda row: f"{place(row, named)}, {rate(row)}")
 
 
-def _known(names: Sequence[str], cells: Sequence[Row]) -> list[str]:
-    return [name for name in names if any(row["metrics"][name]["mean"] is not None for row in cells)]
+def _measured(
+    cells: Sequence[Row], metrics: Sequence[str], entry: Callable[[str, Row], str | Entry]
+) -> tuple[Sequence[Row], Columns]:
+    """Cells with a column for each metric that some of them has a value of; no cells without such a metric."""
+    known = [name for name in metrics if any(row["metrics"][name]["mean"] is not None for row in cells)]
+    return cells if known else [], {**_RUNS, **{metric_name(name): partial(entry, name) for name in known}}
 
 
-def _arm(row: Row) -> str:
-    return str(row["short"])
+def _score(name: str, row: Row) -> Entry:
+    found = row["metrics"][name]
+    ends = "" if found["ci_low"] is None else interval(found["ci_low"], found["ci_high"], sign=False)
+    return Entry(number(found["mean"]), ends)
 
 
-def _runs(row: Row) -> str:
-    return str(row["n"])
+def _mean(name: str, row: Row) -> str:
+    value = row["metrics"][name]["mean"]
+    return "–" if value is None else f"{value:.3g}"
 
 
-def _score(name: str) -> Callable[[Row], Entry]:
-    def entry(row: Row) -> Entry:
-        found = row["metrics"][name]
-        ends = "" if found["ci_low"] is None else interval(found["ci_low"], found["ci_high"], sign=False)
-        return Entry(number(found["mean"]), ends)
-
-    return entry
+def _with_floor(name: str, row: Row) -> Entry:
+    floor, above = (row["metrics"][name].get(key) for key in ("noise_floor", "above_noise_floor"))
+    known = floor is not None and above is not None
+    return Entry(_mean(name, row), f"floor {floor:.3g}\nabove {share(above)}" if known else "")
 
 
-def _mean(name: str) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        value = row["metrics"][name]["mean"]
-        return "–" if value is None else f"{value:.3g}"
-
-    return text
-
-
-def _with_floor(name: str) -> Callable[[Row], Entry]:
-    def entry(row: Row) -> Entry:
-        found = row["metrics"][name]
-        floor, above = found.get("noise_floor"), found.get("above_noise_floor")
-        known = floor is not None and above is not None
-        detail = f"floor {floor:.3g}\nabove {share(above)}" if known else ""
-        return Entry("–" if found["mean"] is None else f"{found['mean']:.3g}", detail)
-
-    return entry
-
-
-def _spread(metric: str, statistic: str, digits: int = 3) -> Callable[[Row], str]:
-    return lambda row: number(row["across_seeds"][metric][statistic], digits=digits)
-
-
-def _share_of(what: str) -> Callable[[Row], Entry]:
-    def entry(row: Row) -> Entry:
-        found = row["shares"][what]
-        ends = "" if found["ci_low"] is None else f"[{share(found['ci_low'])}, {share(found['ci_high'])}]"
-        return Entry(share(found["share"]), ends)
-
-    return entry
-
-
-def _median(row: Row) -> str:
-    median = row["time_to_threshold"]["median"]
-    return "not reached" if median is None else share(median)
+def _share(what: str, row: Row) -> Entry:
+    found = row["shares"][what]
+    ends = "" if found["ci_low"] is None else f"[{share(found['ci_low'])}, {share(found['ci_high'])}]"
+    return Entry(share(found["share"]), ends)

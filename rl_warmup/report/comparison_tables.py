@@ -40,16 +40,9 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         "pairs to decide": lambda row: "" if row["n_to_decide"] is None else f"{row['n_to_decide']:,}",
         "pairing ρ": lambda row: number(row["pairing_correlation"], digits=2),
     }
-    caption = f"{family.capitalize()} comparisons, treatment − control by seed; p adjusted by {how}."
-    return table(
-        f"comparisons-{family}",
-        f"{family.capitalize()} comparisons",
-        caption,
-        rows,
-        columns,
-        heading_of(rows),
-        words=2,
-    )
+    title = f"{family.capitalize()} comparisons"
+    caption = f"{title}, treatment − control by seed; p adjusted by {how}."
+    return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
 
 
 def sensitivity(report: Mapping[str, Any]) -> Table | None:
@@ -64,10 +57,9 @@ def sensitivity(report: Mapping[str, Any]) -> Table | None:
         "IQM": lambda row: number(row["iqm"], sign=True),
         "BCa interval": _bca,
     }
+    title = "The confirmatory comparisons by other methods"
     caption = "The same differences by other methods, p not adjusted; they decide nothing."
-    return table(
-        "sensitivity", "The confirmatory comparisons by other methods", caption, rows, columns, heading_of(rows)
-    )
+    return table("sensitivity", title, caption, rows, columns, heading_of(rows))
 
 
 def dispersion(report: Mapping[str, Any]) -> Table | None:
@@ -115,16 +107,9 @@ def phi(report: Mapping[str, Any]) -> Table | None:
         "environments": lambda row: ", ".join(row["environments"]),
         "Φ": lambda row: number(row["phi"]),
     }
+    title = "One learning rate for all environments"
     caption = "Φ: normalized score lost by using one learning rate in all environments instead of the best in each."
-    return table(
-        "phi",
-        "One learning rate for all environments",
-        caption,
-        report["robustness"]["sensitivity"],
-        columns,
-        _no_heading,
-        words=3,
-    )
+    return table("phi", title, caption, report["robustness"]["sensitivity"], columns, words=3)
 
 
 def metrics(report: Mapping[str, Any]) -> Table | None:
@@ -138,23 +123,14 @@ def metrics(report: Mapping[str, Any]) -> Table | None:
         "δ": lambda row: "–" if row["smallest_effect"] is None else f"{row['smallest_effect']:g}",
         "role": lambda row: row["role"],
     }
-    return table(
-        "metrics",
-        "What each metric means",
-        "δ: smallest effect that matters.",
-        rows,
-        columns,
-        _no_heading,
-        words=6,
-    )
+    return table("metrics", "What each metric means", "δ: smallest effect that matters.", rows, columns, words=6)
 
 
 def _glance(row: Row | None) -> Entry:
     if row is None:
         return Entry("–")
-    size = number(row["estimate"], sign=True)
     ends = "" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"])
-    return Entry(size, ends, row["verdict"])
+    return Entry(number(row["estimate"], sign=True), ends, row["verdict"])
 
 
 def _verdict(row: Row) -> Entry:
@@ -183,7 +159,3 @@ def _grid(row: Row, named: Sequence[str]) -> str:
 def _bca(row: Row) -> str:
     ends = row["iqm_ci_low"], row["iqm_ci_high"]
     return "–" if ends == (None, None) else interval(*ends)
-
-
-def _no_heading(row: Row) -> str:
-    return ""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from rl_warmup.report.words import Row, capital, place, short_rate, varied
 
 Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Table:
 Columns = Mapping[str, Callable[[Row], str | Entry]]
 
 
-def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+def grouped(rows: Sequence[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     """Rows with the same key, in the order in which the keys come first."""
-    groups: dict[Key, list[Row]] = defaultdict(list)
+    groups: dict[Key, list[Item]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
     return groups
@@ -61,7 +62,7 @@ def table(
     caption: str,
     rows: Sequence[Row],
     columns: Columns,
-    heading: Callable[[Row], str],
+    heading: Callable[[Row], str] = lambda row: "",
     words: int = 1,
 ) -> Table | None:
     """A table with one row for each of `rows`, grouped by `heading`; None without rows."""
@@ -71,8 +72,7 @@ def table(
         Group(text, tuple(tuple(_entry(make(row)) for make in columns.values()) for row in members))
         for text, members in grouped(rows, heading).items()
     ]
-    heads = tuple(Entry(text) for text in columns)
-    return Table(name, title, caption, heads, tuple(groups), words)
+    return Table(name, title, caption, tuple(map(Entry, columns)), tuple(groups), words)
 
 
 def heading_of(rows: Sequence[Row]) -> Callable[[Row], str]:

@@ -15,6 +15,14 @@ from rl_warmup.report.tables import grouped
 from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, short_rate
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
+RUNS = {"n": "{n}", "diverged": "{n_diverged}", "failed": "{n_failed}"}  # formats of values of a row
+DOSE = {
+    "gradient steps": "{gradient_steps:.0f}",
+    "below 99% of base": "{n_below_99:.0f}",
+    "budget lost": "{budget:.1%}",
+    "first rate": "{learning_rate_first:.3g}",
+    "mean rate": "{learning_rate_mean:.3g}",
+}
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -32,9 +40,12 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     if len(shown) < len(report["comparisons"]):
         rest = counted(len(report["comparisons"]) - len(shown), "comparison")
         console.print(f"{rest} on other metrics, all exploratory: in report.html\n", highlight=False)
-    console.print(cell_table(report["cells"], names))
+    cells = [{**row, **{name: number(row["metrics"][name]["iqm"]) for name in names}} for row in report["cells"]]
+    columns = RUNS | {metric_name(name): f"{{{name}}}" for name in names}
+    console.print(cell_table("Cells: interquartile mean over the scored runs", cells, columns))
     if report["dose"]:
-        console.print(dose_table(report["dose"]))
+        title = "Dose: learning rates read from the optimizer, mean over the scored runs"
+        console.print(cell_table(title, report["dose"], DOSE))
     if report["problems"]:
         console.print(f"[bold yellow]Problems ({len(report['problems'])})[/bold yellow]")
     for problem in report["problems"]:
@@ -68,31 +79,16 @@ def comparison_table(comparisons: Sequence[Row], family: str, wide: bool = True)
     return table
 
 
-def cell_table(cells: Sequence[Row], metrics: Sequence[str]) -> Table:
-    """One row a cell: its runs, and the IQM of some metrics."""
-    table = _table("Cells: interquartile mean over the scored runs")
+def cell_table(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> Table:
+    """One row a cell: its arm, where it was trained, and its values by the formats of `columns`."""
+    table = _table(title)
     table.add_column("arm")
     table.add_column("env")
-    for heading in ("n", "diverged", "failed", *map(metric_name, metrics)):
+    for heading in columns:
         table.add_column(heading, justify="right")
-    for row in cells:
-        counts = [str(row[key]) for key in ("n", "n_diverged", "n_failed")]
-        values = [number(row["metrics"][name]["iqm"]) for name in metrics]
-        table.add_row(escape(row["arm"]), escape(_where(row)), *counts, *values)
-    return table
-
-
-def dose_table(dose: Sequence[Row]) -> Table:
-    """One row a cell: what the optimizer received."""
-    table = _table("Dose: learning rates read from the optimizer, mean over the scored runs")
-    table.add_column("arm")
-    table.add_column("env")
-    for heading in ("gradient steps", "below 99% of base", "budget lost", "first rate", "mean rate"):
-        table.add_column(heading, justify="right")
-    for row in dose:
-        steps = [f"{row['gradient_steps']:.0f}", f"{row['n_below_99']:.0f}"]
-        rates = [f"{row['learning_rate_first']:.3g}", f"{row['learning_rate_mean']:.3g}"]
-        table.add_row(escape(row["arm"]), escape(_where(row)), *steps, f"{row['budget']:.1%}", *rates)
+    for row in rows:
+        values = [text.format_map(row) for text in columns.values()]
+        table.add_row(escape(row["arm"]), escape(_where(row)), *values)
     return table
 
 

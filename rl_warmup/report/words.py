@@ -30,14 +30,14 @@ def number(value: float | None, unknown: str = "–", sign: bool = False, digits
     return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
 
 
-def share(value: float | None) -> str:
+def share(value: float | None, unknown: str = "–") -> str:
     """A share as a percentage.
 
     >>> share(0.0893), share(0.125), share(None)
     ('8.9%', '12%', '–')
     """
     if value is None:
-        return "–"
+        return unknown
     return f"{100 * value:.2g}%" if abs(value) < 0.1 else f"{100 * value:.0f}%"
 
 
