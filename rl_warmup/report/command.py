@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.atomic import write_text
@@ -90,7 +89,9 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
     from rl_warmup.report.html import render  # it and the figures import matplotlib, which takes half a second
 
     content = as_json(analysis)
-    content["answers"] = answers(content, limits(content, analysis.problems, _notes(analysis)))
+    declared = [found.verdict for found in analysis.comparisons if found.family == "confirmatory"]
+    notes = [note for verdict in declared for note in verdict.notes]
+    content["answers"] = answers(content, limits(content, analysis.problems, notes))
     content["figures"] = _draw(analysis, folder / "figures") if figures else []
     files = {
         "report.html": render(content, folder / "figures"),
@@ -102,12 +103,6 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
         write_text(folder / name, text)
     drawn = [folder / "figures" / f"{figure['name']}.png" for figure in content["figures"]]
     return content, [*(folder / name for name in files), *drawn]
-
-
-def _notes(analysis: Analysis) -> list[Note]:
-    """What limits the verdicts of the confirmatory family."""
-    declared = [found.verdict for found in analysis.comparisons if found.family == "confirmatory"]
-    return [note for verdict in declared for note in verdict.notes]
 
 
 def _draw(analysis: Analysis, folder: Path) -> list[dict[str, str]]:

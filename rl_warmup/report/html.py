@@ -2,12 +2,11 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.figures.panels import VERDICTS as LOOKS
@@ -18,16 +17,6 @@ from rl_warmup.report.words import SYMBOLS, minus
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
 Maker = Callable[[Mapping[str, Any]], Table | None]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as the page shows it."""
-
-    title: str
-    caption: str
-    source: str  # data URI
-    files: str  # where to find it and its data
 
 
 class Section(NamedTuple):
@@ -91,7 +80,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         FileNotFoundError: if a figure has neither SVG nor PNG.
     """
     said = sentences(report)
-    page: str = _template().render(
+    return _template().render(
         report=report,
         lead=said[0].text,
         findings=_of(said, *VERDICTS, "robustness", "dose"),
@@ -103,17 +92,15 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         symbols=SYMBOLS,
         colors={verdict: color for verdict, (_, color) in LOOKS.items()},  # the figures' own
     )
-    return page
 
 
-def picture(drawn: Mapping[str, Any], figures: Path) -> Picture:
-    """A figure with its file inside: the SVG, or the PNG where that one is too large or missing."""
+def picture(drawn: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+    """A figure with its file as a data URI: the SVG, or the PNG where that one is too large or missing."""
     svg, png = (figures / f"{drawn['name']}.{kind}" for kind in ("svg", "png"))
     use_svg = svg.exists() and (svg.stat().st_size <= LARGEST_SVG or not png.exists())
     kind, path = ("svg+xml", svg) if use_svg else ("png", png)
     content = base64.b64encode(path.read_bytes()).decode("ascii")
-    files = f"figures/{drawn['name']}.png, .svg, .csv"
-    return Picture(drawn["title"], drawn["caption"], f"data:image/{kind};base64,{content}", files)
+    return {**drawn, "source": f"data:image/{kind};base64,{content}"}
 
 
 def _evidence(report: Mapping[str, Any], figures: Path) -> Iterator[dict[str, Any]]:
@@ -132,7 +119,7 @@ def _of(said: Sequence[Sentence], *kinds: str) -> list[Sentence]:
     return [sentence for sentence in said if sentence.kind in kinds]
 
 
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("rl_warmup.report"),
         autoescape=True,

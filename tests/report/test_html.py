@@ -203,9 +203,9 @@ def test_many_findings_are_folded(tmp_path: Path) -> None:
 def test_a_large_svg_is_shown_as_png(tmp_path: Path) -> None:
     drawn = with_figures(report(), tmp_path)["figures"][0]
     Figure(figsize=(1, 1)).savefig(tmp_path / "forest-x.png")
-    assert picture(drawn, tmp_path).source.startswith("data:image/svg+xml;base64,")
+    assert picture(drawn, tmp_path)["source"].startswith("data:image/svg+xml;base64,")
     (tmp_path / "forest-x.svg").write_text(" " * (LARGEST_SVG + 1))
-    source = picture(drawn, tmp_path).source
+    source = picture(drawn, tmp_path)["source"]
     assert source.startswith("data:image/png;base64,")
     assert base64.b64decode(source.partition(",")[2]) == (tmp_path / "forest-x.png").read_bytes()
 

@@ -1,14 +1,14 @@
 """All figures of an analysis, drawn with matplotlib from tidy tables: PNG, SVG and the table as CSV."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import matplotlib as mpl
 
-from rl_warmup.analysis.cells import Block, Group
+from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.report.figures.diagnostics import diagnostics
@@ -18,6 +18,7 @@ from rl_warmup.report.figures.heatmaps import heatmaps
 from rl_warmup.report.figures.lines import curves, learning_rates, time_to_threshold
 from rl_warmup.report.figures.panels import STYLE, looks_of
 from rl_warmup.report.figures.sheets import Kind, Sheet, file_name, save
+from rl_warmup.report.tables import grouped
 
 
 @dataclass(frozen=True)
@@ -47,28 +48,20 @@ def draw(analysis: Analysis, folder: Path) -> list[Drawn]:
 
 def _sheets(analysis: Analysis) -> Iterator[tuple[str, Sheet]]:
     """Every figure with its group's name, one kind at a time, so that few are in memory."""
-    metrics = with_role("confirmatory")
-    for sheet in forest(analysis.comparisons, metrics):
+    for sheet in forest(analysis.comparisons, with_role("confirmatory")):
         yield "", sheet
-    groups: dict[Group, list[Block]] = defaultdict(list)
-    for block in analysis.blocks:
-        groups[block.group].append(block)
+    groups = grouped(analysis.blocks, attrgetter("group"))
     for group, blocks in groups.items():
-        for sheet in _of_group(analysis, blocks):
-            yield file_name(group, list(groups)), sheet
+        for found in filter(None, _of_group(analysis, blocks)):
+            yield file_name(group, list(groups)), found
 
 
-def _of_group(analysis: Analysis, blocks: Sequence[Block]) -> Iterator[Sheet]:
+def _of_group(analysis: Analysis, blocks: Sequence[Block]) -> Iterator[Sheet | None]:
     looks, group = looks_of(analysis, blocks), blocks[0].group
     comparisons = [found for found in analysis.comparisons if found.pairing.block.group == group]
-    draws: tuple[Callable[[], Sheet | Sequence[Sheet] | None], ...] = (
-        lambda: curves(blocks, looks),
-        lambda: heatmaps(blocks, comparisons, looks),
-        lambda: differences(comparisons, with_role("confirmatory"), looks),
-        lambda: time_to_threshold(blocks, looks),
-        lambda: learning_rates(blocks, looks),
-        lambda: diagnostics(blocks, looks),
-    )
-    for draw_one in draws:
-        found = draw_one()
-        yield from [found] if isinstance(found, Sheet) else found or []
+    yield curves(blocks, looks)
+    yield from heatmaps(blocks, comparisons, looks)
+    yield differences(comparisons, with_role("confirmatory"), looks)
+    yield time_to_threshold(blocks, looks)
+    yield learning_rates(blocks, looks)
+    yield from diagnostics(blocks, looks)

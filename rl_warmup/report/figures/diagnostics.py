@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rl_warmup.analysis.cells import Block
-from rl_warmup.report.figures.frames import BINS, diagnostic_frame
+from rl_warmup.report.figures.frames import BINS, by_cell, diagnostic_frame
 from rl_warmup.report.figures.panels import WIDTH, Looks, narrow
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
 
@@ -29,7 +29,7 @@ QUANTITIES = {
 
 def diagnostics(blocks: Sequence[Block], looks: Looks) -> list[Sheet]:
     """Medians and quartiles over seeds, four learning rates a figure; nothing without readable updates."""
-    frame = diagnostic_frame(blocks)
+    frame = by_cell(blocks, diagnostic_frame)
     if frame.is_empty():
         return []
     names = frame["panel"].unique(maintain_order=True).to_list()

@@ -12,7 +12,7 @@ from rl_warmup.analysis.cells import rate_scale
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.report.figures.comparison_frames import pair_frame
+from rl_warmup.report.figures.frames import pair_frame
 from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import RASTERIZED, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words

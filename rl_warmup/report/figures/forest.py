@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.report.figures.comparison_frames import comparison_frame
+from rl_warmup.report.figures.frames import comparison_frame
 from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH
 from rl_warmup.report.figures.sheets import Sheet, headline, range_words, wrapped

@@ -1,4 +1,4 @@
-"""What the figures of lines draw, as tidy tables in polars; each is written beside its figure as CSV."""
+"""What the figures draw, as tidy tables in polars; each is written beside its figure as CSV."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,9 +8,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.cells import Block, Cell, rate_scale
+from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
+from rl_warmup.analysis.study import Comparison
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.report.words import tuned_rate
 
@@ -29,11 +30,6 @@ def panel_of(block: Block, blocks: Sequence[Block]) -> str:
     return f"learning rate {words}" + (f"\n{block.rest}" if block.rest else "")
 
 
-def curve_frame(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval)."""
-    return _by_cell(blocks, _curves)
-
-
 def iqm_band(
     values: FloatArray,  # [runs, evaluations]
     rng: np.random.Generator,
@@ -50,50 +46,27 @@ def iqm_band(
     return low, high
 
 
-def dose_frame(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Learning rate read from the optimizer at the ends of each update phase, first scored seed of each cell."""
-    return _by_cell(blocks, _dose)
-
-
-def threshold_frame(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Kaplan-Meier estimate of the share of runs that have reached the threshold, at each step where it changes."""
-    return _by_cell(blocks, _reached)
-
-
-def diagnostic_frame(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Median and quartiles over seeds of what happens inside the runs, in each hundredth of the gradient steps."""
-    return _by_cell(blocks, _diagnostics)
-
-
-def _by_cell(blocks: Sequence[Block], rows: Callable[[Block, Cell], pl.DataFrame | None]) -> pl.DataFrame:
-    """The rows of every cell below each other, with what they belong to; an empty table without any."""
+def by_cell(blocks: Sequence[Block], frame_of: Callable[[Block, Cell], pl.DataFrame | None]) -> pl.DataFrame:
+    """What `frame_of` gives for each cell below each other, with what it belongs to; an empty table without any."""
     parts = []
     for block in blocks:
         about = {
-            "schedule": block.settings["schedule.name"],
-            "learning_rate": block.settings["learning_rate"],
-            "learning_rate_scale": rate_scale(block),
-            "setting": block.rest,
-            "panel": panel_of(block, blocks),
+            "schedule": pl.lit(block.settings["schedule.name"]),
+            "learning_rate": pl.lit(block.settings["learning_rate"], pl.Float64),
+            "learning_rate_scale": pl.lit(rate_scale(block), pl.Float64),
+            "setting": pl.lit(block.rest),
+            "panel": pl.lit(panel_of(block, blocks)),
         }
         for cell in block.cells:
-            part = rows(block, cell) if cell.scored else None
+            part = frame_of(block, cell) if cell.scored else None
             if part is not None and not part.is_empty():
-                names = [pl.lit(value).cast(_TYPES[key]).alias(key) for key, value in about.items()]
-                parts.append(part.select(*names, pl.lit(cell.short).alias("arm"), pl.all()))
+                named = {**about, "arm": pl.lit(cell.short)}
+                parts.append(part.select(*(value.alias(key) for key, value in named.items()), pl.all()))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-_TYPES: dict[str, Any] = {
-    "schedule": pl.String,
-    "learning_rate": pl.Float64,
-    "learning_rate_scale": pl.Float64,
-    "setting": pl.String,
-    "panel": pl.String,
-}
-
-
-def _curves(block: Block, cell: Cell) -> pl.DataFrame:
+def curve_frame(block: Block, cell: Cell) -> pl.DataFrame:
+    """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval)."""
     n, size = cell.returns.shape
     low, high = np.full((2, size), np.nan) if n == 1 else iqm_band(cell.returns, np.random.default_rng(0))
     unknown = np.full(n * size, np.nan)
@@ -110,7 +83,8 @@ def _curves(block: Block, cell: Cell) -> pl.DataFrame:
     return frame.with_columns(pl.when(~middle).then("seed"), pl.col("ci_low", "ci_high").fill_nan(None))
 
 
-def _dose(_: Block, cell: Cell) -> pl.DataFrame | None:
+def dose_frame(_: Block, cell: Cell) -> pl.DataFrame | None:
+    """Learning rate read from the optimizer at the ends of each update phase, first scored seed of each cell."""
     updates = cell.scored[0].updates
     if updates is None or updates.is_empty():
         return None
@@ -136,7 +110,8 @@ def _spread_rows(height: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([even, early]).astype(np.int64))
 
 
-def _reached(block: Block, cell: Cell) -> pl.DataFrame:
+def threshold_frame(block: Block, cell: Cell) -> pl.DataFrame:
+    """Kaplan-Meier estimate of the share of runs that have reached the threshold, at each step where it changes."""
     times, surviving = kaplan_meier(cell.scores["time_to_threshold"], cell.reached)
     total = float(block.steps[-1])
     steps, shares = np.asarray(times) * total, 1 - np.asarray(surviving)
@@ -150,7 +125,8 @@ def _reached(block: Block, cell: Cell) -> pl.DataFrame:
     )
 
 
-def _diagnostics(block: Block, cell: Cell) -> pl.DataFrame | None:
+def diagnostic_frame(block: Block, cell: Cell) -> pl.DataFrame | None:
+    """Median and quartiles over seeds of what happens inside the runs, in each hundredth of the gradient steps."""
     names = (*OF_ALL, *ALGORITHMS[block.group[1]].shown)
     known = [run.updates.with_columns(seed=run.seed) for run in cell.scored if run.updates is not None]
     table = pl.concat(known) if known else pl.DataFrame()
@@ -185,3 +161,67 @@ def _quartiles(values: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
         .with_columns(pl.col("quantity").cast(pl.String))
         .drop("part")
     )
+
+
+def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """One row per comparison that has pairs: estimate, interval and verdict."""
+    rows = [_comparison(found) for found in comparisons if found.paired.n]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def pair_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """One row per pair of seeds: the metric in treatment and control, and their difference."""
+    rows = []
+    for found in comparisons:
+        values = zip(found.pairing.seeds, *found.pairing.values(found.metric.name), strict=True)
+        about = _about(found)
+        rows += [
+            {**about, "seed": seed, "value_treatment": one, "value_control": other, "difference": one - other}
+            for seed, one, other in values
+        ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metrics: Sequence[str]) -> pl.DataFrame:
+    """One row per cell and metric: IQM over its runs, and its mean difference to the control with the verdict."""
+    found = {
+        (id(comparison.pairing.treatment), comparison.metric.name): comparison
+        for comparison in comparisons
+        if comparison.pairing.contrast is None
+    }
+    controls = {id(comparison.pairing.control) for comparison in found.values()}
+    rows = [
+        {
+            **coordinates(block),
+            "arm": cell.short,
+            "is_control": id(cell) in controls,
+            "metric": metric,
+            "n": len(cell.scored),
+            "iqm": float(iqm(cell.scores[metric])) if cell.scored else None,
+            "difference": None if comparison is None else comparison.paired.estimate,
+            "verdict": None if comparison is None else comparison.verdict.verdict,
+        }
+        for block in blocks
+        for cell in block.cells
+        for metric in metrics
+        for comparison in [found.get((id(cell), metric))]
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _about(found: Comparison) -> dict[str, Any]:
+    pairing = found.pairing
+    return {
+        **coordinates(pairing.block),
+        "setting": pairing.block.rest,
+        "contrast": pairing.contrast,
+        "treatment": pairing.treatment_label,
+        "control": pairing.control_label,
+        "metric": found.metric.name,
+    }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    values = vars(found) | vars(found.paired) | vars(found.verdict)
+    keys = ("family", "n", "estimate", "ci_low", "ci_high", "p_adjusted", "smallest_effect", "verdict")
+    return _about(found) | {key: values[key] for key in keys}

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.study import Comparison
-from rl_warmup.report.figures.comparison_frames import heat_frame
+from rl_warmup.report.figures.frames import heat_frame
 from rl_warmup.report.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
+from rl_warmup.report.tables import grouped
 from rl_warmup.report.words import minus, short_rate
 
 METRICS = ("final", "area")
@@ -36,10 +37,7 @@ class Map(NamedTuple):
 
 def heatmaps(blocks: Sequence[Block], comparisons: Sequence[Comparison], looks: Looks) -> list[Sheet]:
     """A figure for each base schedule (or other setting) with a grid of learning rates and warmups."""
-    series: dict[str, list[Block]] = {}
-    for block in blocks:
-        name = " ".join(filter(None, (block.settings["schedule.name"], block.rest)))
-        series.setdefault(name, []).append(block)
+    series = grouped(blocks, lambda block: f"{block.settings['schedule.name']} {block.rest}".rstrip())
     sheets = []
     for name, members in series.items():
         frame = heat_frame(members, comparisons, METRICS)

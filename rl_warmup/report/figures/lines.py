@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from rl_warmup.analysis.cells import Block
-from rl_warmup.report.figures.frames import curve_frame, dose_frame, threshold_frame
+from rl_warmup.report.figures.frames import by_cell, curve_frame, dose_frame, threshold_frame
 from rl_warmup.report.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
 
@@ -18,7 +18,7 @@ ENV_STEPS = "environment steps"
 
 def curves(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Evaluation curves: IQM over seeds at each evaluation with its interval, runs thin behind; None without."""
-    frame = curve_frame(blocks)
+    frame = by_cell(blocks, curve_frame)
     if frame.is_empty():
         return None
     thresholds = sorted({block.settings["env.threshold"] for block in blocks})
@@ -36,7 +36,7 @@ def curves(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
 
 def learning_rates(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Learning rate read from the optimizer against gradient step, first seed of each cell; None if not known."""
-    frame = dose_frame(blocks)
+    frame = by_cell(blocks, dose_frame)
     if frame.is_empty():
         return None
     total, shown = _last(frame["gradient_step"]), last_ramp(frame)
@@ -53,7 +53,7 @@ def learning_rates(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
 
 def time_to_threshold(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     """Share of runs that have reached the threshold (Kaplan-Meier); None without scored runs."""
-    frame = threshold_frame(blocks)
+    frame = by_cell(blocks, threshold_frame)
     if frame.is_empty():
         return None
     figure, names = panels(frame, looks, (ENV_STEPS, "share of runs at the threshold"), _draw_shares, shared=True)

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.report.figures.comparison_frames import comparison_frame, pair_frame
 from rl_warmup.report.figures.frames import (
+    by_cell,
+    comparison_frame,
     curve_frame,
     diagnostic_frame,
     dose_frame,
     iqm_band,
+    pair_frame,
     panel_of,
     threshold_frame,
 )
@@ -30,7 +32,7 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 
 def test_curves_have_a_row_a_run_and_evaluation_and_the_iqm(analysis: Analysis) -> None:
-    frame = curve_frame(analysis.blocks)
+    frame = by_cell(analysis.blocks, curve_frame)
     assert frame.height == 2 * 3 * (6 + 1) * len(STEPS)
     cell = analysis.blocks[0].cells[0]
     own = frame.filter(learning_rate=1e-3, arm="none")
@@ -43,7 +45,7 @@ def test_curves_have_a_row_a_run_and_evaluation_and_the_iqm(analysis: Analysis) 
 
 def test_a_single_run_has_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path)
-    frame = curve_frame(analyse(tmp_path).blocks)
+    frame = by_cell(analyse(tmp_path).blocks, curve_frame)
     assert frame["ci_low"].null_count() == frame.height == 2 * len(STEPS)
 
 
@@ -59,7 +61,7 @@ def test_comparisons_and_pairs_are_those_of_the_analysis(analysis: Analysis) -> 
 
 
 def test_shares_at_the_threshold_start_at_0_and_end_at_the_budget(analysis: Analysis) -> None:
-    for arm in threshold_frame(analysis.blocks).partition_by("panel", "arm"):
+    for arm in by_cell(analysis.blocks, threshold_frame).partition_by("panel", "arm"):
         assert arm["env_step"][0] == 0
         assert arm["env_step"][-1] == STEPS[-1]
         assert arm["share_reached"].is_sorted()
@@ -73,7 +75,7 @@ def test_the_dose_is_thinned_for_long_runs_and_keeps_a_short_ramp(tmp_path: Path
     found = analyse(tmp_path)
     block = found.blocks[0]
     object.__setattr__(block.cells[0].scored[0], "updates", rows)
-    frame = dose_frame([block])
+    frame = by_cell([block], dose_frame)
     assert frame.height < 2 * 1001
     assert frame["gradient_step"][:4].to_list() == [1, 4, 5, 8]
     assert frame["gradient_step"].max() == 4 * rows.height
@@ -90,7 +92,7 @@ def test_diagnostics_average_each_hundredth_of_a_run_then_over_seeds(tmp_path: P
         rows = steps.to_frame().with_columns(loss=loss, n_steps=1, approx_kl=pl.lit(float("inf")))
         filled = rows.with_columns(pl.lit(0.5).alias(name) for name in table.columns if name not in rows.columns)
         object.__setattr__(run, "updates", filled)
-    frame = diagnostic_frame([block])
+    frame = by_cell([block], diagnostic_frame)
     loss = frame.filter(quantity="loss")
     assert loss["gradient_step"].to_list() == list(range(2, 201, 2))
     assert loss["median"].unique().to_list() == [1.5]
@@ -104,9 +106,9 @@ def test_nothing_is_known_of_runs_without_updates(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     (folder / "updates.parquet").unlink()
     blocks = analyse(tmp_path).blocks
-    assert diagnostic_frame(blocks).is_empty()
-    assert dose_frame(blocks).is_empty()
-    assert not curve_frame(blocks).is_empty()
+    assert by_cell(blocks, diagnostic_frame).is_empty()
+    assert by_cell(blocks, dose_frame).is_empty()
+    assert not by_cell(blocks, curve_frame).is_empty()
 
 
 def test_panels_say_what_tells_them_apart(tmp_path: Path) -> None:
