@@ -21,7 +21,6 @@ from rl_warmup.tracking import client
 from rl_warmup.tracking.sent import Destination, publishing
 from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
 from rl_warmup.tracking.upload import items_of
-from rl_warmup.tracking.waiting import in_time
 
 if TYPE_CHECKING:
     from rl_warmup.tracking.views import View
@@ -108,7 +107,7 @@ def _save(found: Sequence[View], study_run: str, to: Destination, console: Conso
         if again or known is None or not to.ledger.holds(to.name, view.key, view.digest):
             done = "updated" if known else "created"
             try:
-                known = in_time(SAVE_SECONDS, partial(save, view, str(to.entity), study_run, known))
+                known = client.in_time(SAVE_SECONDS, partial(save, view, str(to.entity), study_run, known))
             except Exception as error:
                 client.restart()  # a client that waits for an answer would keep the process
                 print(f"error: W&B did not take the {view.key}: {first_line(error)}", file=sys.stderr)

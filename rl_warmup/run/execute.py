@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
@@ -17,9 +17,8 @@ from rl_warmup.records import locks, provenance, write
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.records.leases import Lease, LeaseError
 from rl_warmup.records.read import finished_status
-from rl_warmup.records.schema import FINISHED, RecordError, Unwritable
-from rl_warmup.tracking import live as tracking
-from rl_warmup.tracking import rows
+from rl_warmup.records.schema import RecordError, Unwritable
+from rl_warmup.tracking.live import Tracker, open_tracker
 from rl_warmup.trainers.protocol import Train
 
 CHECKPOINT_SHARE = 0.01
@@ -91,7 +90,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
 class RunRecorder:
     """Records and tracks one run; the outcome is recorded once."""
 
-    def __init__(self, writer: write.RunWriter, tracker: tracking.Tracker, members: int, seconds: float) -> None:
+    def __init__(self, writer: write.RunWriter, tracker: Tracker | None, members: int, seconds: float) -> None:
         """`members`: how many runs share the process; `seconds`: see `checkpoint.seconds`."""
         self.status, self.restored = "running", writer.restored
         self._writer, self._tracker, self._members, self._seconds = writer, tracker, members, seconds
@@ -103,10 +102,12 @@ class RunRecorder:
         return self._evaluated and time.monotonic() - self._saved >= self._pause
 
     def emit(self, table: str, row: Mapping[str, Any]) -> None:
-        """Record and track one row."""
+        """Record one row; at an evaluation what is recorded is also tracked."""
         self._writer.append(table, row)
-        self._tracker.log(table, row)
-        self._evaluated |= table == "evaluations"
+        if table == "evaluations":
+            self._evaluated = True
+            if self._tracker is not None:
+                self._tracker.send(self._writer.recorded)
 
     def resumed(self, environments: str) -> None:
         """Record that the run was resumed, its environments `replayed` or `reset`."""
@@ -134,17 +135,16 @@ class RunRecorder:
                 self._writer.forget()
             self._writer.finish(status, error)
         finally:
-            summary = rows.summary(self._writer.info, self._writer.recorded["updates"])
-            self._tracker.finish(summary, exit_code=0 if status in FINISHED else 1)
+            if self._tracker is not None:
+                self._tracker.finish(self._writer.info, self._writer.recorded)
 
 
 def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     """The open records of a run. W&B can have one run open in a process, so that only a single one is tracked."""
-    settings = config.tracking if members == 1 else replace(config.tracking, name="disabled")
     writer = write.open_run(run_folder(config), run_info(config, members), asdict(config), lease)
-    tracker = tracking.tracker(
-        settings, study_folder(config), writer.info, asdict(config), writer.recorded if writer.restored else None
-    )
+    tracker = None
+    if members == 1:
+        tracker = open_tracker(config.tracking, study_folder(config), writer.info, asdict(config))
     return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
 
 

@@ -23,7 +23,7 @@ from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
-from rl_warmup.tracking.progress import SweepProgress, progress_row, publish_after
+from rl_warmup.tracking.progress import progress_row, publish_after, sweep_progress
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], 
     before = [run for run in plan.runs if run.finished]
     with (
         LiveRuns(totals, console) as live,
-        SweepProgress(
+        sweep_progress(
             jobs[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
         ),
     ):

@@ -8,32 +8,30 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.words import digest, first_line
-from rl_warmup.tracking.waiting import in_time, within
 
 if TYPE_CHECKING:
     import wandb
 
     Run = wandb.Run
 
-INIT_SECONDS = 8.0
-"""Patience with a server that does not answer when a run starts."""
-UPLOAD_SECONDS = 7.0
-"""Patience with the upload that is left over when a run ends; the rest waits for `wandb sync` or `publish`."""
-FINISH_SECONDS = 9.0
-"""Patience with the client itself when a run ends; with `INIT_SECONDS`, a run waits for W&B less than 20 s."""
-ASK_SECONDS = 6.0
-"""Patience with a server that is asked for the owner of the key."""
-READ_SECONDS = 5.0
-"""Patience with the reader of an offline file, when a run resumes."""
-TEARDOWN_SECONDS = 2.0
-"""Patience with a client that is abandoned."""
+# Patience in seconds. With INIT and FINISH a run waits for W&B less than 20 s.
+INIT_SECONDS = 8.0  # with a server that does not answer when a run starts
+UPLOAD_SECONDS = 7.0  # with the upload that is left when a run ends; the rest waits for `wandb sync` or `publish`
+FINISH_SECONDS = 9.0  # with the client itself when a run ends
+ASK_SECONDS = 6.0  # with a server that is asked for the owner of the key
+READ_SECONDS = 5.0  # with the reader of an offline file, when a run resumes
+TEARDOWN_SECONDS = 2.0  # with a client that is abandoned
+
+Result = TypeVar("Result")
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,12 +40,32 @@ class Unusable(Exception):
     """The client refuses its settings, or the server does not answer; the message says which."""
 
 
-def check(settings: TrackingConfig) -> None:
-    """Raise ValueError for a name or mode that does not exist."""
-    if settings.name not in ("wandb", "disabled"):
-        raise ValueError(f"tracking.name is {settings.name!r}; use 'wandb' or 'disabled'")
-    if settings.mode not in ("auto", "online", "offline"):
-        raise ValueError(f"tracking.mode is {settings.mode!r}; use 'auto', 'online' or 'offline'")
+def within(seconds: float, action: Callable[[], object]) -> bool:
+    """Whether `action` ended in time, be it by an exception; otherwise it runs on in a daemon thread."""
+    begun = _begun(action)
+    wait([begun], seconds)
+    return begun.done()
+
+
+def in_time(seconds: float, action: Callable[[], Result]) -> Result:
+    """What `action` returns or raises; TimeoutError once it takes longer, and it runs on in a daemon thread."""
+    try:
+        return _begun(action).result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
+
+
+def _begun(action: Callable[[], Result]) -> Future[Result]:
+    future: Future[Result] = Future()
+
+    def settle() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=settle, daemon=True).start()
+    return future
 
 
 def is_online(mode: str) -> bool | None:
@@ -76,41 +94,50 @@ def _warn_of_no_key() -> None:  # once a process
     _LOG.warning("W&B has no API key (`wandb login` stores one): this goes into offline files.")
 
 
-def arguments(settings: TrackingConfig, folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:
-    """What `start` needs to know of a run, in texts no longer than W&B takes, some of them only at `wandb sync`.
+def start(
+    online: bool,
+    settings: TrackingConfig,
+    folder: Path,
+    info: Mapping[str, Any],
+    config: Mapping[str, Any],
+    identity: str | None = None,
+) -> wandb.Run:
+    """Open a W&B run, or resume the one of the same id.
+
+    Texts are cut to the lengths that W&B takes, some of them only at `wandb sync`.
 
     Args:
+        online: or in files for `wandb sync`.
         settings: server side: project and entity.
         folder: of the study; files go to `folder`/wandb.
         info: of run.json: `run_id` and `attempt_id`, `cell` (the group), `arm` (the job type), `study` (a tag).
+        config: what W&B shows as the run's config.
+        identity: its W&B id, if not the one of `info`.
 
     Raises:
         OSError: if `folder`/wandb cannot be made; the client would take the system's temporary folder.
+        Exception: what the client raises.
     """
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    cell, study = info.get("cell"), info.get("study")
-    return {
-        "id": wandb_id(info["run_id"], str(info.get("attempt_id", ""))),
-        "name": fit(info["run_id"], 128),
-        "group": fit(cell, 128) if cell else None,
-        "job_type": fit(info["arm"], 64),
-        "tags": [fit(study, 64)] if study else None,
-        "project": settings.project,
-        "entity": settings.entity,
-        "dir": str(folder),
-        "resume": "allow",
-        # By default the client returns the run that is still open: two runs of a process would be one.
-        "reinit": "create_new",
-    }
-
-
-def start(online: bool, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> wandb.Run:
-    """Open a W&B run, or resume the one of the same id. Raises what the client raises."""
     import wandb
 
-    mode: Any = "online" if online else "offline"
-    shown = {key: value for key, value in config.items() if key != "runs_dir"}  # of nobody else's machine
-    run = wandb.init(mode=mode, config=shown, settings=wandb.Settings(**_discreet(wandb)), **arguments)
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    cell, study = info.get("cell"), info.get("study")
+    run = wandb.init(
+        mode="online" if online else "offline",
+        config={key: value for key, value in config.items() if key != "runs_dir"},  # of nobody else's machine
+        settings=wandb.Settings(**_discreet(wandb)),
+        id=identity or wandb_id(info["run_id"], str(info.get("attempt_id", ""))),
+        name=fit(info["run_id"], 128),
+        group=fit(cell, 128) if cell else None,
+        job_type=fit(info["arm"], 64),
+        tags=[fit(study, 64)] if study else None,
+        project=settings.project,
+        entity=settings.entity,
+        dir=str(folder),
+        resume="allow",
+        # By default the client returns the run that is still open: two runs of a process would be one.
+        reinit="create_new",
+    )
     for prefix in ("eval", "train", "dose", "diagnostics"):
         run.define_metric(f"{prefix}/*", step_metric="env_step")
     return run
@@ -144,11 +171,11 @@ def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
     Raises what the client raises, also for an upload that takes too long.
     """
     earlier: Any = dict(run.summary)  # None replaces a value that was sent before
-    files = [] if run.offline else [*Path(run.dir).parent.parent.glob(f"offline-run-*-{run.id}/*.wandb")]
     run.summary.update({key: value for key, value in summary.items() if value is not None or key in earlier})
     run.finish(exit_code=exit_code)
-    for path in files:
-        path.with_suffix(".wandb.synced").touch()
+    if not run.offline:
+        for path in Path(run.dir).parent.parent.glob(f"offline-run-*-{run.id}/*.wandb"):
+            path.with_suffix(".wandb.synced").touch()
 
 
 def api() -> wandb.Api:
@@ -236,12 +263,3 @@ def image(path: Path) -> wandb.Image:
     import wandb
 
     return wandb.Image(str(path))
-
-
-def checkpoint_artifact(run: str, folder: Path) -> wandb.Artifact:
-    """A checkpoint's folder as an artifact of the W&B run with this id."""
-    import wandb
-
-    artifact = wandb.Artifact(f"checkpoint-{run}", type="checkpoint")
-    artifact.add_dir(str(folder))
-    return artifact

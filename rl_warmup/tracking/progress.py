@@ -6,11 +6,11 @@ import logging
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 
@@ -64,54 +64,51 @@ def progress_row(
     return {f"{PROGRESS}/{name}": value for name, value in values.items()}
 
 
-class SweepProgress:
+@contextmanager
+def sweep_progress(config: RunConfig, folder: Path, look: Callable[[], Mapping[str, float]]) -> Iterator[None]:
     """While it is entered, sends what `look` sees to the study's own W&B run; never raises, nor waits for long."""
+    if config.tracking.name == "disabled":
+        yield
+        return
+    exit_code: Future[int] = Future()
+    sender = threading.Thread(target=_send, args=(config, folder, look, exit_code), daemon=True)
+    sender.start()
+    try:
+        yield
+    except BaseException:
+        exit_code.set_result(1)
+        raise
+    else:
+        exit_code.set_result(0)
+    finally:
+        sender.join(client.FINISH_SECONDS)
+        if sender.is_alive():
+            _fail(folder, f"it still hangs {client.FINISH_SECONDS:g} s after the sweep")
 
-    def __init__(self, config: RunConfig, folder: Path, look: Callable[[], Mapping[str, float]]) -> None:
-        self._config, self._folder, self._look = config, folder, look
-        self._over, self._exit_code = threading.Event(), 0
-        self._thread = threading.Thread(target=self._send, daemon=True)
 
-    def __enter__(self) -> Self:
-        if self._config.tracking.name != "disabled":
-            self._thread.start()
-        return self
+def _send(config: RunConfig, folder: Path, look: Callable[[], Mapping[str, float]], exit_code: Future[int]) -> None:
+    """Send rows until the exit code of the sweep is known."""
+    try:
+        with try_lock(folder, PROGRESS) as free:
+            online = (
+                client.is_online(config.tracking.mode) if free else None
+            )  # else another process reports its runs
+            if online is None or (online and has_outage(folder)):
+                return
+            to = Destination.of(folder, config.tracking, online)
+            run = start_study_run(folder.name, to, asdict(config.study))
+            run.define_metric(f"{PROGRESS}/*", step_metric=f"{PROGRESS}/env_steps")
+            while not wait([exit_code], PERIOD).done:
+                run.log(dict(look()))
+            run.log(dict(look()))
+            client.close(run, {}, exit_code.result())
+    except Exception as error:
+        _fail(folder, first_line(error))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exit_code = 0 if kind is None else 1
-        self._over.set()
-        if self._thread.ident is None:
-            return
-        self._thread.join(client.FINISH_SECONDS)
-        if self._thread.is_alive():
-            self._fail(f"it still hangs {client.FINISH_SECONDS:g} s after the sweep")
 
-    def _send(self) -> None:
-        try:
-            with try_lock(self._folder, PROGRESS) as free:
-                if free:  # else another process trains the rest of this sweep, and reports its own runs
-                    self._send_rows()
-        except Exception as error:
-            self._fail(first_line(error))
-
-    def _send_rows(self) -> None:
-        tracking = self._config.tracking
-        online = client.is_online(tracking.mode)
-        if online is None or (online and has_outage(self._folder)):
-            return
-        to = Destination.of(self._folder, tracking, online)
-        run = start_study_run(self._folder.name, to, asdict(self._config.study))
-        run.define_metric(f"{PROGRESS}/*", step_metric=f"{PROGRESS}/env_steps")
-        while not self._over.wait(PERIOD):
-            run.log(dict(self._look()))
-        run.log(dict(self._look()))
-        client.close(run, {}, self._exit_code)
-
-    def _fail(self, reason: str) -> None:
-        record_outage(self._folder, reason)
-        _LOG.warning("W&B fails (%s): it does not show the progress of this sweep.", reason)
+def _fail(folder: Path, reason: str) -> None:
+    record_outage(folder, reason)
+    _LOG.warning("W&B fails (%s): it does not show the progress of this sweep.", reason)
 
 
 def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Console) -> None:

@@ -40,8 +40,7 @@ def study_run_id(name: str, to: Destination) -> str:
 def start_study_run(name: str, to: Destination, config: Mapping[str, Any]) -> client.Run:
     """Open the study's run, or resume it. Raises what the client raises."""
     about = {"run_id": f"study {name}", "arm": JOB_TYPE, "study": name}
-    arguments = client.arguments(to.settings, to.folder, about) | {"id": study_run_id(name, to)}
-    return client.start(to.online, arguments, config)
+    return client.start(to.online, to.settings, to.folder, about, config, study_run_id(name, to))
 
 
 def publish_study(report: Mapping[str, Any], to: Destination, again: bool) -> list[str]:
@@ -109,10 +108,11 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {
         "comparisons": [_flat(row) for row in report["comparisons"]],
         "cells": [
-            _flat({key: row[key] for key in row if key != "metrics"} | _means(row)) for row in report["cells"]
+            _flat({**row, "metrics": {}} | {name: values["mean"] for name, values in row["metrics"].items()})
+            for row in report["cells"]
         ],
         "intervals": [
-            {"cell": _cell(row), "metric": name, **values}
+            {"cell": f"{row['env']} {row['algo']} {row['trainer']} {row['arm']}", "metric": name, **values}
             for row in report["cells"]
             for name, values in row["metrics"].items()
             if values["mean"] is not None
@@ -125,14 +125,6 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def _digest(report: Mapping[str, Any]) -> str:
     return digest(json.dumps(report, sort_keys=True))
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    return f"{row['env']} {row['algo']} {row['trainer']} {row['arm']}"
-
-
-def _means(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values["mean"] for name, values in row["metrics"].items()}
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

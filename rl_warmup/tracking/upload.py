@@ -3,9 +3,8 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, read_study
-from rl_warmup.records.schema import FINISHED, RecordError
+from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, first_line
-from rl_warmup.tracking import client
-from rl_warmup.tracking.live import sent_before
+from rl_warmup.tracking import client, rows
 from rl_warmup.tracking.outage import record_outage
-from rl_warmup.tracking.rows import TABLES, numbered, summary
 from rl_warmup.tracking.sent import Destination, publishing, run_digest, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
 
@@ -89,7 +86,7 @@ class Sender:
     def __init__(self, to: Destination, checkpoints: bool) -> None:
         self._to, self._checkpoints = to, checkpoints
         self._failures, self._lost = 0, 0.0
-        self.arrived = 0
+        self.arrived, self._left = 0, 0
 
     @property
     def gave_up(self) -> bool:
@@ -98,34 +95,22 @@ class Sender:
 
     def send_all(self, items: Sequence[Item], console: Console) -> list[str]:
         """Send records; what is missing then, in words."""
-        problems: list[str] = []
-        left = iter(items)
         columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
-            task = progress.add_task("publishing", total=len(items))
-            sent = 0
-            running: dict[Future[str | None], Item] = {}
-            while True:
-                room = 0 if self.gave_up else AT_ONCE - len(running)
-                running |= {pool.submit(self._send, item): item for item in islice(left, room)}
-                if not running:
-                    break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    del running[future]
-                    problem = future.result()
-                    problems += [problem] if problem else []
-                    sent += 1
-                    progress.advance(task)
-        if sent < len(items):
-            problems.append(f"{counted(len(items) - sent, 'run')} more, since the server fails")
+            sent = progress.track(pool.map(self._send, items), total=len(items))
+            problems = [problem for problem in sent if problem]
+        if self._left:
+            problems.append(f"{counted(self._left, 'run')} more, since the server fails")
         return problems
 
     def _send(self, item: Item) -> str | None:
-        """Send one record; why it is missing, if it is."""
+        """Send one record, unless the server failed too often; why it is missing, if it is."""
+        if self.gave_up:
+            self._left += 1
+            return None
         began = time.monotonic()
         try:
-            tables = {table: item.record.table(table) for table in TABLES}
+            tables = {table: item.record.table(table) for table in rows.TABLES}
             config = read_config(item.record.folder)
         except (RecordError, OSError, yaml.YAMLError) as error:
             return first_line(error)
@@ -142,16 +127,13 @@ class Sender:
 
     def _upload(self, item: Item, tables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """Send what W&B lacks of a record; its address there."""
-        info = item.record.info
-        arguments = client.arguments(self._to.settings, self._to.folder, info)
-        run = client.start(self._to.online, arguments, config)
-        for row in numbered(tables, sent_before(run, self._to.online)):
+        to, record = self._to, item.record
+        run = client.start(to.online, to.settings, to.folder, record.info, config)
+        for row in rows.numbered(tables, rows.sent_before(run)):
             run.log(row)
-        if self._checkpoints and (item.record.folder / "checkpoint").is_dir():
-            run.log_artifact(client.checkpoint_artifact(item.id, item.record.folder / "checkpoint"))
-        metrics = {f"metrics/{name}": value for name, value in item.metrics.items()}
-        final = summary(info, tables["updates"]) | metrics
-        client.close(run, final, exit_code=0 if info["status"] in FINISHED else 1)
+        if self._checkpoints and (record.folder / "checkpoint").is_dir():
+            run.log_artifact(record.folder / "checkpoint", name=f"checkpoint-{item.id}", type="checkpoint")
+        rows.close(run, record.info, tables["updates"], item.metrics)
         return str(run.url or "")
 
 

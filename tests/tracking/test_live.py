@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 from helpers.configs import TINY, Configure
 from helpers.wandb_client import KEY, Choice, _fresh_client, decode, files, log_in, of, rows, serve, shown
@@ -19,10 +21,11 @@ from hypothesis import strategies as st
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.records.read import Record, read_info
+from rl_warmup.records.schema import table_schemas
 from rl_warmup.run.execute import execute
 from rl_warmup.tracking import client as wandb_client
 from rl_warmup.tracking import live as tracking
-from rl_warmup.tracking import rows as wandb_rows
+from rl_warmup.tracking.rows import TABLES, history_row
 
 CONFIG = {"algo": {"name": "ppo"}, "learning_rate": 3e-4, "warmup": {"length": None}}
 UPDATE = {
@@ -46,15 +49,33 @@ def study(tmp_path):
     return tmp_path / "study"
 
 
-def open_run(folder, mode="auto", run_id="ppo-linear-s3-0a1b", config=CONFIG, **changes):
-    info = {
-        "run_id": run_id,
-        "attempt_id": "k9",
-        "cell": "cartpole ppo linear-10%-gradient_steps lr=0.001 constant",
-        "arm": "linear-10%-gradient_steps",
-        "study": "quick",
-    }
-    return tracking.tracker(Choice(mode=mode), folder, info | changes, config)
+INFO = {
+    "run_id": "ppo-linear-s3-0a1b",
+    "attempt_id": "k9",
+    "cell": "cartpole ppo linear-10%-gradient_steps lr=0.001 constant",
+    "arm": "linear-10%-gradient_steps",
+    "study": "quick",
+    "status": "completed",
+}
+EPISODE = {"env_step": 40, "return": 12.0, "length": 12}
+
+
+def open_run(folder, mode="auto", **changes):
+    return tracking.open_tracker(Choice(mode=mode), folder, INFO | changes, CONFIG)
+
+
+def recorded(**rows):
+    """The tables of a run with these rows."""
+    schemas = table_schemas("ppo")
+    return {table: pl.DataFrame(rows.get(table, []), schema=schemas[table], orient="row") for table in TABLES}
+
+
+def finish(run, folder, tables=None, **changes):
+    """End a run as a recorder does: run.json is written by then."""
+    info = INFO | changes
+    (folder / info["run_id"]).mkdir(parents=True, exist_ok=True)
+    (folder / info["run_id"] / "run.json").write_text(json.dumps(info))
+    run.finish(info, tables or recorded())
 
 
 def warnings_in(caplog):
@@ -70,10 +91,10 @@ def warnings_in(caplog):
 
 def test_an_offline_run_holds_config_rows_and_summary(study):
     run = open_run(study)
-    run.log("evaluations", {"env_step": 0, "returns": [1.0, 2.0, 6.0], "lengths": [1, 2, 6]})
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    run.log("updates", UPDATE)
-    run.finish({"status": "completed", "final": 0.75, "error": None}, exit_code=0)
+    evaluation = {"env_step": 0, "returns": [1.0, 2.0, 6.0], "lengths": [1, 2, 6]}
+    for _ in range(2):  # every row is sent once
+        run.send(recorded(evaluations=[evaluation], episodes=[EPISODE]))
+    finish(run, study, recorded(evaluations=[evaluation], episodes=[EPISODE], updates=[UPDATE]), env_steps=64)
 
     [path] = files(study)
     records = decode(path)
@@ -113,13 +134,14 @@ def test_an_offline_run_holds_config_rows_and_summary(study):
             "diagnostics/grad_norm_mean": 0.5,
         },
     ]
-    assert {"status": "completed", "final": 0.75} in [item["update"] for item in of("summary", records)]
+    ended = {"status": "completed", "diverged": 0, "env_steps": 64, "received/gradient_steps": 40}
+    assert any(ended.items() <= item["update"].items() for item in of("summary", records))
     assert [record["exit_code"] for record in of("exit", records)] == [0]
 
 
 def test_a_failed_run_says_so_and_nothing_says_on_which_machine(study):
     arm = "linear-" + "x" * 100
-    open_run(study, arm=arm).finish({"status": "failed"}, exit_code=1)
+    finish(open_run(study, arm=arm), study, status="failed")
     [path] = files(study)
     records = decode(path)
     [head] = of("run", records)
@@ -134,12 +156,11 @@ def test_a_failed_run_says_so_and_nothing_says_on_which_machine(study):
 @pytest.mark.parametrize("first_is_finished", [True, False])
 def test_two_runs_of_a_process_stay_two(study, mode, first_is_finished):
     first = open_run(study, mode, run_id="first")
-    first.log("episodes", {"env_step": 1, "return": 1.0, "length": 1})
+    first.send(recorded(episodes=[{"env_step": 1, "return": 1.0, "length": 1}]))
     if first_is_finished:
-        first.finish({}, exit_code=0)
+        finish(first, study, run_id="first")
     second = open_run(study, mode, run_id="second")
-    second.log("episodes", {"env_step": 2, "return": 2.0, "length": 2})
-    second.finish({}, exit_code=0)
+    finish(second, study, recorded(episodes=[{"env_step": 2, "return": 2.0, "length": 2}]), run_id="second")
 
     written = {path.name: rows(decode(path)) for path in files(study)}
     assert written == {
@@ -150,14 +171,19 @@ def test_two_runs_of_a_process_stay_two(study, mode, first_is_finished):
 
 PRELUDE = """
 import contextlib, logging, os, pathlib, signal, subprocess, sys, time, types
+import polars as pl
+from rl_warmup.records.schema import table_schemas
 from rl_warmup.tracking import live as tracking
 logging.basicConfig(format="%(message)s")
 def open_run(name, run_id):
     choice = types.SimpleNamespace(name=name, mode="offline", project="p", entity=None)
-    info = dict.fromkeys(["attempt_id", "cell", "arm", "study"], "x") | {"run_id": run_id}
-    return tracking.tracker(choice, pathlib.Path(sys.argv[1]), info, {})
-def episode(env_step):
-    return "episodes", {"env_step": env_step, "return": 1.0, "length": 1}
+    info = INFO | {"run_id": run_id}
+    return tracking.open_tracker(choice, pathlib.Path(sys.argv[1]), info, {})
+INFO = dict.fromkeys(["attempt_id", "cell", "arm", "study"], "x") | {"status": "completed"}
+def episodes(*env_steps):
+    empty = {table: pl.DataFrame(schema=schema) for table, schema in table_schemas("ppo").items()}
+    found = [{"env_step": step, "return": 1.0, "length": 1} for step in env_steps]
+    return empty | {"episodes": pl.DataFrame(found)}
 """
 
 
@@ -170,52 +196,34 @@ def in_a_process_of_its_own(code, study):
 
 def test_disabled_writes_nothing_and_does_not_import_the_client(study):
     code = """
-run = open_run("disabled", "first")
-run.log(*episode(1))
-run.finish({}, exit_code=0)
+assert open_run("disabled", "first") is None
 assert "wandb" not in sys.modules
 """
     assert in_a_process_of_its_own(code, study) == ""
     assert not study.exists()
 
 
-@pytest.mark.parametrize(("choice", "match"), [
-    (Choice(name="tensorboard"), "name is 'tensorboard'; use 'wandb' or 'disabled'"),
-    (Choice(mode="of"), "mode is 'of'; use 'auto', 'online' or 'offline'"),
-])  # fmt: skip
-def test_unknown_settings_are_refused(study, choice, match):
-    with pytest.raises(ValueError, match=match):
-        tracking.tracker(choice, study, {"run_id": "r", "arm": "a"}, {})
-
-
 # ---------------------------------------------------------------- rows and names
 
 
 def test_an_evaluation_with_a_nan_is_nan_and_an_empty_one_is_empty():
-    row = wandb_rows.history_row("evaluations", {"env_step": 8, "returns": [2.0, math.nan], "lengths": [1, 3]})
+    row = history_row("evaluations", {"env_step": 8, "returns": [2.0, math.nan], "lengths": [1, 3]})
     assert row.pop("eval/length_mean") == 2.0
     assert row.pop("env_step") == 8
     assert list(row) == ["eval/return_mean", "eval/return_min", "eval/return_max"]
     assert all(math.isnan(value) for value in row.values())
-    assert wandb_rows.history_row("evaluations", {"env_step": 8, "returns": [], "lengths": []}) == {"env_step": 8}
+    assert history_row("evaluations", {"env_step": 8, "returns": [], "lengths": []}) == {"env_step": 8}
 
 
 def test_infinite_returns_of_both_signs_do_not_warn():
-    row = wandb_rows.history_row(
-        "evaluations", {"env_step": 8, "returns": [math.inf, -math.inf], "lengths": [1, 1]}
-    )
+    row = history_row("evaluations", {"env_step": 8, "returns": [math.inf, -math.inf], "lengths": [1, 1]})
     assert math.isnan(row["eval/return_mean"])
     assert (row["eval/return_min"], row["eval/return_max"]) == (-math.inf, math.inf)
 
 
-def test_an_unknown_table_is_named():
-    with pytest.raises(ValueError, match="unknown table 'losses'; use 'evaluations', 'episodes' or 'updates'"):
-        wandb_rows.history_row("losses", {"env_step": 0})
-
-
 @given(st.dictionaries(st.sampled_from(sorted(UPDATE)), st.none() | st.integers()), st.integers(min_value=0))
 def test_every_value_of_an_update_appears_once(update, env_step):
-    row = wandb_rows.history_row("updates", update | {"env_step": env_step})
+    row = history_row("updates", update | {"env_step": env_step})
     kept = {key: value for key, value in update.items() if value is not None} | {"env_step": env_step}
     assert {key.split("/")[-1]: value for key, value in row.items()} == kept
     assert len(row) == len(kept)
@@ -238,8 +246,7 @@ def test_a_user_with_a_key_is_online(study, serve, caplog):
     server = serve()
     open_run(study, run_id="never finished")  # the client refuses to look for a key while a run is open
     run = open_run(study)
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    run.finish({"status": "completed"}, exit_code=0)
+    finish(run, study, recorded(episodes=[EPISODE]))
     sent = [shown(line) for line in server.history]
     assert sent == [{"env_step": 40, "train/return": 12.0, "train/length": 12}]
     assert (len(files(study, "run")), len(files(study))) == (2, 0)
@@ -252,22 +259,19 @@ def test_a_key_is_not_used_by_who_wants_to_stay_offline(study, serve, monkeypatc
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
     run = open_run(study, mode)
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    run.finish({}, exit_code=0)
+    finish(run, study, recorded(episodes=[EPISODE]))
     assert len(rows(decode(files(study)[0]))) == 1
     assert server.history == []
 
 
 def test_who_disabled_the_client_gets_no_run(study, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    run = open_run(study)
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    run.finish({}, exit_code=0)
+    assert open_run(study) is None
     assert not list(study.glob("wandb/*"))
 
 
 def test_online_without_a_key_is_offline_and_says_so(study, caplog):
-    open_run(study, "online").finish({}, exit_code=0)
+    finish(open_run(study, "online"), study)
     assert len(files(study)) == 1
     assert ["no API key" in message for message in warnings_in(caplog)] == [True]
 
@@ -281,8 +285,7 @@ def test_an_absent_server_costs_a_short_wait_and_leaves_an_offline_run(study, lo
     start = time.monotonic()
     run = open_run(study, "online")
     assert time.monotonic() - start < 10
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
-    run.finish({}, exit_code=0)
+    finish(run, study, recorded(episodes=[EPISODE]))
 
     [path] = files(study)
     assert rows(decode(path)) == [{"env_step": 40, "train/return": 12.0, "train/length": 12}]
@@ -295,15 +298,15 @@ def test_a_server_that_hangs_at_the_end_is_left_behind(study, serve, monkeypatch
     serve(hangs="rows")
     monkeypatch.setattr(wandb_client, "UPLOAD_SECONDS", 0.5)
     run = open_run(study)
-    run.log("episodes", {"env_step": 40, "return": 12.0, "length": 12})
+    run.send(recorded(episodes=[EPISODE]))
     start = time.monotonic()
-    run.finish({}, exit_code=0)
+    finish(run, study, recorded(episodes=[EPISODE]))
     assert time.monotonic() - start < 10
     assert ["wandb sync" in message for message in warnings_in(caplog)] == [True]
     assert len(rows(decode(files(study, "run")[0]))) == 1
 
 
-def test_a_client_that_hangs_at_the_end_is_left_behind(monkeypatch, caplog):
+def test_a_client_that_hangs_at_the_end_is_left_behind(study, monkeypatch, caplog):
     released = threading.Event()
 
     class Stuck:
@@ -314,7 +317,7 @@ def test_a_client_that_hangs_at_the_end_is_left_behind(monkeypatch, caplog):
             released.wait(60)
 
     monkeypatch.setattr(wandb_client, "FINISH_SECONDS", 0.1)
-    tracking._Run(Stuck()).finish({"final": 1.0}, exit_code=0)
+    finish(tracking.Tracker(Stuck(), {}, study / "run", "here"), study)
     released.set()
     assert ["still hangs 0.1 s" in message for message in warnings_in(caplog)] == [True]
 
@@ -334,11 +337,9 @@ for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
 os.kill(service, signal.SIGKILL)
 time.sleep(1)
 for env_step in range(5):
-    run.log(*episode(env_step))
-run.finish({}, exit_code=0)
-second = open_run("wandb", "second")
-second.log(*episode(7))
-second.finish({}, exit_code=0)
+    run.send(episodes(*range(env_step + 1)))
+run.finish(INFO, episodes(*range(5)))
+open_run("wandb", "second").finish(INFO, episodes(7))
 """
     errors = in_a_process_of_its_own(code, study)
     assert errors.count("the rest of this run is recorded, not tracked") == 1
@@ -352,21 +353,18 @@ def test_an_unwritable_folder_is_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     blocked = tmp_path / "a file"
     blocked.write_text("in the way")
-    run = open_run(blocked)
-    run.log("episodes", {"env_step": 1, "return": 1.0, "length": 1})
-    run.finish({}, exit_code=0)
+    assert open_run(blocked) is None
     assert ["recorded, but not tracked" in message for message in warnings_in(caplog)] == [True]
     assert not list(elsewhere.iterdir())
 
 
-def test_a_row_that_cannot_be_sent_ends_tracking_with_one_warning(study, caplog):
+def test_rows_that_cannot_be_sent_end_tracking_with_one_warning(study, caplog):
     run = open_run(study)
-    run.log("episodes", {"env_step": 1, "return": 1.0, "length": 1})
+    run.send(recorded(episodes=[EPISODE]))
     for _ in range(3):
-        run.log("losses", {"env_step": 2})
-    run.log("episodes", {"env_step": 3, "return": 1.0, "length": 1})
-    run.finish({}, exit_code=0)
-    assert ["unknown table 'losses'" in message for message in warnings_in(caplog)] == [True]
+        run.send(recorded() | {"updates": pl.DataFrame({"step": [2]})})
+    finish(run, study, recorded(episodes=[EPISODE, EPISODE]))
+    assert ["W&B fails ('env_step')" in message for message in warnings_in(caplog)] == [True]
 
 
 # ---------------------------------------------------------------- a whole recorded run

@@ -35,12 +35,12 @@ from rl_warmup.records.read import Record, read_info
 from rl_warmup.run import execute as execution
 from rl_warmup.run.execute import RunRecorder
 from rl_warmup.tracking import client as wandb_client
-from rl_warmup.tracking import live as tracking
 from rl_warmup.tracking import upload as uploading
 from rl_warmup.tracking.client import wandb_id
+from rl_warmup.tracking.live import open_tracker
 from rl_warmup.tracking.outage import has_outage
 from rl_warmup.tracking.progress import publish_after
-from rl_warmup.tracking.rows import SENT_ROWS, numbered
+from rl_warmup.tracking.rows import SENT_ROWS, TABLES, numbered
 from rl_warmup.tracking.sent import Publications
 from rl_warmup.tracking.upload import Sender, publish
 
@@ -129,9 +129,8 @@ def test_a_run_that_was_tracked_in_part_is_completed(study, serve):
     server = serve()
     folder = next(iter(sorted(study.glob("*/run.json")))).parent
     record = Record(folder, read_info(folder))
-    live = tracking.tracker(Choice(), study, record.info, config={})
-    for row in record.table("evaluations").head(2).iter_rows(named=True):
-        live.log("evaluations", row)
+    live = open_tracker(Choice(), study, record.info, config={})
+    live.send({table: record.table(table).head(2) for table in TABLES})
     live._run.finish(exit_code=0)  # as when a process dies after its last upload: nothing in the ledger
     assert send(study) == 0
     sent = server.rows(ids(study)[0])
@@ -186,6 +185,7 @@ def test_long_tables_are_thinned_evenly_and_the_ends_stay():
     assert len(found) <= SENT_ROWS + 1
     assert {b - a for a, b in pairwise(found[1:])} == {5}
     assert [row["env_step"] for row in numbered(tables, {"episodes": 995})] == [999]
+    assert len(numbered(tables, {"episodes": 995}, thinned=False)) == 5
 
 
 @pytest.mark.slow
