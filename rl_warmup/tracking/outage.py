@@ -7,24 +7,23 @@ OUTAGE = 600.0
 """Seconds for which a server that did not answer is not asked again by the runs of the same study."""
 
 
+_FILE = Path("wandb", "no-answer.txt")
+
+
 def record_outage(folder: Path, reason: str) -> None:
     """Have the other runs of the study, in any process, not wait for the server that did not answer."""
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    _outage(folder).write_text(reason + "\n")
+    (folder / _FILE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / _FILE).write_text(reason + "\n")
 
 
 def has_outage(folder: Path) -> bool:
     """Whether the server did not answer a run of the study a short time ago."""
     try:
-        return time.time() - _outage(folder).stat().st_mtime < OUTAGE
+        return time.time() - (folder / _FILE).stat().st_mtime < OUTAGE
     except OSError:
         return False
 
 
 def end_outage(folder: Path) -> None:
     """Ask the server again."""
-    _outage(folder).unlink(missing_ok=True)
-
-
-def _outage(folder: Path) -> Path:
-    return folder / "wandb" / "no-answer.txt"
+    (folder / _FILE).unlink(missing_ok=True)

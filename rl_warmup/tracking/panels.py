@@ -21,7 +21,6 @@ LINES = 100
 """Groups of runs that a chart shows at most, which W&B limits to 10 by default."""
 
 ARM, WARMUP, RATE = wr.Metric("JobType"), wr.Config("warmup.name"), wr.Config("learning_rate")
-_BY = {"arm": ARM, "warmup": WARMUP, "learning rate": RATE}
 
 Panels = list[Any]
 
@@ -62,7 +61,8 @@ def sections(report: Row, cells: Sequence[Row], figures: Sequence[str]) -> list[
 
 def returns() -> Panels:
     """Curves of the return: one line per arm, warmup and learning rate."""
-    evaluated = [_curve("eval/return_mean", f"Evaluation return by {name}", by) for name, by in _BY.items()]
+    by = {"arm": ARM, "warmup": WARMUP, "learning rate": RATE}
+    evaluated = [_curve("eval/return_mean", f"Evaluation return by {name}", key) for name, key in by.items()]
     return [*evaluated, _curve("train/return", "Return of training episodes by arm", ARM)]
 
 
@@ -111,21 +111,17 @@ def coordinates(report: Row, cells: Sequence[Row]) -> Any:
 
 def diverged(cells: Sequence[Row]) -> Panels:
     """How many runs diverged, all in all and by arm, and in words."""
-    return [
-        wr.ScalarChart(title="Runs that diverged", metric="diverged", groupby_aggfunc="sum"),
-        _bars("diverged", "Runs that diverged, by arm", total=True),
-        wr.MarkdownPanel(markdown=diverged_text(cells)),
-    ]
-
-
-def diverged_text(cells: Sequence[Row]) -> str:
-    """Which arms have runs that diverged, as a list in Markdown."""
     found = [
         f"- {cell['n_diverged']} of {cell['n']} in {escape(cell['short'])} at {rate(cell)}"
         for cell in cells
         if cell["n_diverged"]
     ]
-    return "\n".join(["Diverged, and scored as the worst attainable return:", "", *found]) if found else "None."
+    text = ["Diverged, and scored as the worst attainable return:", "", *found]
+    return [
+        wr.ScalarChart(title="Runs that diverged", metric="diverged", groupby_aggfunc="sum"),
+        _bars("diverged", "Runs that diverged, by arm", total=True),
+        wr.MarkdownPanel(markdown="\n".join(text) if found else "None."),
+    ]
 
 
 def pictures(report: Row, sent: Sequence[str], kinds: Sequence[str] = (), own: str = "") -> Panels:
@@ -189,14 +185,12 @@ def _curve(key: str, title: str, by: Any) -> Any:
 
 def _bars(key: str, title: str, total: bool = False) -> Any:
     """One bar per arm: the sum over its runs, or their mean with its standard error."""
-    how: dict[str, Any] = {"sum": "none"} if total else {"mean": "stderr"}
-    ((aggregate, spread),) = how.items()
     return wr.BarPlot(
         title=title,
         metrics=[key],
         groupby=ARM,
-        groupby_aggfunc=aggregate,
-        groupby_rangefunc=spread,
+        groupby_aggfunc="sum" if total else "mean",
+        groupby_rangefunc="none" if total else "stderr",
         max_runs_to_show=LINES,
         max_bars_to_show=LINES,
     )

@@ -71,7 +71,10 @@ def publish(
         problems += [f"{record.folder.name} is being trained" for record in records if is_training(record.folder)]
         items = items_of(records, report)
         sender = Sender(to, checkpoints)
-        todo = items if again or checkpoints else [item for item in items if not _is_there(item, to)]
+        holds = (
+            to.ledger.holds if online else to.ledger.holds_rows
+        )  # tracked live, it lacks metrics only: left alone
+        todo = [item for item in items if again or checkpoints or not holds(to.name, item.id, item.digest)]
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
             with try_lock(folder, PROGRESS) as free:
@@ -148,12 +151,6 @@ def items_of(records: Sequence[Record], report: Mapping[str, Any]) -> list[Item]
         wandb_id = client.wandb_id(info["run_id"], str(info.get("attempt_id", "")))
         items.append(Item(record, wandb_id, run_digest(record.folder, of_run), of_run))
     return items
-
-
-def _is_there(item: Item, to: Destination) -> bool:
-    """Whether a record is at W&B; offline a run that was tracked live lacks metrics only, and is left as it is."""
-    holds = to.ledger.holds if to.online else to.ledger.holds_rows
-    return holds(to.name, item.id, item.digest)
 
 
 def _report_sent(console: Console, to: Destination, arrived: int, todo: int, total: int) -> None:

@@ -8,28 +8,12 @@ from typing import Any
 from rl_warmup.records.schema import FINISHED
 from rl_warmup.records.words import digest
 from rl_warmup.report.markdown import background, findings
-from rl_warmup.report.words import Row
-from rl_warmup.tracking import client
+from rl_warmup.report.words import GROUP, Row
+from rl_warmup.tracking import client, panels
 from rl_warmup.tracking.library import expr, view_at, wr, ws
-from rl_warmup.tracking.panels import (
-    LINES,
-    diverged,
-    doses,
-    fixed,
-    fixed_id,
-    groups_of,
-    pictures,
-    returns,
-    sections,
-)
 from rl_warmup.tracking.study_run import JOB_TYPE
 
-_SETTINGS = {
-    "env": "env.name",
-    "algo": "algo.name",
-    "trainer": "trainer.name",
-    "total_timesteps": "total_timesteps",
-}
+_SETTINGS = {key: key if key == "total_timesteps" else f"{key}.name" for key in GROUP}
 _COLUMNS = ("config:warmup.value.name", "config:learning_rate.value", "config:seed.value", "summary:status")
 
 
@@ -51,12 +35,12 @@ def views(name: str, report: Row, project: str, figures: Sequence[str]) -> list[
     """A workspace for each group of the study `name`, since W&B filters the runs of a workspace, not of a chart;
     and the report. `figures` are the names of those that `publish` sends.
     """
-    found = groups_of(report)
+    found = panels.groups_of(report)
     made = []
     for words, cells in found.items():
         title = name if len(found) == 1 else f"{name}: {words}"
         runs = _runs(name, report, cells, with_study=True)
-        content = _workspace(project, title, runs, sections(report, cells, figures))
+        content = _workspace(project, title, runs, panels.sections(report, cells, figures))
         made.append(_view(" ".join(["workspace", *(str(cells[0][key]) for key in _SETTINGS)]), content))
     return [*made, _view("report", _report(project, name, report, figures))]
 
@@ -76,7 +60,7 @@ def save(view: View, entity: str, study_run: str, known: str | None) -> str:
         content.save()
         return f"{content.id} {content.url}"
     content.runset_settings.pinned_runs = [study_run]
-    content._internal_name = f"nw-{fixed_id(f'{study_run} {view.key}')}-v"
+    content._internal_name = f"nw-{panels.fixed_id(f'{study_run} {view.key}')}-v"
     content._internal_id = identity
     content.save()
     return f"{content._internal_id} {content.url}"
@@ -95,7 +79,7 @@ def _workspace(project: str, title: str, runs: Any, parts: list[Any]) -> Any:
         project=project,
         name=client.fit(title, 128, unusual=r"[^\w .,:()/-]"),
         sections=parts,
-        settings=ws.WorkspaceSettings(x_axis="env_step", max_runs=LINES),
+        settings=ws.WorkspaceSettings(x_axis="env_step", max_runs=panels.LINES),
         runset_settings=ws.RunsetSettings(
             filters=runs,
             order=[ws.Ordering(ws.Summary("diverged"), ascending=False), ws.Ordering(ws.Metric("Name"))],
@@ -106,13 +90,13 @@ def _workspace(project: str, title: str, runs: Any, parts: list[Any]) -> Any:
 
 def _report(project: str, name: str, report: Row, figures: Sequence[str]) -> Any:
     blocks = [wr.MarkdownBlock(findings(report))]
-    for words, cells in groups_of(report).items():
-        panels = [*returns(), *doses(report), *diverged(cells)]
-        blocks += [wr.H2(words), _grid(words, _runs(name, report, cells), panels, 3)]
+    for words, cells in panels.groups_of(report).items():
+        shown = [*panels.returns(), *panels.doses(report), *panels.diverged(cells)]
+        blocks += [wr.H2(words), _grid(words, _runs(name, report, cells), shown, 3)]
     if any(cell["n_diverged"] for cell in report["cells"]):
         runs = expr.And(_tagged(name), ws.Summary("diverged") == 1)
-        blocks += [wr.H2("Diverged runs"), _grid("Diverged runs", runs, returns()[:1], 1)]
-    if drawn := pictures(report, figures):
+        blocks += [wr.H2("Diverged runs"), _grid("Diverged runs", runs, panels.returns()[:1], 1)]
+    if drawn := panels.pictures(report, figures):
         own = expr.And(_tagged(name), ws.Metric("JobType") == JOB_TYPE)
         blocks += [wr.H2("Figures"), _grid("Figures", own, drawn, 2)]
     blocks.append(wr.MarkdownBlock(background(report)))
@@ -120,10 +104,10 @@ def _report(project: str, name: str, report: Row, figures: Sequence[str]) -> Any
     return wr.Report(entity="", project=project, blocks=blocks, **about)
 
 
-def _grid(name: str, runs: Any, panels: list[Any], columns: int) -> Any:
+def _grid(name: str, runs: Any, shown: list[Any], columns: int) -> Any:
     runset = wr.Runset(name=name, filters=runs)
-    runset._id = fixed_id(f"runs {name}")
-    return wr.PanelGrid(runsets=[runset], panels=fixed(panels, name, columns))
+    runset._id = panels.fixed_id(f"runs {name}")
+    return wr.PanelGrid(runsets=[runset], panels=panels.fixed(shown, name, columns))
 
 
 def _runs(name: str, report: Row, cells: Sequence[Row], with_study: bool = False) -> Any:
