@@ -27,10 +27,10 @@ from sweeps import STACKED, machine, sweep, table
 from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.run.compose import configured
 from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.stacked.environments import begin_envs
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.sizes import padded_size
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.state import begin_envs
 from rl_warmup.trainers.stacked.train import StackTraining
 
 DEVICE = "cuda:0"
@@ -77,7 +77,7 @@ class Timed(StackTraining):
 
     def _update(self, phase: int) -> None:
         super()._update(phase)  # its last act brings the metrics to the host, so that the GPU is done
-        self._updates += self.stack.members.plan.n_steps[phase] > 0
+        self._updates += self.stack.phases.n_steps[phase] > 0
         now = time.monotonic()
         if self._updates == WARM_UP:
             self.first, self._began, self._from = now - self._began, now, self._env_step
@@ -87,7 +87,7 @@ class Timed(StackTraining):
                 text=True,
             )
         elif self._updates > WARM_UP and now - self._began >= self._seconds:
-            self.rate = (self._env_step - self._from) * len(self.stack.members) / (now - self._began)
+            self.rate = (self._env_step - self._from) * len(self.stack) / (now - self._began)
             self._watch.terminate()
             shares = [float(line) for line in self._watch.communicate()[0].splitlines()]
             self.busy = sum(shares) / len(shares)

@@ -17,3 +17,13 @@ def stream_seed(seed: int, stream: str, *counter: int) -> int:
     """
     words = np.random.SeedSequence([seed, STREAMS[stream], *counter]).generate_state(1)
     return int(words[0] >> 1)
+
+
+def environment_seed(seed: int, resets: int = 0) -> int:
+    """Seed of a run's environments, which were restarted `resets` times because they could not be replayed."""
+    return stream_seed(seed, "environment", *([resets] if resets else []))
+
+
+def evaluation_seeds(seed: int, index: int, episodes: int) -> list[int]:
+    """Seeds of the episodes of evaluation number `index` of a run with `seed`; arms that share it share them."""
+    return [stream_seed(seed, "evaluation", index, episode) for episode in range(episodes)]

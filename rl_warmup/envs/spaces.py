@@ -1,4 +1,4 @@
-"""Building environments, their seeds, and evaluation."""
+"""The spaces of environments, and whether an algorithm can act in them."""
 
 from functools import cache
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.envs.make import make
+from rl_warmup.envs import vector
 
 SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
 
@@ -46,15 +46,13 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
         ConfigError: if it cannot be made.
     """
     if backend == "envpool":
-        from rl_warmup.envs import vector as vector_envs
-
-        reason = vector_envs.refusal(backend, env_id)
+        reason = vector.refusal(backend, env_id)
         if reason is not None:
             raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
-        envs: Any = vector_envs.make_envs(backend, env_id, [0])
+        envs: Any = vector.make_envs(backend, env_id, [0])
     else:
         try:
-            envs = make(env_id, checked=True)
+            envs = vector.make(env_id, checked=True)
         except (gym.error.Error, ImportError) as error:
             raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
     envs.close()

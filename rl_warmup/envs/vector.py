@@ -1,4 +1,4 @@
-"""Environments of a whole stack, stepped at once and reset in the same step, as Stable-Baselines3 does."""
+"""Environments by their id, stepped at once and reset in the same step, as Stable-Baselines3 does."""
 
 import importlib.util
 import warnings
@@ -11,8 +11,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
-
-from rl_warmup.envs.make import make
 
 Array = NDArray[Any]
 
@@ -50,12 +48,26 @@ class VectorEnvs(Protocol):
         """Give everything back."""
 
 
+def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
+    """The environment of a Gymnasium id, or of `module:id` from a package of the user's own, which is imported.
+
+    Args:
+        env_id: as in `env.id`.
+        checked: with Gymnasium's warnings of what an environment does against its interface.
+
+    Raises:
+        gym.error.Error: if there is no such environment.
+        ImportError: if its package is not installed.
+    """
+    return gym.make(env_id, disable_env_checker=None if checked else True)
+
+
 def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1) -> VectorEnvs:
     """One environment a seed, made by `envpool` or `gymnasium`; its stream depends on its own seed only.
 
     `threads`: of EnvPool, beside this one; Gymnasium steps one environment after the other.
     """
-    return EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
+    return _EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
 
 
 @cache
@@ -71,13 +83,13 @@ def refusal(backend: str, env_id: str) -> str | None:
         return f"EnvPool has no {env_id}; use trainer.envs=gymnasium"
     try:
         players = envpool.make_spec(env_id).config.max_num_players
-        EnvPoolEnvs(env_id, [0]).close()
+        _EnvPoolEnvs(env_id, [0]).close()
     except Exception as error:  # EnvPool's own kind for a missing library, file or display
         return f"EnvPool cannot make {env_id}: {error}; use trainer.envs=gymnasium"
     return None if players == 1 else f"it has {players} players in EnvPool, and an agent plays alone"
 
 
-class EnvPoolEnvs:
+class _EnvPoolEnvs:
     """Environments of EnvPool, in threads beside this one; images come channels first."""
 
     def __init__(self, env_id: str, seeds: Sequence[int], threads: int = 1) -> None:
@@ -97,11 +109,9 @@ class EnvPoolEnvs:
             self.action_space: gym.Space[Any] = self._pool.action_space
 
     def reset(self) -> Array:
-        """First observations [envs, ...]."""
         return self._shown(self._pool.reset()[0])
 
     def step(self, actions: Array) -> Transition:
-        """Act in every environment; one whose episode ends is reset at once."""
         final, rewards, terminated, truncated = self._answers(actions)
         observations, ended = final, np.flatnonzero(terminated | truncated)
         if len(ended):
@@ -110,12 +120,10 @@ class EnvPoolEnvs:
         return Transition(observations, final, rewards, terminated, truncated)
 
     def step_some(self, actions: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-        """Act in the environments `which` only, without resets: observations, rewards, whether each ended."""
         observations, rewards, terminated, truncated = self._answers(actions, which.astype(np.int32))
         return observations, rewards, terminated | truncated
 
     def close(self) -> None:
-        """Give everything back."""
         self._pool.close()
 
     def _answers(self, actions: Array, which: NDArray[np.int32] | None = None) -> tuple[Array, Array, Array, Array]:
@@ -135,8 +143,7 @@ class GymnasiumEnvs:
         makers = [partial(make, env_id)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
         self.seeds = seeds
-        space = self._envs.single_observation_space
-        self.observation_space, self._shown = _channels_first(space) if transpose else (space, _unchanged)
+        self.observation_space, self._shown = _channels_first(self._envs.single_observation_space, transpose)
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
     def reset(self) -> Array:
@@ -168,20 +175,43 @@ class GymnasiumEnvs:
         self._envs.close()
 
 
-def _channels_first(space: gym.Space[Any]) -> tuple[gym.Space[Any], Callable[[Array], Array]]:
+def evaluate(
+    envs: VectorEnvs, act: Callable[[Array, NDArray[np.int64]], Array]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Play one episode in every environment, side by side.
+
+    Args:
+        envs: environments, which are reset first.
+        act: maps observations [envs, ...] and the indices [active] of the episodes that have not ended to their
+            actions [active, ...], and draws nothing from the run's streams. What an ended episode showed last stays
+            among the observations.
+
+    Returns:
+        Undiscounted sums of the environment's own rewards, and lengths, [envs] each.
+    """
+    observations = envs.reset()
+    returns, lengths = np.zeros(len(observations)), np.zeros(len(observations), dtype=np.int64)
+    active = np.arange(len(observations))
+    while len(active):
+        observations[active], rewards, ended = envs.step_some(act(observations, active), active)
+        returns[active] += rewards
+        lengths[active] += 1
+        active = active[~ended]
+    return returns, lengths
+
+
+def _channels_first(
+    space: gym.Space[Any], transpose: bool = True
+) -> tuple[gym.Space[Any], Callable[[Array], Array]]:
     """The space as networks want it, and what brings observations [envs, ...] into it: images are transposed."""
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
+    if transpose and isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
         # Here, because they import torch, which whoever plans a sweep can do without.
         from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
         from stable_baselines3.common.vec_env import VecTransposeImage
 
         if is_image_space(space) and not is_image_space_channels_first(space):
             return VecTransposeImage.transpose_space(space), lambda images: np.moveaxis(images, -1, 1).copy()
-    return space, _unchanged
-
-
-def _unchanged(observations: Array) -> Array:
-    return observations
+    return space, lambda observations: observations
 
 
 def _fitting(actions: Array, space: gym.Space[Any]) -> Array:

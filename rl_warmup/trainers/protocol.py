@@ -1,6 +1,6 @@
 """What a trainer is and what it is given: configs, and for each of them a sink of its rows and checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rl_warmup.config.schema import RunConfig
@@ -34,8 +34,5 @@ class Sink(Protocol):
         """
 
 
-class Train(Protocol):
-    """The entry point of a trainer."""
-
-    def __call__(self, configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-        """Train one agent per config (resolved, of one group), from what its sink has restored."""
+Train = Callable[[Sequence[RunConfig], Sequence[Sink]], None]
+"""A trainer: trains one agent per config (resolved, of one group), from what its sink has restored."""

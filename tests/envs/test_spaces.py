@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, EnvConfig
-from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
-from rl_warmup.envs.seeds import STREAMS, stream_seed
+from rl_warmup.envs.seeds import STREAMS, evaluation_seeds, stream_seed
 from rl_warmup.envs.spaces import check_env, spaces
-from rl_warmup.envs.vector import GymnasiumEnvs
+from rl_warmup.envs.vector import GymnasiumEnvs, evaluate
 
 Observations = NDArray[Any]
 

@@ -15,8 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecTransposeImage
 
 from rl_warmup.envs import vector as vector_envs
-from rl_warmup.envs.evaluation import evaluate
-from rl_warmup.envs.vector import make_envs, refusal
+from rl_warmup.envs.vector import evaluate, make_envs, refusal
 
 probe_envs.register()
 BACKENDS = ["envpool", "gymnasium"]

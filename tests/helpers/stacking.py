@@ -8,10 +8,9 @@ from helpers.sinks import ListSink, Rows
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.seeds import STREAMS
-from rl_warmup.envs.vector import make_envs
 from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.stacked.environments import env_seeds, make_stack_envs
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.state import env_seeds, envs_of
 from rl_warmup.trainers.stacked.train import StackTraining
 
 
@@ -29,7 +28,7 @@ def train_into(
     """Train a stack of exactly these members, the first of them recorded by `sinks`."""
     torch.set_num_threads(1)
     config, device = configs[0], torch.device(configs[0].device)
-    envs = make_envs(envs_of(config), config.env.id, [seed for c in configs for seed in env_seeds(c)])
+    envs = make_stack_envs(config, [seed for c in configs for seed in env_seeds(c)])
     try:
         stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)
         training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], STREAMS, device), sinks)

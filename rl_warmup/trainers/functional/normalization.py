@@ -50,24 +50,28 @@ class Normalizer:
         self._returns = torch.zeros(members, envs, dtype=torch.float64, device=device)
         self._gamma = gamma.unsqueeze(1)
 
-    def observe(self, observations: Tensor) -> None:  # [members, envs, ...]
-        """Update the statistics of observations."""
+    def begin(self, observations: Tensor) -> None:  # [members, envs, ...]
+        """Take the first observations of new episodes."""
+        self._returns = self._returns * (1 - torch.ones(self._returns.shape, device=self._returns.device))
         self._observations.update(observations)
+
+    def step(
+        self,
+        observations: Tensor,  # [members, envs, ...]
+        rewards: Tensor,  # [members, envs]
+        dones: Tensor,  # [members, envs] 1 where an episode ended
+    ) -> Tensor:  # [members, envs]
+        """Take a vector step into the statistics; its rewards over the std of the discounted returns, clipped."""
+        self._observations.update(observations)
+        self._returns = self._returns * self._gamma + rewards
+        self._discounted.update(self._returns)
+        self._returns = self._returns * (1 - dones)
+        return (rewards / self._discounted.scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
 
     def normalize(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
         """(s - mean) / std, clipped to [-10, 10], float32."""
         moments = self._observations
         return normalized(observations, moments.mean, moments.scale)
-
-    def reward(self, rewards: Tensor) -> Tensor:  # [members, envs]
-        """Update the discounted returns and their statistics; the rewards divided by the std of these returns."""
-        self._returns = self._returns * self._gamma + rewards
-        self._discounted.update(self._returns)
-        return (rewards / self._discounted.scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
-
-    def end_episodes(self, dones: Tensor) -> None:  # [members, envs] 1 where an episode ended
-        """Restart the discounted return there."""
-        self._returns = self._returns * (1 - dones)
 
     def tables(self) -> dict[str, Tensor]:
         """Statistics and discounted returns, [members, ...] each."""

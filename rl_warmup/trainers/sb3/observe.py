@@ -14,15 +14,15 @@ from torch.nn.utils import parameters_to_vector
 from rl_warmup.delivery.meter import DoseMeter
 from rl_warmup.trainers.functional.losses import k3
 
-Emit = Callable[[str, Mapping[str, Any]], None]
-
 
 class Diverged(Exception):
     """A parameter, a loss or a return is not finite: an outcome of the run, not a failure."""
 
 
 @contextmanager
-def observed_training(model: PPO | DQN, base: Callable[[float], float], emit: Emit) -> Iterator[None]:
+def observed_training(
+    model: PPO | DQN, base: Callable[[float], float], emit: Callable[[str, Mapping[str, Any]], None]
+) -> Iterator[None]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
     `base` is the learning rate without warmup, of Stable-Baselines3's progress_remaining.
@@ -38,11 +38,7 @@ def observed_training(model: PPO | DQN, base: Callable[[float], float], emit: Em
             captured(torch.nn.utils, "clip_grad_norm_", lambda args, norm: norm) as norms,
             captured(torch.nn.functional, "smooth_l1_loss", _q_values) as q_values,
         ):
-            try:
-                original(*args, **kwargs)
-            except (ValueError, RuntimeError):
-                check_finite(model)  # a distribution refuses what non-finite parameters put out
-                raise
+            original(*args, **kwargs)
         after = _parameters(model)
         dose = meter.end_phase(base(model._current_progress_remaining))
         row = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}

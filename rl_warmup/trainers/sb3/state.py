@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import replay
-from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.envs.seeds import environment_seed
 from rl_warmup.records.checkpoints import Checkpoint
 
 _COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
@@ -75,7 +75,7 @@ def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
         for name in _REPLAY:
             getattr(buffer, name)[: buffer.size()] = arrays[f"replay_{name}"]
     if not as_before:
-        _begin_anew(model, config, values["resets"] + 1)
+        _restart(model, config, values["resets"] + 1)
     _restore_generators(model, found)
     return as_before
 
@@ -107,26 +107,22 @@ def _replay(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
     steps = found.env_step - found.origin
     if len(actions) * env.num_envs != steps or steps > replay.REPLAYED["gymnasium"]:
         return False
-    env.seed(_seed(config, found.values["resets"]))
+    env.seed(environment_seed(config.seed, found.values["resets"]))
     observations = env.reset()
     for row in actions:
         observations, _, _, _ = env.step(row.astype(env.action_space.dtype))
     return np.array_equal(np.asarray(observations), found.arrays["shown"])
 
 
-def _begin_anew(model: PPO | DQN, config: RunConfig, resets: int) -> None:
+def _restart(model: PPO | DQN, config: RunConfig, resets: int) -> None:
     """As Stable-Baselines3 does where a training starts."""
     env, normalizer = model.get_env(), model.get_vec_normalize_env()
     assert env is not None
-    env.seed(_seed(config, resets))
+    env.seed(environment_seed(config.seed, resets))
     model._last_obs = env.reset()  # type: ignore[assignment]
     model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
     if normalizer is not None:
         model._last_original_obs = normalizer.get_original_obs()
-
-
-def _seed(config: RunConfig, resets: int) -> int:
-    return stream_seed(config.seed, "environment", *([resets] if resets else []))
 
 
 def _numpy_random() -> dict[str, Any]:

@@ -14,14 +14,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import base_schedule, env_schedule, phases_of, step_factor
-from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config.schema import PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
-from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
-from rl_warmup.envs.make import make
 from rl_warmup.envs.replay import ActionLog
-from rl_warmup.envs.seeds import stream_seed
-from rl_warmup.envs.vector import GymnasiumEnvs
+from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
+from rl_warmup.envs.vector import GymnasiumEnvs, evaluate, make
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.policies import policy_arguments
 from rl_warmup.trainers.protocol import Sink
@@ -36,6 +34,16 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
             _train(config, sink)
         except Diverged as reason:
             sink.diverge(str(reason))
+
+
+_SETTINGS = ("gamma", "batch_size", "max_grad_norm")
+_SETTINGS_OF = {
+    "ppo": ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef"),
+    "dqn": (
+        *("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval"),
+        *("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"),
+    ),
+}
 
 
 def _train(config: RunConfig, sink: Sink) -> None:
@@ -53,7 +61,7 @@ def _train(config: RunConfig, sink: Sink) -> None:
         with observed_training(model, for_sb3(base_schedule(config)), sink.emit):
             model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
-        check_finite(model)  # sampling an action refuses what non-finite parameters put out
+        check_finite(model)  # a distribution refuses what non-finite parameters put out
         raise
     finally:
         recorder.envs.close()
@@ -62,49 +70,21 @@ def _train(config: RunConfig, sink: Sink) -> None:
 
 def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
     """The Stable-Baselines3 model of a run in `env`, both seeded; a gradient-step warmup is not attached yet."""
-    algo = config.algo
-    common: dict[str, Any] = {
-        "policy": "MlpPolicy",
-        "env": env,
-        "learning_rate": for_sb3(env_schedule(config)),
-        "gamma": algo.gamma,
-        "batch_size": algo.batch_size,
-        "max_grad_norm": algo.max_grad_norm,
-        "policy_kwargs": policy_arguments(algo),
-        "seed": stream_seed(config.seed, "weights"),
-        "device": config.device,
-    }
-    model = _ppo(algo, common) if isinstance(algo, PPOConfig) else _dqn(algo, common)
-    env.seed(stream_seed(config.seed, "environment"))
+    algo, kind = config.algo, PPO if config.algo.name == "ppo" else DQN
+    settings = {name: getattr(algo, name) for name in (*_SETTINGS, *_SETTINGS_OF[algo.name])}
+    if isinstance(algo, PPOConfig) and algo.clip_range_schedule == "linear":
+        settings["clip_range"] = for_sb3(schedules.linear(algo.clip_range))
+    model: PPO | DQN = kind(
+        "MlpPolicy",
+        env,
+        learning_rate=for_sb3(env_schedule(config)),
+        policy_kwargs=policy_arguments(algo),
+        seed=stream_seed(config.seed, "weights"),
+        device=config.device,
+        **settings,
+    )
+    env.seed(environment_seed(config.seed))
     return model
-
-
-def _ppo(algo: PPOConfig, common: dict[str, Any]) -> PPO:
-    linear_clip = algo.clip_range_schedule == "linear"
-    return PPO(
-        **common,
-        n_steps=algo.n_steps,
-        n_epochs=algo.n_epochs,
-        gae_lambda=algo.gae_lambda,
-        clip_range=for_sb3(schedules.linear(algo.clip_range)) if linear_clip else algo.clip_range,
-        ent_coef=algo.ent_coef,
-        vf_coef=algo.vf_coef,
-    )
-
-
-def _dqn(algo: Any, common: dict[str, Any]) -> DQN:
-    assert isinstance(algo, DQNConfig)
-    return DQN(
-        **common,
-        buffer_size=algo.buffer_size,
-        learning_starts=algo.learning_starts,
-        train_freq=algo.train_freq,
-        gradient_steps=algo.gradient_steps,
-        target_update_interval=algo.target_update_interval,
-        exploration_fraction=algo.exploration_fraction,
-        exploration_initial_eps=algo.exploration_initial_eps,
-        exploration_final_eps=algo.exploration_final_eps,
-    )
 
 
 def training_env(config: RunConfig) -> VecEnv:

@@ -1,14 +1,18 @@
-"""The interface of PPO and DQN to the training loop."""
+"""What PPO and DQN of a stack have in common."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rl_warmup.envs.vector import Transition
+from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.stacked.learner import Loss
+from rl_warmup.trainers.stacked.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -25,23 +29,16 @@ class Step:
 
 def to_device(transition: Transition, members: int, device: torch.device) -> Step:
     """A transition on the device, in one copy."""
-    envs = len(transition.rewards) // members
-    shape = (members, envs, *transition.observations.shape[1:])
+    shape = (members, len(transition.rewards) // members)
+    images = [x.reshape(*shape, -1) for x in (transition.observations, transition.final)]
     columns = (transition.rewards, transition.terminated, transition.truncated)
-    flat = [transition.observations.reshape(members, envs, -1), transition.final.reshape(members, envs, -1)]
-    flags = [np.reshape(column, (members, envs, 1)) for column in columns]
-    packed = torch.from_numpy(np.concatenate([*flat, *flags], axis=2, dtype=np.float32)).to(device)
-    size = flat[0].shape[2]
-    observations, final, flags_ = packed.split([size, size, 3], dim=2)
-    rewards, terminated, truncated = flags_.unbind(2)
-    return Step(
-        observations=observations.reshape(shape),
-        final=final.reshape(shape),
-        rewards=rewards,
-        terminated=terminated,
-        truncated=truncated,
-        any_truncated=bool(transition.truncated.any()),
-    )
+    flags = [column.reshape(*shape, 1) for column in columns]
+    packed = torch.from_numpy(np.concatenate([*images, *flags], axis=2, dtype=np.float32)).to(device)
+    size = images[0].shape[2]
+    *shown, rest = packed.split([size, size, 3], dim=2)
+    observations, final = (x.reshape(*shape, *transition.observations.shape[1:]) for x in shown)
+    rewards, terminated, truncated = rest.unbind(2)
+    return Step(observations, final, rewards, terminated, truncated, bool(transition.truncated.any()))
 
 
 @dataclass(frozen=True)
@@ -52,41 +49,71 @@ class Outcome:
     phase: Tensor  # [members, phase metrics]: see `Algorithm.phase_metrics`
 
 
-class Algorithm(Protocol):
+class Algorithm(ABC):
     """PPO or DQN of all members: acts, observes, and updates."""
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """What is recorded of every gradient step."""
+    metrics: ClassVar[tuple[str, ...]]
+    """What is recorded of every gradient step."""
+    phase_metrics: ClassVar[tuple[str, ...]]
+    """What is recorded of an update phase as a whole."""
+    _mode: Callable[[Tensor], Tensor]
+    """Actions of the greedy policy for observations as the networks see them."""
+    _observations: Tensor
+    """What is acted on next."""
 
-    @property
-    def phase_metrics(self) -> tuple[str, ...]:
-        """What is recorded of an update phase as a whole."""
+    def __init__(self, stack: Stack, draws: Draws, loss: Loss) -> None:
+        self._stack, self._draws = stack, draws
+        self.learner, self._normalizer = stack.learner(loss), stack.normalizer()
+        self._gamma = stack.tensor(stack.of("algo.gamma")).unsqueeze(1)
 
     @property
     def parameters(self) -> Tensor:
         """The trained parameters [members, parameters], changed in place by `update`."""
+        return self.learner.parameters
 
     def begin(self, observations: Tensor) -> None:
         """Take the first observations [members, envs, ...]."""
+        if self._normalizer is not None:
+            self._normalizer.begin(observations)
+        self._observations = observations
 
+    @abstractmethod
     def act(self) -> Tensor:
         """Actions [members, envs, ...] for the observations taken last."""
 
+    @abstractmethod
     def observe(self, step: Step) -> None:
         """Take what the environments answered to the actions."""
 
+    @abstractmethod
     def update(self, phase: int) -> Outcome:
         """Update phase `phase` (from 0) of the run."""
 
+    def greedy(self, observations: Tensor) -> Tensor:
+        """The mode of the policy in observations [members, rows, ...], not normalised."""
+        return self._mode(self._seen(observations))
+
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update, [members, ...] each; views, which change with it."""
+        return self.learner.tables() | ({} if self._normalizer is None else self._normalizer.tables())
 
     def counts(self) -> dict[str, float]:
         """The rest of its state, equal for all members."""
+        return {} if self._normalizer is None else self._normalizer.counts()
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
         """Resume from what `tables` and `counts` returned."""
+        self.learner.restore(tables)
+        if self._normalizer is not None:
+            self._normalizer.restore(tables, counts)
+        self._observations = tables["observations"]
 
-    def greedy(self, observations: Tensor) -> Tensor:
-        """The mode of the policy in observations [members, rows, ...], not normalised."""
+    def _seen(self, observations: Tensor) -> Tensor:
+        """Observations as the networks see them."""
+        return observations if self._normalizer is None else self._normalizer.normalize(observations)
+
+    def _counted(self, step: Step, dones: Tensor) -> Tensor:
+        """Take a vector step into the statistics of normalisation; its rewards, normalised."""
+        if self._normalizer is None:
+            return step.rewards
+        return self._normalizer.step(step.observations, step.rewards, dones)

@@ -10,14 +10,14 @@ from rl_warmup.config.schema import DQNConfig
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.normalization import normalized
-from rl_warmup.trainers.stacked.algorithm import Outcome, Step
+from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
 from rl_warmup.trainers.stacked.stack import Stack
 
 
-class DQN:
+class DQN(Algorithm):
     """Replay, exploration, targets and updates of all members."""
 
     metrics = ("loss", "q_mean_abs", "q_max_abs", "td_error_mean")
@@ -27,30 +27,15 @@ class DQN:
         algo, space = stack.config.algo, stack.action_space
         assert isinstance(algo, DQNConfig)
         assert isinstance(space, Discrete)
-        self._algo, self._members, self._draws, self._actions = algo, stack.members, draws, int(space.n)
+        trained = Network(stack.policy, Q_NETWORK, stack.tanh)
+        super().__init__(stack, draws, dqn_loss(trained, Layout(stack.policy), stack.observation_shape))
+        self._algo, self._actions = algo, int(space.n)
         self.network = Network(stack.policy, Q_NETWORK, torch.tanh)
-        self._normalizer = stack.normalizer()
-        self.learner = stack.learner(
-            dqn_loss(Network(stack.policy, Q_NETWORK, stack.tanh), Layout(stack.policy), stack.observation_shape)
-        )
-        self._best = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
+        self._mode = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
         self.target = self.learner.parameters.clone()
         self._target_due = False
-        self._gamma = stack.members.tensor(stack.members.of("algo.gamma")).unsqueeze(1)
         self.replay = _Replay(stack, algo.buffer_size // algo.n_envs)
         self._step = 0  # vector steps done
-
-    @property
-    def parameters(self) -> Tensor:
-        """The trained parameters [members, parameters]."""
-        return self.learner.parameters
-
-    def begin(self, observations: Tensor) -> None:
-        """Take the first observations."""
-        if self._normalizer is not None:
-            self._normalizer.end_episodes(torch.ones(observations.shape[:2], device=observations.device))
-            self._normalizer.observe(observations)
-        self._observations = observations
 
     def act(self) -> Tensor:
         """A random action with probability epsilon, one coin for all environments of a member, else argmax Q."""
@@ -67,7 +52,7 @@ class DQN:
 
         0 before the first step, as in Stable-Baselines3.
         """
-        algo, total = self._algo, self._members.phases.total_timesteps
+        algo, total = self._algo, self._stack.phases.total_timesteps
         if step == 0:
             return 0.0
         done = 1 - (1.0 - step * algo.n_envs / total)
@@ -78,10 +63,7 @@ class DQN:
 
     def observe(self, step: Step) -> None:
         """Store a vector step; an episode that a time limit cut off is not stored as ended."""
-        if self._normalizer is not None:
-            self._normalizer.observe(step.observations)
-            self._normalizer.reward(step.rewards)
-            self._normalizer.end_episodes(step.terminated + step.truncated)
+        self._counted(step, step.terminated + step.truncated)
         self.replay.add(self._observations, step.final, self._taken, step.rewards, step.terminated)
         self._observations = step.observations
         self._step += 1
@@ -93,46 +75,33 @@ class DQN:
         if self._target_due:
             self.target.copy_(self.learner.parameters)
             self._target_due = False
-        n_steps = int(self._members.phases.n_steps[phase])
+        n_steps = int(self._stack.phases.n_steps[phase])
         stored = self.replay.stored * self._algo.n_envs
         indices = self._draws.replay(phase, n_steps, self._algo.batch_size, stored)
         data = [self.replay.rows, self.target]
         if self._normalizer is not None:
             data += self._normalizer.statistics()
-        steps = self.learner.update(self._members.rates(phase), self._gamma, indices.unbind(1), data)
-        rate = torch.full((len(self._members), 1), self.exploration_rate(self._step), device=steps.device)
+        steps = self.learner.update(self._stack.rates(phase), self._gamma, indices.unbind(1), data)
+        rate = torch.full((len(self._stack), 1), self.exploration_rate(self._step), device=steps.device)
         return Outcome(steps, rate)
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update."""
-        return {
-            **self.learner.tables(),
-            **({} if self._normalizer is None else self._normalizer.tables()),
-            "target": self.target,
-            "replay": self.replay.filled,
-            "observations": self._observations,
-        }
+        own = {"target": self.target, "replay": self.replay.filled, "observations": self._observations}
+        return super().tables() | own
 
     def counts(self) -> dict[str, float]:
         """The rest of its state."""
-        normalizer = {} if self._normalizer is None else self._normalizer.counts()
-        return {"step": self._step, "added": self.replay.added, "target_due": self._target_due, **normalizer}
+        own = {"step": self._step, "added": self.replay.added, "target_due": self._target_due}
+        return own | super().counts()
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
         """Resume from that state."""
-        self.learner.restore(tables)
-        if self._normalizer is not None:
-            self._normalizer.restore(tables, counts)
+        super().restore(tables, counts)
         self.target.copy_(tables["target"])
-        self._observations = tables["observations"]
         self._step, self.replay.added = int(counts["step"]), int(counts["added"])
         self._target_due = bool(counts["target_due"])
         self.replay.filled.copy_(tables["replay"])
-
-    def greedy(self, observations: Tensor) -> Tensor:
-        """argmax Q."""
-        seen = observations if self._normalizer is None else self._normalizer.normalize(observations)
-        return self._best(seen)
 
 
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")
@@ -168,10 +137,10 @@ class _Replay:
     """A ring of transitions [members, slots * envs, row], a row being (s, s', a, r, terminated)."""
 
     def __init__(self, stack: Stack, slots: int) -> None:
-        envs, phases = stack.config.algo.n_envs, stack.members.phases
+        envs, phases = stack.config.algo.n_envs, stack.phases
         self._slots = max(1, min(slots, phases.env_steps // envs))  # no more than the run fills
         size = 2 * torch.Size(stack.observation_shape).numel() + 3
-        self._table = torch.zeros(len(stack.members), self._slots, envs, size, device=stack.device)
+        self._table = torch.zeros(len(stack), self._slots, envs, size, device=stack.device)
         self.rows = self._table.flatten(1, 2)
         self.added = 0  # vector steps ever stored
 
@@ -197,10 +166,5 @@ def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [me
     size = torch.Size(shape).numel()
     observations, following, rest = batch.split([size, size, 3], dim=2)
     actions, rewards, ends = rest.unbind(2)
-    return (
-        observations.unflatten(2, tuple(shape)),
-        following.unflatten(2, tuple(shape)),
-        actions.long(),
-        rewards,
-        ends,
-    )
+    observations, following = (x.unflatten(2, tuple(shape)) for x in (observations, following))
+    return observations, following, actions.long(), rewards, ends

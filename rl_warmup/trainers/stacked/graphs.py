@@ -1,5 +1,6 @@
 """Functions of a stack on a GPU as CUDA graphs, so that its many small kernels do not wait for Python."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -14,19 +15,10 @@ def graphed(function: Callable[..., Result], device: torch.device) -> Callable[.
 
     It must ask no tensor for its values, and whatever it reads beside its inputs must stay where it is.
     """
-    return _Graphed(function) if device.type == "cuda" else function
-
-
-class _Graphed(Generic[Result]):
-    def __init__(self, function: Callable[..., Result]) -> None:
-        self._function = function
-        self._graphs: dict[tuple[torch.Size, ...], _Graph[Result]] = {}
-
-    def __call__(self, *inputs: Tensor) -> Result:
-        shapes = tuple(x.shape for x in inputs)
-        if shapes not in self._graphs:
-            self._graphs[shapes] = _Graph(self._function)
-        return self._graphs[shapes](inputs)
+    if device.type != "cuda":
+        return function
+    graphs: dict[tuple[torch.Size, ...], _Graph[Result]] = defaultdict(lambda: _Graph(function))
+    return lambda *inputs: graphs[tuple(x.shape for x in inputs)](inputs)
 
 
 class _Graph(Generic[Result]):

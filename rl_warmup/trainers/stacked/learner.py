@@ -28,7 +28,7 @@ class Learner:
         self.parameters = parameters
         self.named = layout.named(parameters)  # views, which follow what is changed in place
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
-        self._chunk = chunk
+        self._parts = [slice(first, first + chunk) for first in range(0, len(parameters), chunk)]
         step = update_program(layout, loss)
         self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
@@ -50,17 +50,12 @@ class Learner:
     ) -> Tensor:  # [steps, members, metrics]
         """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each."""
         chunks = []
-        for part in self._parts():
+        for part in self._parts:
             state = self.parameters[part], self.moments.first[part], self.moments.second[part]
             own, shared = coefficients[part], [rows[part] for rows in data]
-            chunks.append(
-                torch.stack(
-                    [
-                        self._step(*state, rates[k, part], own, batch[part], *shared)
-                        for k, batch in enumerate(indices)
-                    ]
-                )
-            )
+            batches = [batch[part] for batch in indices]
+            steps = [self._step(*state, rates[k, part], own, batch, *shared) for k, batch in enumerate(batches)]
+            chunks.append(torch.stack(steps))
         return torch.cat(chunks, dim=1)
 
     def apply(self, function: Callable[..., Tensor], *tables: Tensor) -> Tensor:  # [members, ...] each
@@ -69,12 +64,9 @@ class Learner:
         return torch.cat(
             [
                 function({name: rows[part] for name, rows in named}, *(table[part] for table in tables))
-                for part in self._parts()
+                for part in self._parts
             ]
         )
-
-    def _parts(self) -> list[slice]:
-        return [slice(first, first + self._chunk) for first in range(0, len(self.parameters), self._chunk)]
 
 
 def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
@@ -123,9 +115,10 @@ def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def prepare_compiler(wanted: bool, device: torch.device) -> bool:
     """Whether update programs will be compiled; where they are, compiled programs are kept for later runs."""
-    if wanted and device.type == "cpu" and shutil.which(_cpp_name()) is None:
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one torch looks for
+    if wanted and device.type == "cpu" and shutil.which(compiler) is None:
         print(
-            f"no C++ compiler {_cpp_name()} was found: the update programs run uncompiled, some three times "
+            f"no C++ compiler {compiler} was found: the update programs run uncompiled, some three times "
             "slower; install g++, or name another by CXX",
             file=sys.stderr,
         )
@@ -136,8 +129,3 @@ def prepare_compiler(wanted: bool, device: torch.device) -> bool:
     if device.type != "cpu":
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # likewise; C++ is compiled from threads
     return wanted
-
-
-def _cpp_name() -> str:
-    """The one compiler that torch looks for."""
-    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")

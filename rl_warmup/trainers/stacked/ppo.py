@@ -10,7 +10,7 @@ from torch import Tensor
 from rl_warmup.config.schema import PPOConfig
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
-from rl_warmup.trainers.stacked.algorithm import Outcome, Step
+from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Activation, Network, Parameters
@@ -65,7 +65,7 @@ class ActorCritic:
         return losses.gaussian_log_prob(actions, outputs, log_std), entropy
 
 
-class PPO:
+class PPO(Algorithm):
     """Rollouts, advantages and updates of all members."""
 
     metrics = ("loss", "policy_loss", "value_loss", "entropy", "clip_fraction")
@@ -74,68 +74,46 @@ class PPO:
     def __init__(self, stack: Stack, draws: Draws) -> None:
         algo = stack.config.algo
         assert isinstance(algo, PPOConfig)
-        self._algo, self._members, self._draws = algo, stack.members, draws
-        self.network = ActorCritic(stack)
-        self.learner = stack.learner(ppo_loss(ActorCritic(stack, stack.tanh)))
+        super().__init__(stack, draws, ppo_loss(ActorCritic(stack, stack.tanh)))
+        self._algo, self.network = algo, ActorCritic(stack)
         named = self.learner.named
         self._sample = graphed(partial(self.network.sample, named), stack.device)
         self._values = graphed(partial(self.network.values, named), stack.device)
         self._mode = graphed(partial(self.network.mode, named), stack.device)
-        self._normalizer = stack.normalizer()
-        self._gamma = stack.members.tensor(stack.members.of("algo.gamma"))
-        self._coefficients = [stack.members.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
+        self._coefficients = [stack.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
         self.rollout = _Rollout(stack, algo.n_steps)
         self._phase = 0
 
-    @property
-    def parameters(self) -> Tensor:
-        """The trained parameters [members, parameters]."""
-        return self.learner.parameters
-
     def begin(self, observations: Tensor) -> None:
         """Take the first observations."""
+        super().begin(observations)
         self._starts = torch.ones(observations.shape[:2], device=observations.device)
-        if self._normalizer is not None:
-            self._normalizer.end_episodes(self._starts)
-            self._normalizer.observe(observations)
         self._observations = self._seen(observations)
 
     def act(self) -> Tensor:
         """Sample an action for every environment."""
-        rollout = self.rollout
-        if rollout.filled == 0:
-            self._noise = self._draw_noise()
-        noise = self._noise[:, rollout.filled]
-        actions, log_prob = self._sample(self._observations, noise)
-        self._taken = actions, log_prob
-        return actions
-
-    def _draw_noise(self) -> Tensor:  # [members, steps, envs, ...]
-        shape = (self._algo.n_steps, self._algo.n_envs, self.rollout.action_size)
-        kind = self._draws.exponentials if self.network.discrete else self._draws.normals
-        return kind(self._phase, shape)
+        if self.rollout.filled == 0:
+            shape = (self._algo.n_steps, self._algo.n_envs, self.rollout.action_size)
+            kind = self._draws.exponentials if self.network.discrete else self._draws.normals
+            self._noise = kind(self._phase, shape)  # [members, *shape]
+        self._taken = self._sample(self._observations, self._noise[:, self.rollout.filled])
+        return self._taken[0]
 
     def observe(self, step: Step) -> None:
         """Store a vector step; the value of what follows is added to the reward where a time limit cut it off."""
         dones = step.terminated + step.truncated
-        rewards, normalizer = step.rewards, self._normalizer
-        if normalizer is not None:
-            normalizer.observe(step.observations)
-            rewards = normalizer.reward(rewards)
-            normalizer.end_episodes(dones)
+        rewards = self._counted(step, dones)
         if step.any_truncated:
             values = self._values(self._seen(step.final))
-            rewards = rewards + self._gamma.unsqueeze(1) * values * step.truncated
-        actions, log_prob = self._taken
-        self.rollout.add(self._observations, actions, log_prob, rewards, self._starts)
+            rewards = rewards + self._gamma * values * step.truncated
+        self.rollout.add(self._observations, *self._taken, rewards, self._starts)
         self._observations, self._starts = self._seen(step.observations), dones
 
     def update(self, phase: int) -> Outcome:
         """Go through the rollout `n_epochs` times, one gradient step per minibatch."""
-        algo, rollout = self._algo, self.rollout
-        learner, network = self.learner, self.network
-        observations, actions, old_log_prob = (
-            rollout.flat(x) for x in (rollout.observations, rollout.actions, rollout.log_prob)
+        algo, rollout, learner, network = self._algo, self.rollout, self.learner, self.network
+        observations, actions, old_log_prob = map(
+            rollout.flat, (rollout.observations, rollout.actions, rollout.log_prob)
         )
         values = learner.apply(network.values, observations)
         advantages = losses.gae(
@@ -144,54 +122,32 @@ class PPO:
             rollout.starts,
             self._values(self._observations),
             self._starts,
-            self._gamma,
+            self._gamma.squeeze(1),
             algo.gae_lambda,
         )
         advantages = rollout.flat(advantages)
         returns = advantages + values
         data = (observations, actions, old_log_prob, advantages, returns)
-        steps = learner.update(
-            self._members.rates(phase), self._clip_and_coefficients(phase), self._minibatches(phase), data
-        )
+        columns = (self._stack.clip_range(phase), *self._coefficients)
+        coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
+        steps = learner.update(self._stack.rates(phase), coefficients, self._minibatches(phase), data)
         log_prob = learner.apply(network.log_prob, observations, actions)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))
 
     def tables(self) -> dict[str, Tensor]:
-        """State to resume from after an update."""
-        normalizer = {} if self._normalizer is None else self._normalizer.tables()
-        return {
-            **self.learner.tables(),
-            **normalizer,
-            "observations": self._observations,
-            "starts": self._starts,
-        }
+        """State to resume from after an update, when the rollout is empty."""
+        return super().tables() | {"observations": self._observations, "starts": self._starts}
 
     def counts(self) -> dict[str, float]:
         """The rest of its state."""
-        return {"phase": self._phase, **({} if self._normalizer is None else self._normalizer.counts())}
+        return {"phase": self._phase, **super().counts()}
 
     def restore(self, tables: Mapping[str, Tensor], counts: Mapping[str, float]) -> None:
-        """Resume from that state; the rollout is empty."""
-        self.learner.restore(tables)
-        if self._normalizer is not None:
-            self._normalizer.restore(tables, counts)
-        self._observations, self._starts = tables["observations"], tables["starts"]
-        self._phase = int(counts["phase"])
-
-    def greedy(self, observations: Tensor) -> Tensor:
-        """The mode of the policy."""
-        return self._mode(self._seen(observations))
-
-    def _seen(self, observations: Tensor) -> Tensor:
-        """Observations as the networks see them."""
-        return observations if self._normalizer is None else self._normalizer.normalize(observations)
-
-    def _clip_and_coefficients(self, phase: int) -> Tensor:  # [members, 3]
-        members = self._members
-        columns = (members.clip_range(phase), *self._coefficients)
-        return torch.stack([members.tensor(column) for column in columns], dim=1)
+        """Resume from that state."""
+        super().restore(tables, counts)
+        self._starts, self._phase = tables["starts"], int(counts["phase"])
 
     def _minibatches(self, phase: int) -> Sequence[Tensor]:  # [steps] of [members, batch]
         size = self._algo.n_steps * self._algo.n_envs
@@ -234,7 +190,7 @@ class _Rollout:
         self.filled = 0
 
         def table(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(len(stack.members), steps, envs, *shape, dtype=dtype, device=stack.device)
+            return torch.zeros(len(stack), steps, envs, *shape, dtype=dtype, device=stack.device)
 
         self.observations = table(*stack.observation_shape)
         self.actions = table(dtype=torch.int64) if discrete else table(self.action_size)

@@ -11,20 +11,20 @@ from rl_warmup.delivery.meter import dose_columns
 from rl_warmup.envs.vector import Transition
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
-from rl_warmup.trainers.stacked.members import Members
+from rl_warmup.trainers.stacked.stack import Stack
 
 
 class Recorder:
     """Reports to every member's sink its episodes, updates and evaluations, until the member diverges."""
 
-    def __init__(self, members: Members, sinks: Sequence[Sink], algorithm: Algorithm) -> None:
+    def __init__(self, stack: Stack, sinks: Sequence[Sink], algorithm: Algorithm) -> None:
         """`sinks`: of the first members; the others only pad the stack."""
-        self._members, self._algorithm = members, algorithm
+        self._stack, self._algorithm = stack, algorithm
         self.sinks = dict(enumerate(sinks))  # of the members that have not diverged
-        envs = members.configs[0].algo.n_envs
-        self._returns = np.zeros((len(members), envs))
-        self._lengths = np.zeros((len(members), envs), dtype=np.int64)
-        self._gradient_steps = np.cumsum(members.phases.n_steps)
+        shape = (len(stack), stack.config.algo.n_envs)
+        self._returns = np.zeros(shape)
+        self._lengths = np.zeros(shape, dtype=np.int64)
+        self._gradient_steps = np.cumsum(stack.phases.n_steps)
 
     def step(self, env_step: int, transition: Transition) -> None:
         """Count a vector step; a row for every episode that ended in it."""
@@ -61,7 +61,7 @@ class Recorder:
         """One row per member; one with a parameter or a loss that is not finite has diverged."""
         columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
         finite = columns.pop("finite")
-        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._members.phases.n_steps[phase])
+        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._stack.phases.n_steps[phase])
         counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
         for member, sink in list(self.sinks.items()):
             row = {name: values[member] for name, values in columns.items()}
@@ -75,18 +75,18 @@ class Recorder:
         self, phase: int, outcome: Outcome, before: Tensor, after: Tensor
     ) -> dict[str, NDArray[np.generic]]:
         """Columns [members] of the table updates, but for the counts; everything comes to the host at once."""
-        algorithm, limits = self._algorithm, self._members.of("algo.max_grad_norm")
+        algorithm, limits = self._algorithm, self._stack.of("algo.max_grad_norm")
         change = (after - before).norm(dim=1) / before.norm(dim=1)
         # NaN is its own largest and smallest; isfinite of all parameters would take forty times as long.
         finite = torch.isfinite(after.amax(1)) & torch.isfinite(after.amin(1))
         of_phase = torch.cat([outcome.phase.double(), change.unsqueeze(1), finite.unsqueeze(1)], dim=1)
-        packed = torch.cat([outcome.steps.flatten(0, 1), _widened(of_phase, outcome.steps.shape[2])]).cpu().numpy()
-        *steps, last = packed.reshape(-1, len(self._members), packed.shape[1])
+        widened = torch.nn.functional.pad(of_phase, (0, outcome.steps.shape[2] - of_phase.shape[1]))
+        *steps, last = torch.cat([outcome.steps, widened.unsqueeze(0)]).cpu().numpy()
         names = (*algorithm.metrics, "grad_norm", "learning_rate")
         table = dict(zip(names, np.stack(steps).transpose(2, 0, 1), strict=True))  # [steps, members] each
         norms = table.pop("grad_norm")
         return {
-            **dose_columns(table.pop("learning_rate"), self._members.base[:, phase]),
+            **dose_columns(table.pop("learning_rate"), self._stack.base[:, phase]),
             **{
                 name: values.max(0) if name.endswith("_max_abs") else values.mean(0)
                 for name, values in table.items()
@@ -99,7 +99,3 @@ class Recorder:
 
     def _diverge(self, member: int, reason: str) -> None:
         self.sinks.pop(member).diverge(reason)
-
-
-def _widened(rows: Tensor, width: int) -> Tensor:  # [members, narrow] -> [members, width]
-    return torch.nn.functional.pad(rows, (0, width - rows.shape[1]))

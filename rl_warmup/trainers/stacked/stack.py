@@ -1,23 +1,31 @@
-"""A stack: its members, spaces, device, and the parts that PPO and DQN build themselves from."""
+"""A stack: what its members share, what differs between them, and the parts that PPO and DQN are built from."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from rl_warmup import schedules
+from rl_warmup.config.learning_rate import base_schedule, phases_of, planned_dose
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.normalization import Normalizer
+from rl_warmup.trainers.functional.optimizers import StepRates, bias_correction
 from rl_warmup.trainers.policies import initial_policy
+from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
-from rl_warmup.trainers.stacked.members import Members
-from rl_warmup.trainers.stacked.networks import Activation, Layout, rational_tanh, stack_parameters
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
 
 class Stack:
-    """The members of one tensor program; all have the same networks, environments and lengths."""
+    """The members of one tensor program: all have the same networks, environments and lengths.
+
+    Row i of every table is member i.
+    """
 
     def __init__(
         self,
@@ -27,30 +35,64 @@ class Stack:
         device: torch.device,
         compiled: bool,
     ) -> None:
-        self.config, self.device, self.compiled = configs[0], device, compiled
-        self.members = Members(configs, device)
+        self.configs, self.config, self.device, self.compiled = configs, configs[0], device, compiled
         self.observation_shape, self.action_space = observation_space.shape or (), action_space
+        self.phases = phases_of(configs[0])
+        self.base = np.stack([base_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
+        self._dose = np.stack([planned_dose(c) for c in configs])  # [members, gradient steps]
+        self._ends = np.concatenate([[0], np.cumsum(self.phases.n_steps)])
         if configs[0].algo.normalize:  # pixels too are then no longer 0 to 255
             observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_shape, np.float32)
         self.policy = initial_policy(configs[0], observation_space, action_space)
         of_seed = {config.seed: config for config in configs}  # members of one seed begin alike
         policies = (initial_policy(config, observation_space, action_space) for config in of_seed.values())
-        drawn = dict(zip(of_seed, stack_parameters(policies), strict=True))
-        self.initial = torch.stack([drawn[config.seed] for config in configs])
+        drawn = dict(zip(of_seed, networks.stack_parameters(policies), strict=True))
+        self.initial = torch.stack([drawn[config.seed] for config in configs])  # [members, parameters]
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    def of(self, key: str) -> NDArray[np.float64]:  # [members]
+        """The value of every member's config at a dotted key."""
+        return np.array([attrgetter(key)(config) for config in self.configs], dtype=np.float64)
+
+    def tensor(self, values: NDArray[np.float64], dtype: torch.dtype = torch.float32) -> Tensor:
+        """A table on the stack's device."""
+        return torch.as_tensor(values, dtype=dtype).to(self.device)
+
+    def rates(self, phase: int) -> Tensor:  # [steps, members, len(StepRates._fields) + 1], float64
+        """What Adam is given at every gradient step of a phase, the limit of the gradient norm last."""
+        first, last = self._ends[phase], self._ends[phase + 1]
+        steps = np.arange(first + 1, last + 1)
+        options = {name: self.of(f"algo.optimizer.{name}") for name in ("beta1", "beta2", "eps")}
+        options["max_grad_norm"] = self.of("algo.max_grad_norm")
+        table = {name: np.repeat(values[:, None], len(steps), axis=1) for name, values in options.items()}
+        table["learning_rate"] = self._dose[:, first:last]
+        table["correction1"] = bias_correction(options["beta1"], steps)
+        table["correction2"] = bias_correction(options["beta2"], steps)
+        columns = [table[name] for name in (*StepRates._fields, "max_grad_norm")]
+        return self.tensor(np.stack(columns, axis=-1).swapaxes(0, 1).copy(), torch.float64)
+
+    def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
+        """PPO's clip range in a phase."""
+        linear = [kind == "linear" for kind in map(attrgetter("algo.clip_range_schedule"), self.configs)]
+        left = np.where(linear, schedules.linear(1.0)(float(self.phases.progress[phase])), 1.0)
+        return self.of("algo.clip_range") * left
 
     @property
-    def tanh(self) -> Activation:
+    def tanh(self) -> networks.Activation:
         """tanh of the update programs: the vendor's on a GPU and where nothing is compiled."""
-        return rational_tanh if self.compiled and self.device.type == "cpu" else torch.tanh
+        return networks.rational_tanh if self.compiled and self.device.type == "cpu" else torch.tanh
 
     def learner(self, loss: Loss) -> Learner:
         """The members' parameters, and the program that updates them by `loss`."""
-        chunk = CHUNK if self.device.type == "cpu" else len(self.members)
-        return Learner(self.initial.clone().to(self.device), Layout(self.policy), loss, chunk, self.compiled)
+        chunk = CHUNK if self.device.type == "cpu" else len(self)
+        layout = networks.Layout(self.policy)
+        return Learner(self.initial.clone().to(self.device), layout, loss, chunk, self.compiled)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""
         if not self.config.algo.normalize:
             return None
-        gamma = self.members.tensor(self.members.of("algo.gamma"), torch.float64)
-        return Normalizer(len(self.members), self.config.algo.n_envs, self.observation_shape, gamma, self.device)
+        gamma = self.tensor(self.of("algo.gamma"), torch.float64)
+        return Normalizer(len(self), self.config.algo.n_envs, self.observation_shape, gamma, self.device)

@@ -8,25 +8,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.envs.evaluation import evaluate, evaluation_seeds
 from rl_warmup.envs.replay import ActionLog
-from rl_warmup.envs.seeds import STREAMS
-from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
+from rl_warmup.envs.seeds import STREAMS, evaluation_seeds
+from rl_warmup.envs.vector import Array, VectorEnvs, evaluate
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
+from rl_warmup.trainers.stacked.environments import begin_envs, make_stack_envs
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.rows import Recorder
 from rl_warmup.trainers.stacked.sizes import padded_size
 from rl_warmup.trainers.stacked.stack import Stack
-from rl_warmup.trainers.stacked.state import begin_envs, envs_of, joined_tables, member_of, restored
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""
@@ -41,7 +39,9 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
     members = [*configs, *[configs[-1]] * (padded_size(len(configs), config.device) - len(configs))]
-    found = restored(sinks, len(members))
+    found = [sink.restored for sink in sinks if sink.restored is not None]
+    assert len(found) in (0, len(sinks)), "the members of a stack begin at one step"
+    found += found[-1:] * (len(members) - len(found))
     envs, observations, as_before = begin_envs(members, found)
     try:
         compiled = prepare_compiler(will_compile(members), device)
@@ -49,7 +49,7 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
         draws = Draws([c.seed for c in members], STREAMS, device)
         training = StackTraining(stack, envs, draws, sinks)
         if found:
-            training.go_on(found, observations, as_before)
+            training.resume(found, observations, as_before)
         else:
             training.begin(observations)
         training.run()
@@ -75,15 +75,13 @@ class StackTraining:
         self.stack, self._envs = stack, envs
         config = stack.config
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
-        self._recorder = Recorder(stack.members, sinks, self.algorithm)
-        self._grid = evaluation_grid(stack.members.phases, config.evaluation.count, config.algo.n_envs)
+        self._recorder = Recorder(stack, sinks, self.algorithm)
+        self._grid = evaluation_grid(stack.phases, config.evaluation.count, config.algo.n_envs)
         self._before = torch.empty_like(self.algorithm.parameters)
         self._evaluated = self._phase = self._env_step = 0
-        self._origin, self._resets = 0, [0] * len(stack.members)
-        phases, n_envs = stack.members.phases, config.algo.n_envs
-        self._log = ActionLog(
-            stack.action_space, phases.env_steps // n_envs, len(stack.members) * n_envs, envs_of(config)
-        )
+        self._origin, self._resets = 0, [0] * len(stack)
+        steps, n_envs = stack.phases.env_steps // config.algo.n_envs, len(stack) * config.algo.n_envs
+        self._log = ActionLog(stack.action_space, steps, n_envs, str(config.trainer.envs))
 
     def begin(self, observations: Array) -> None:
         """Take the first observations [members * envs, ...]."""
@@ -91,11 +89,13 @@ class StackTraining:
         self.algorithm.begin(self._on_device(observations))
         self._evaluate()
 
-    def go_on(self, found: Sequence[Checkpoint], observations: Array, as_before: bool) -> None:
+    def resume(self, found: Sequence[Checkpoint], observations: Array, as_before: bool) -> None:
         """Resume from one checkpoint per member, in environments that were replayed or, if not, restarted."""
         counts, self._env_step = found[0].values, found[0].env_step
         self._evaluated, self._phase = counts["evaluated"], counts["update_phase"]
-        self.algorithm.restore(joined_tables(found, self.stack.device), counts)
+        names, device = found[0].tensors, self.stack.device
+        tables = {name: torch.stack([c.tensors[name] for c in found]).to(device) for name in names}
+        self.algorithm.restore(tables, counts)
         self._shown = observations
         if as_before:
             self._origin, self._resets = found[0].origin, [c.values["resets"] for c in found]
@@ -109,7 +109,7 @@ class StackTraining:
 
     def run(self) -> None:
         """Train to the end of the phases, or until every recorded member has diverged."""
-        phases, n_envs = self.stack.members.phases, self.stack.config.algo.n_envs
+        phases, n_envs = self.stack.phases, self.stack.config.algo.n_envs
         while self._env_step < phases.env_steps and self._recorder.sinks:
             actions = self._on_host(self.algorithm.act())
             transition = self._envs.step(actions)
@@ -119,7 +119,7 @@ class StackTraining:
             self._recorder.step(self._env_step, transition)
             while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
                 self._evaluate()
-            self.algorithm.observe(to_device(transition, len(self.stack.members), self.stack.device))
+            self.algorithm.observe(to_device(transition, len(self.stack), self.stack.device))
             if self._phase < len(phases.env_step) and self._env_step == phases.env_step[self._phase]:
                 self._update(self._phase)
                 self._phase += 1
@@ -134,35 +134,34 @@ class StackTraining:
 
     def _keep(self) -> None:
         """Keep a checkpoint a member, if it is time."""
-        sinks, over = self._recorder.sinks, self._env_step == self.stack.members.phases.env_steps
+        sinks, over = self._recorder.sinks, self._env_step == self.stack.phases.env_steps
         if over or not any(sink.checkpoint_due for sink in sinks.values()):
             return
-        members, tables = len(self.stack.members), self.algorithm.tables()
+        members, tables = len(self.stack), self.algorithm.tables()
         counts = {**self.algorithm.counts(), "evaluated": self._evaluated, "update_phase": self._phase}
         log = self._log.actions.reshape(-1, members, self.stack.config.algo.n_envs, *self._log.actions.shape[2:])
         shown = self._shown.reshape(members, -1, *self._shown.shape[1:])
         for i, sink in sinks.items():
             arrays = {**self._recorder.running(i), "shown": shown[i], "actions": log[:, i]}
             values = {**counts, "resets": self._resets[i]}
-            sink.save(Checkpoint(self._env_step, self._origin, values, arrays, member_of(tables, i)))
+            tensors = {name: table[i].detach().cpu().clone() for name, table in tables.items()}
+            sink.save(Checkpoint(self._env_step, self._origin, values, arrays, tensors))
 
     def _evaluate(self) -> None:
-        config, members = self.stack.config, self.stack.members.configs
-        episodes = config.evaluation.episodes
-        seeds = [seed for c in members for seed in evaluation_seeds(c.seed, self._evaluated, episodes)]
+        configs, episodes = self.stack.configs, self.stack.config.evaluation.episodes
+        seeds = [seed for c in configs for seed in evaluation_seeds(c.seed, self._evaluated, episodes)]
 
         def act(observations: Array, active: NDArray[np.int64]) -> Array:
             return self.algorithm.greedy(self._on_device(observations)).flatten(0, 1).cpu().numpy()[active]
 
-        threads = env_threads(config.device, len(seeds))
-        with closing(make_envs(envs_of(config), config.env.id, seeds, threads)) as envs:
+        with closing(make_stack_envs(configs[0], seeds)) as envs:
             returns, lengths = evaluate(envs, act)
         self._evaluated += 1
-        shape = (len(members), episodes)
+        shape = (len(configs), episodes)
         self._recorder.evaluation(self._env_step, returns.reshape(shape), lengths.reshape(shape))
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
-        shape = (len(self.stack.members), -1, *observations.shape[1:])
+        shape = (len(self.stack), -1, *observations.shape[1:])
         return torch.from_numpy(observations).reshape(shape).to(self.stack.device).float()
 
     @staticmethod

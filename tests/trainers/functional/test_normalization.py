@@ -55,14 +55,12 @@ def test_every_member_is_normalized_as_by_vecnormalize() -> None:
         for m in range(MEMBERS)
     ]
     first = torch.from_numpy(script.observations[0])
-    mine.observe(first)
+    mine.begin(first)
     for m, env in enumerate(theirs):
         np.testing.assert_allclose(mine.normalize(first)[m], env.reset(), atol=1e-6, rtol=1e-6)
     for step in range(STEPS):
         shown, dones = torch.from_numpy(script.observations[step + 1]), torch.from_numpy(script.dones[step])
-        mine.observe(shown)
-        rewards = mine.reward(torch.from_numpy(script.rewards[step]))
-        mine.end_episodes(dones.float())
+        rewards = mine.step(shown, torch.from_numpy(script.rewards[step]), dones.float())
         seen, final = mine.normalize(shown), mine.normalize(torch.from_numpy(script.final[step]))
         mean, scale, reward_scale = mine.statistics()
         for m, env in enumerate(theirs):
@@ -83,9 +81,8 @@ def test_a_member_that_is_not_finite_leaves_the_others_alone(bad: float) -> None
         normalizer = Normalizer(MEMBERS, ENVS, (2,), torch.ones(MEMBERS, dtype=torch.float64), torch.device("cpu"))
         observations = torch.arange(MEMBERS * ENVS * 2).reshape(MEMBERS, ENVS, 2).float()
         observations[1] = value
-        normalizer.observe(observations)
-        rewards = normalizer.reward(observations[..., 0])
-        normalizer.end_episodes(torch.ones(MEMBERS, ENVS))
+        normalizer.begin(observations)
+        rewards = normalizer.step(observations, observations[..., 0], torch.ones(MEMBERS, ENVS))
         results.append((normalizer.normalize(observations)[[0, 2]], rewards[[0, 2]]))
     for clean, beside in zip(*results, strict=True):
         assert torch.equal(clean, beside)

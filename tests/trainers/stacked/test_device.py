@@ -134,7 +134,7 @@ def test_a_vector_step_copies_once_each_way(case: str, configure: Configure) -> 
     evaluated = sum(max(row["lengths"]) for row in sink.rows["evaluations"])
     first_observation = 1
     assert there[0] == steps + evaluated + first_observation
-    assert back[0] == steps + evaluated + len(training.stack.members.phases.n_steps)
+    assert back[0] == steps + evaluated + len(training.stack.phases.n_steps)
 
 
 # ---- on a GPU, where there is one ----

@@ -12,7 +12,7 @@ from helpers.stacking import stacked, train_into
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import planned_base, planned_dose
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.trainers.stacked.state import env_seeds
+from rl_warmup.trainers.stacked.environments import env_seeds
 from rl_warmup.trainers.stacked.train import train
 
 CAR = [  # every episode ends at the time limit

@@ -175,10 +175,8 @@ def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Ten
     policy, device = run.model.policy, torch.device("cpu")
     stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
     kind = ppo.PPO if config.algo.name == "ppo" else dqn.DQN
-    phases = range(len(stack.members.phases.env_step))
-    return kind(stack, Draws([0] * CHUNK, STREAMS, device)).learner, torch.cat(
-        [stack.members.rates(i) for i in phases]
-    )
+    phases = range(len(stack.phases.env_step))
+    return kind(stack, Draws([0] * CHUNK, STREAMS, device)).learner, torch.cat([stack.rates(i) for i in phases])
 
 
 def _step(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> Tensor:
