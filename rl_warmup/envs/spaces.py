@@ -40,7 +40,10 @@ def check_env(config: RunConfig) -> None:
 
 @cache
 def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Spaces of the observations and actions of one environment; `backend` is who makes it, see `trainer.envs`.
+    """Spaces of the observations and actions of one environment.
+
+    Args:
+        backend: who makes it, see `trainer.envs`.
 
     Raises:
         ConfigError: if it cannot be made.

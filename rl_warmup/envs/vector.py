@@ -63,9 +63,11 @@ def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
 
 
 def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1) -> VectorEnvs:
-    """One environment a seed, made by `envpool` or `gymnasium`; its stream depends on its own seed only.
+    """One environment a seed; its stream depends on its own seed only.
 
-    `threads`: of EnvPool, beside this one; Gymnasium steps one environment after the other.
+    Args:
+        backend: `envpool` or `gymnasium`.
+        threads: of EnvPool, beside this one; Gymnasium steps one environment after the other.
     """
     return _EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
 

@@ -70,19 +70,13 @@ class Normalizer:
 
     def normalize(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
         """(s - mean) / std, clipped to [-10, 10], float32."""
-        moments = self._observations
-        return normalized(observations, moments.mean, moments.scale)
+        return normalized(observations, self._observations.mean, self._observations.scale)
 
     def tables(self) -> dict[str, Tensor]:
         """Statistics and discounted returns, [members, ...] each."""
-        seen, discounted = self._observations, self._discounted
-        return {
-            "observation_mean": seen.mean,
-            "observation_var": seen.var,
-            "discounted_mean": discounted.mean,
-            "discounted_var": discounted.var,
-            "discounted": self._returns,
-        }
+        moments = {"observation": self._observations, "discounted": self._discounted}
+        named = {f"{name}_{part}": getattr(m, part) for name, m in moments.items() for part in ("mean", "var")}
+        return named | {"discounted": self._returns}
 
     def counts(self) -> dict[str, float]:
         """What the statistics have seen, of every member alike."""

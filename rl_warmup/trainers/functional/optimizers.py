@@ -63,10 +63,11 @@ def bias_correction(
         return np.asarray(-np.expm1(np.log(beta)[:, None] * steps))
 
 
-def clip_by_norm(gradient: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients [members, parameters] scaled to a norm of at most `limit` [members], and their norms before.
-
-    g · min(1, limit / (|g| + 1e-6)).
+def clip_by_norm(
+    gradient: Tensor,  # [members, parameters]
+    limit: Tensor,  # [members]
+) -> tuple[Tensor, Tensor]:
+    """g · min(1, limit / (|g| + 1e-6)) of each member, and the norms |g| before, [members].
 
     Source: torch.nn.utils.clip_grad_norm_, of each member by itself.
     """

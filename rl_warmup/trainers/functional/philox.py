@@ -15,10 +15,15 @@ ROUNDS = 10
 
 
 def words(keys: Tensor, counter: int, count: int) -> Tensor:
-    """`count` words of 32 bits a member, [members, count] int64 in [0, 2^32).
+    """Words of 32 bits: words 4b to 4b+3 are Philox of (b, low and high half of `counter`, 0).
 
-    keys: [members, 2] int64 below 2^32 (seed, stream). Words 4b to 4b+3 are Philox of (b, low and high half of
-    `counter`, 0), so that the first words do not depend on how many are asked for.
+    Args:
+        keys: (seed, stream) of each member, [members, 2] int64 below 2^32.
+        counter: in [0, 2^64).
+        count: words a member; the first do not depend on how many are asked for.
+
+    Returns:
+        [members, count] int64 in [0, 2^32).
     """
     blocks = torch.arange(-(-count // 4), device=keys.device)
     key0, key1 = keys[:, :1], keys[:, 1:]

@@ -25,7 +25,8 @@ def observed_training(
 ) -> Iterator[None]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
-    `base` is the learning rate without warmup, of Stable-Baselines3's progress_remaining.
+    Args:
+        base: the learning rate without warmup, of Stable-Baselines3's progress_remaining.
 
     Raises:
         Diverged: from `model.train()`, when a parameter or a loss is not finite after it.

@@ -22,7 +22,12 @@ _REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "
 
 
 def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: dict[str, Any]) -> Checkpoint:
-    """The state of `model` where a rollout starts; `actions` since environment step `origin`, `more` counts."""
+    """The state of `model` where a rollout starts.
+
+    Args:
+        actions: [vector steps, environments, ...] since environment step `origin`.
+        more: counts to keep with it.
+    """
     values = {name: getattr(model, name) for name in _counts(model)} | more | _generators(model)
     arrays = {name: getattr(model, name) for name in _LAST if getattr(model, name) is not None}
     arrays |= {"actions": actions, "shown": shown(model), "numpy_random": _numpy_random()["state"]["key"]}
@@ -48,9 +53,10 @@ def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: di
 
 
 def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
-    """Bring a fresh model and its environments to where the checkpoint was; whether the environments could be.
+    """Bring a fresh model and its environments to where the checkpoint was.
 
-    Those that could not are restarted with other seeds.
+    Returns:
+        Whether the environments could be replayed; if not, they are restarted with other seeds.
     """
     values, arrays = found.values, found.arrays
     model.policy.load_state_dict(found.tensors["policy"])

@@ -24,10 +24,12 @@ def make_stack_envs(config: RunConfig, seeds: Sequence[int]) -> VectorEnvs:
 
 
 def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tuple[VectorEnvs, Array, bool]:
-    """The environments of a stack, their observations [members * envs, ...], and whether they are as they were.
+    """Make the environments of a stack, and replay them to where its checkpoints were taken.
 
-    Their actions are replayed up to the checkpoints. Where that would take too many steps, or leads elsewhere, they
-    are restarted with other seeds.
+    Where that would take too many steps, or leads elsewhere, they are restarted with other seeds.
+
+    Returns:
+        The environments, their observations [members * envs, ...], and whether they are as they were.
     """
 
     def made(resets: Sequence[int]) -> VectorEnvs:

@@ -15,7 +15,7 @@ from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, c
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
 
-# Losses of the members, summed over none of them, and what is recorded of each: [members], {name: [members]}.
+# Losses of the members, summed over none of them, and what is recorded of each, [members] each.
 # The arguments: parameters, coefficients [members, ...], indices [members, batch], data [members, ...].
 Loss = Callable[[Parameters, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]
 
@@ -43,7 +43,7 @@ class Learner:
 
     def update(
         self,
-        rates: Tensor,  # [steps, members, ...], see `Members.rates`
+        rates: Tensor,  # [steps, members, ...], see `Stack.rates`
         coefficients: Tensor,  # [members, ...]
         indices: Sequence[Tensor],  # [steps] of [members, batch]
         data: Sequence[Tensor],  # [members, ...] each

@@ -31,7 +31,7 @@ COMPILED_FROM = 1000
 
 
 def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
-    """Train the members of a stack by their configs (resolved, of one group); their sinks get every row.
+    """Train the members of a stack, each from what its sink has restored.
 
     A member that diverges is reported to its sink and trained on unrecorded, so its neighbours stay as they are.
     """
