@@ -107,11 +107,9 @@ def start(
     Texts are cut to the lengths that W&B takes, some of them only at `wandb sync`.
 
     Args:
-        online: or in files for `wandb sync`.
-        settings: server side: project and entity.
+        online: otherwise into files for `wandb sync`.
         folder: of the study; files go to `folder`/wandb.
         info: of run.json: `run_id` and `attempt_id`, `cell` (the group), `arm` (the job type), `study` (a tag).
-        config: what W&B shows as the run's config.
         identity: its W&B id, if not the one of `info`.
 
     Raises:

@@ -31,10 +31,8 @@ def open_tracker(
     one warning, and the study's other runs do not ask that server for a while.
 
     Args:
-        settings: of the config group `tracking`.
         folder: of the study; files go to `folder`/wandb.
         info: of run.json, as `client.start` takes it.
-        config: what W&B shows as the run's config.
     """
     if settings.name == "disabled":
         return None

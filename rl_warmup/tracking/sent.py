@@ -34,16 +34,10 @@ class Publications:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def holds(self, destination: str, key: str, digest: str) -> bool:
-        """Whether just this was sent there."""
-        return self._digest(destination, key) == digest
-
-    def holds_rows(self, destination: str, key: str, digest: str) -> bool:
-        """Whether the rows of the run with this `digest` were sent there, be it with other metrics or none."""
-        return self._digest(destination, key).partition(".")[0] == digest.partition(".")[0]
-
-    def _digest(self, destination: str, key: str) -> str:
-        return str(self._lines.get((destination, key), {}).get("digest"))
+    def holds(self, destination: str, key: str, digest: str, *, rows_only: bool = False) -> bool:
+        """Whether just this was sent there; `rows_only`: of a run, be it with other metrics or none."""
+        sent = str(self._lines.get((destination, key), {}).get("digest"))
+        return sent == digest or (rows_only and sent.partition(".")[0] == digest.partition(".")[0])
 
     def place(self, destination: str, key: str) -> str | None:
         """The id or address that was noted for `key`."""

@@ -47,9 +47,6 @@ def publish(
     """Send what is new of the study in `folder`; the exit code, with what is missing named on stderr.
 
     Args:
-        folder: of the study.
-        settings: server side: project, entity and mode.
-        console: for progress.
         checkpoints: send the checkpoint of every run that has one, as an artifact.
         again: ask the server about everything, also what the ledger says is there; rows are not doubled.
 
@@ -71,10 +68,11 @@ def publish(
         problems += [f"{record.folder.name} is being trained" for record in records if is_training(record.folder)]
         items = items_of(records, report)
         sender = Sender(to, checkpoints)
-        holds = (
-            to.ledger.holds if online else to.ledger.holds_rows
-        )  # tracked live, it lacks metrics only: left alone
-        todo = [item for item in items if again or checkpoints or not holds(to.name, item.id, item.digest)]
+        todo = [
+            item
+            for item in items  # offline a run that was tracked live lacks metrics only, and is left as it is
+            if again or checkpoints or not to.ledger.holds(to.name, item.id, item.digest, rows_only=not online)
+        ]
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
             with try_lock(folder, PROGRESS) as free:
