@@ -50,10 +50,6 @@ class ActorCritic:
         actions = outputs + log_std.exp() * noise
         return actions, losses.gaussian_log_prob(actions, outputs, log_std)
 
-    def log_prob(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
-        """Log-probabilities [members, rows] of actions."""
-        return self.evaluate(parameters, observations, actions)[0]
-
     def evaluate(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of actions and entropies, [members, rows] each."""
         outputs = self._actor(parameters, observations)
@@ -131,7 +127,7 @@ class PPO(Algorithm):
         columns = (self._stack.clip_range(phase), *self._coefficients)
         coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
         steps = learner.update(self._stack.rates(phase), coefficients, self._minibatches(phase), data)
-        log_prob = learner.apply(network.log_prob, observations, actions)
+        log_prob = learner.apply(lambda *x: network.evaluate(*x)[0], observations, actions)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))

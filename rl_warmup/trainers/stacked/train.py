@@ -111,7 +111,8 @@ class StackTraining:
         """Train to the end of the phases, or until every recorded member has diverged."""
         phases, n_envs = self.stack.phases, self.stack.config.algo.n_envs
         while self._env_step < phases.env_steps and self._recorder.sinks:
-            actions = self._on_host(self.algorithm.act())
+            # nan_to_num makes the actions of diverged members harmless for the environments
+            actions = torch.nan_to_num(self.algorithm.act()).flatten(0, 1).cpu().numpy()
             transition = self._envs.step(actions)
             self._shown = transition.observations
             self._log.add(actions)
@@ -163,8 +164,3 @@ class StackTraining:
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
         shape = (len(self.stack), -1, *observations.shape[1:])
         return torch.from_numpy(observations).reshape(shape).to(self.stack.device).float()
-
-    @staticmethod
-    def _on_host(actions: Tensor) -> NDArray[np.generic]:  # [members, envs, ...] -> [members * envs, ...]
-        """Actions for the environments; those of diverged members are made harmless."""
-        return torch.nan_to_num(actions).flatten(0, 1).cpu().numpy()
