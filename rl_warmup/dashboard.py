@@ -13,14 +13,12 @@ from rich.console import Console
 
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.publish import chosen, command_line
-from rl_warmup.records.atomic import write_text
+from rl_warmup.records import atomic, words
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import counted, first_line
-from rl_warmup.tracking import client
+from rl_warmup.tracking import client, upload
 from rl_warmup.tracking.sent import Destination, publishing
 from rl_warmup.tracking.study_run import current_report, drawn, is_sent, study_run_id
-from rl_warmup.tracking.upload import items_of
 
 if TYPE_CHECKING:
     from rl_warmup.tracking.views import View
@@ -42,7 +40,6 @@ exit code:
   2  DIR is not the folder of a study with runs to report on, another process publishes it,
      or wandb-workspaces is not installed
 """
-_INSTALL = "wandb-workspaces is not installed: pip install -c constraints.txt -e '.[dashboard]'"
 
 
 def dashboard(folder: Path, settings: TrackingConfig, console: Console, *, again: bool = False) -> int:
@@ -66,7 +63,7 @@ def dashboard(folder: Path, settings: TrackingConfig, console: Console, *, again
             raise RecordError(f"{folder} has no run to report on")
         name = str(report["study"]["name"] or folder.name)
         found = views(name, report, settings.project, [path.stem for path in drawn(folder, report)])
-        write_text(folder / "dashboard.json", specification(found, folder, settings))
+        atomic.write_text(folder / "dashboard.json", specification(found, folder, settings))
         online = client.is_online(settings.mode)
         if not online:
             how = _apply(folder, settings) if online is False else "enable W&B first (WANDB_MODE)"
@@ -92,8 +89,8 @@ def specification(found: Sequence[View], folder: Path, settings: TrackingConfig)
 
 def unpublished(records: Sequence[Record], report: Mapping[str, Any], to: Destination) -> str:
     """What of the study is not at W&B as it is now, in words; "" if all is."""
-    runs = sum(not to.ledger.holds(to.name, item.id, item.digest) for item in items_of(records, report))
-    parts = [counted(runs, "run")] if runs else []
+    runs = sum(not to.ledger.holds(to.name, item.id, item.digest) for item in upload.items_of(records, report))
+    parts = [words.counted(runs, "run")] if runs else []
     return " and ".join(parts + ([] if is_sent(report, to) else ["the study's tables and figures"]))
 
 
@@ -110,7 +107,7 @@ def _save(found: Sequence[View], study_run: str, to: Destination, console: Conso
                 known = client.in_time(SAVE_SECONDS, partial(save, view, str(to.entity), study_run, known))
             except Exception as error:
                 client.restart()  # a client that waits for an answer would keep the process
-                print(f"error: W&B did not take the {view.key}: {first_line(error)}", file=sys.stderr)
+                print(f"error: W&B did not take the {view.key}: {words.first_line(error)}", file=sys.stderr)
                 print("dashboard.json holds it, and the same command tries again", file=sys.stderr)
                 return 1
             to.ledger.note(to.name, view.key, view.digest, known)
@@ -135,7 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "wandb_workspaces":
             raise
-        print(f"error: {_INSTALL}", file=sys.stderr)
+        install = "pip install -c constraints.txt -e '.[dashboard]'"
+        print(f"error: wandb-workspaces is not installed: {install}", file=sys.stderr)
         return 2
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,22 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from rl_warmup.config.conf import conf_dir
-from rl_warmup.config.identity import identity, run_folder, study_folder
+from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records import atomic, locks, provenance, words
-from rl_warmup.records.read import Record, dose_of, finished_status, read_info
+from rl_warmup.records import atomic, locks, provenance, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.records.study import record_command
 from rl_warmup.run.compose import explained, register_schema, resolved
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.processes import train_apart
 from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.sweep import Job, borrowed, plan_of
 from rl_warmup.status.live import LiveRuns
-from rl_warmup.status.states import read_state
-from rl_warmup.tracking.client import wandb_id
-from rl_warmup.tracking.sent import Publications
+from rl_warmup.tracking import client, sent
 
 
 def job(config: DictConfig) -> str | None:
@@ -50,22 +46,20 @@ def job(config: DictConfig) -> str | None:
 
 
 def run_single(config: RunConfig, overrides: OverridesConf, console: Console) -> int:
-    """Train the run of the command line, or print the plan for it with `plan_only`; the exit code."""
-    folder = study_folder(config)
-    read_state(run_folder(config), identity(config))  # refuses the record of another run
+    """Train the run of the command line, or print the plan for it with `plan_only`; the exit code.
+
+    Raises:
+        ConfigError: if the record of another run is in its folder, or another process trains it.
+    """
+    plan = plan_of([Job((), config, run_folder(config))], sys.maxsize)  # it is tried as often as it is asked for
     if config.plan_only:
-        print_plan(config, console)
+        for line in plan.announce():
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
         return 0
-    atomic.check_writable(folder)
-    with locks.study_lock(folder):
-        record_command(folder, provenance.command(overrides.hydra, overrides.task))
+    atomic.check_writable(plan.folder)
+    with locks.study_lock(plan.folder):
+        study.record_command(plan.folder, provenance.command(overrides.hydra, overrides.task))
     return train_single(config, console)
-
-
-def print_plan(config: RunConfig, console: Console) -> None:
-    """Print what would be done; a single run is tried as often as it is asked for."""
-    for line in plan_of([Job((), config, run_folder(config))], sys.maxsize).announce():
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def train_single(config: RunConfig, console: Console) -> int:
@@ -75,7 +69,7 @@ def train_single(config: RunConfig, console: Console) -> int:
         ConfigError: if another process trains it.
     """
     folder = run_folder(config)
-    status = finished_status(folder)
+    status = read.finished_status(folder)
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
@@ -85,13 +79,13 @@ def train_single(config: RunConfig, console: Console) -> int:
             status = execute(config)
         if status == "running":
             raise ConfigError(f"{folder} is being trained by another process; it is left to it")
-    print_summary(Record(folder, read_info(folder)), console)
+    print_summary(read.Record(folder, read.read_info(folder)), console)
     return 0 if status in FINISHED else 1
 
 
-def print_summary(record: Record, console: Console) -> None:
+def print_summary(record: read.Record, console: Console) -> None:
     """Print a run's return, the dose of learning rate it received, and where its records are."""
-    info, evaluations, dose = record.info, record.table("evaluations"), dose_of(record.table("updates"))
+    info, evaluations, dose = record.info, record.table("evaluations"), read.dose_of(record.table("updates"))
     rows = {"run": info["run_id"], "status": info["status"]}
     if info["error"]:
         rows["status"] += f": {words.last_line(info['error'])}"
@@ -112,8 +106,8 @@ def print_summary(record: Record, console: Console) -> None:
         )
     rows["time"] = f"{words.duration(info['wall_seconds'])} on {info['device']}"
     rows["records"] = str(record.folder)
-    sent = Publications(record.folder.parent)
-    if address := sent.anywhere(wandb_id(info["run_id"], str(info.get("attempt_id")))):
+    own = client.wandb_id(info["run_id"], str(info.get("attempt_id")))
+    if address := sent.Publications(record.folder.parent).anywhere(own):
         rows["W&B"] = address
     for name, value in rows.items():
         console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)

@@ -95,7 +95,7 @@ class SweepComposer:
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
         self._loader, self._config = loader, config
         self._elsewhere = OmegaConf.select(config, "hydra.launcher.via") is not None
-        self._base = cache(self._compose_base)
+        self._base = cache(self._compose)
         self._arm = cache(self._compose_arm)
         self._is_group = cache(lambda key: bool(loader.get_group_options(key)))
         self._parse = cache(OverridesParser.create().parse_override)
@@ -125,18 +125,15 @@ class SweepComposer:
                 OmegaConf.update(config, key, override.value())
                 run = _with(run, key.split("."), OmegaConf.select(config, key))
         except (ConfigError, OmegaConfBaseException):
-            run = _built(self._compose(*overrides))  # Hydra says better what is wrong with it
+            _, run = self._compose(*overrides)  # Hydra says better what is wrong with it
         return _checked(run, "sweep", self._elsewhere)
 
-    def _compose_base(self, *overrides: str) -> tuple[DictConfig, RunConfig]:
-        config = self._compose(*overrides)
-        return config, _built(config)
-
-    def _compose(self, *overrides: str) -> DictConfig:  # takes Hydra a tenth of a second
+    def _compose(self, *overrides: str) -> tuple[DictConfig, RunConfig]:  # takes Hydra a tenth of a second
         try:
-            return _without_hydra(self._loader.load_sweep_config(self._config, list(overrides)))
+            config = _without_hydra(self._loader.load_sweep_config(self._config, list(overrides)))
         except HydraException as error:
             raise ConfigError(explained(error)) from error
+        return config, _built(config)
 
     def _sets_a_value(self, text: str) -> bool:
         override = self._parse(text)

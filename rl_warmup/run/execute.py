@@ -21,9 +21,6 @@ from rl_warmup.records.schema import RecordError, Unwritable
 from rl_warmup.tracking.live import Tracker, open_tracker
 from rl_warmup.trainers.protocol import Train
 
-CHECKPOINT_SHARE = 0.01
-"""Largest share of the time that checkpoints take."""
-
 
 def execute(config: RunConfig) -> str:
     """Train one agent and record it; `execute_stack` of one."""
@@ -118,8 +115,8 @@ class RunRecorder:
         began = time.monotonic()
         self._writer.save(checkpoint)
         self._saved, self._evaluated = time.monotonic(), False
-        longest = (self._saved - began) * self._members / CHECKPOINT_SHARE
-        self._pause = max(self._seconds, longest) if self._seconds else 0.0
+        hundredfold = 100 * (self._saved - began) * self._members  # so that checkpoints take 1% of the time at most
+        self._pause = max(self._seconds, hundredfold) if self._seconds else 0.0
 
     def diverge(self, reason: str) -> None:
         """Record that the agent has diverged."""

@@ -13,10 +13,8 @@ from rl_warmup.config.identity import cell_label, identity, run_folder, study_fo
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
+from rl_warmup.records import atomic, locks, read
 from rl_warmup.records import study as study_files
-from rl_warmup.records.atomic import check_writable
-from rl_warmup.records.locks import is_training, study_lock
-from rl_warmup.records.read import Record, finished_status, read_info, unfinished
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
@@ -148,9 +146,9 @@ def _without_runs(jobs: Sequence[Job]) -> list[str]:
 def _write_plan(config: RunConfig, plan: Plan, command: str) -> None:
     """Record what is declared, what is planned, and by which command."""
     folder = plan.folder
-    check_writable(folder)
+    atomic.check_writable(folder)
     try:
-        with study_lock(folder):
+        with locks.study_lock(folder):
             if _refuse_redeclared(folder, config.study) is None:
                 study_files.write_declaration(folder, asdict(config.study))
             study_files.add_runs(folder, plan.planned, plan.retries)
@@ -174,10 +172,8 @@ def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | Non
         return earlier
     changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
     if changed:
-        raise ConfigError(
-            f"{folder / 'study.yaml'} was declared with another {changed}; a declaration is not changed after "
-            "the fact: give this one another study.name"
-        )
+        way_out = "a declaration is not changed after the fact: give this one another study.name"
+        raise ConfigError(f"{folder / 'study.yaml'} was declared with another {changed}; {way_out}")
     return earlier
 
 
@@ -194,17 +190,17 @@ def _name_unfinished(plan: Plan) -> int:
     """Name every run of the sweep that is not finished, and why; 1 if there is one."""
     given_up = {run.run_id for run in plan.given_up}
     folders = {run: plan.folder / run.run_id for run in plan.runs if not run.finished}
-    left = {run: folder for run, folder in folders.items() if finished_status(folder) is None}
+    left = {run: folder for run, folder in folders.items() if read.finished_status(folder) is None}
     for run, folder in left.items():
         if run.run_id in given_up:
             print(f"given up: {folder}: {_way_out(run)}", file=sys.stderr)
-        elif is_training(folder):
+        elif locks.is_training(folder):
             print(f"left to another process: {folder}", file=sys.stderr)
         else:
             print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)
     if left:
         try:  # a full disk does not let the records of what it stopped name it
-            check_writable(plan.folder, 2**20)
+            atomic.check_writable(plan.folder, 2**20)
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
     return 1 if left else 0
@@ -219,6 +215,6 @@ def _way_out(run: RunState) -> str:
 
 def _reason(folder: Path) -> str:
     try:
-        return unfinished(Record(folder, read_info(folder)))
+        return read.unfinished(read.Record(folder, read.read_info(folder)))
     except RecordError as unreadable:
         return str(unreadable) if folder.exists() else "it was not begun"

@@ -11,18 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
 from helpers.paths import TESTS
 from hydra._internal.utils import get_args_parser
+from hydra.conf import OverridesConf
 from rich.console import Console
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.write import recording
-from rl_warmup.run.command import main, print_plan, train_single
+from rl_warmup.run.command import main, run_single, train_single
 from rl_warmup.run.execute import run_info
 
 pytestmark = pytest.mark.slow
@@ -341,7 +343,7 @@ def test_a_single_run_of_another_process_is_left_to_it(configure, capsys):
     with recording(run_folder(config), run_info(config, 1), {"algo": {"name": "ppo"}}):
         with pytest.raises(ConfigError, match="is being trained by another process; it is left to it"):
             train_single(config, Console())
-        print_plan(config, Console())
+        run_single(replace(config, plan_only=True), OverridesConf(), Console())
     out = capsys.readouterr().out
     assert "0 done before, 0 to do" in out
     assert "1 running in another process" in out

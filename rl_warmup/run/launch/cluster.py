@@ -12,9 +12,6 @@ from rl_warmup.run.launch import loop
 from rl_warmup.run.launch.packing import RunGroup, group_runs
 from rl_warmup.run.launch.processes import train_stacks
 
-NOTICES = frozenset({signal.SIGTERM, signal.SIGUSR2})
-"""Signals by which batch systems give notice: the job answers them, its process that trains ignores them."""
-
 
 @runtime_checkable
 class RemoteCluster(loop.Cluster, Protocol):
@@ -50,8 +47,8 @@ class StackJob:
 
     def __call__(self) -> None:
         """Train the group; what dies here is recorded here."""
-        try:
-            train_stacks([self.group], 1, NOTICES)
+        try:  # by these signals batch systems give notice: the job answers them, its process that trains does not
+            train_stacks([self.group], 1, frozenset({signal.SIGTERM, signal.SIGUSR2}))
         except KeyboardInterrupt:
             return  # it is in the records
 

@@ -44,9 +44,8 @@ def processes_for(configs: Sequence[RunConfig], wanted: int | None, available: i
     threads = max(config.threads for config in configs)
     room = max(1, (available or cores()) // threads)
     if wanted > room:
-        loop.report_line(
-            f"{room} instead of {wanted} processes of {threads} threads train at a time: the cores are taken"
-        )
+        fewer = f"{room} instead of {wanted} processes of {threads} threads"
+        loop.report_line(f"{fewer} train at a time: the cores are taken")
     return min(wanted, room)
 
 
@@ -92,7 +91,9 @@ class ProcessJob:
 
     def lost(self) -> loop.Loss | None:
         """By its exit code; codes with a meaning count only if the process reported them."""
-        code, reported = self.process.exitcode, self._reported_code()
+        code, reported = self.process.exitcode, None
+        with suppress(EOFError):
+            reported = self.exit_pipe.recv() if self.exit_pipe.poll() else None
         if reported == INTERRUPTED:
             raise KeyboardInterrupt
         if reported == UNRECORDED:
@@ -103,12 +104,6 @@ class ProcessJob:
         if code == -signal.SIGKILL and self.runs > 1:
             return loop.Loss(_death(code), f"; if memory ran out, hydra.launcher.width={self.runs // 2} needs less")
         return loop.Loss(_death(code))
-
-    def _reported_code(self) -> int | None:
-        with suppress(EOFError):
-            if self.exit_pipe.poll():
-                return int(self.exit_pipe.recv())
-        return None
 
     def cancel(self) -> None:
         """Interrupt it."""

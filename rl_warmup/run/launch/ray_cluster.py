@@ -49,11 +49,7 @@ class RayCluster(RemoteCluster):
     num_gpus: float = 0
 
     def check(self) -> None:
-        """Connect to the cluster.
-
-        Raises:
-            ConfigError: if Ray is not installed, or there is no cluster.
-        """
+        """Connect to the cluster."""
         if ray is None:
             raise ConfigError("Ray is not installed: pip install -c constraints-ray.txt 'rl-warmup[ray]'")
         try:
@@ -76,16 +72,13 @@ class RayCluster(RemoteCluster):
 
     def slots(self) -> int:
         """Jobs that fit on its nodes."""
+        takes = {kind: count for kind, count in (("CPU", self.num_cpus), ("GPU", self.num_gpus)) if count}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return sum(self._on(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+        return sum(int(min(node.get(kind, 0.0) // count for kind, count in takes.items())) for node in nodes)
 
     def gpus(self) -> float:
         """Those of a task."""
         return self.num_gpus
-
-    def _on(self, cpus: float, gpus: float) -> int:
-        each = [(cpus, self.num_cpus), (gpus, self.num_gpus)]
-        return int(min(has // takes for has, takes in each if takes))
 
     def submit(self, group: RunGroup) -> RayJob:
         """Queue a task for a node with room for it; Ray itself does not retry it."""

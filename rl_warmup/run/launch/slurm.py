@@ -58,17 +58,12 @@ class BatchSystem(RemoteCluster):
     available: int | None = None  # cores of this machine; None counts them
 
     def check(self) -> None:
-        """Look for Slurm's commands.
-
-        Raises:
-            ConfigError: if they are not here.
-        """
+        """Look for Slurm's commands."""
         try:
             self._executor()
         except (RuntimeError, OSError) as error:
-            raise ConfigError(
-                f"jobs cannot be submitted: {error}; start the sweep where sbatch and srun are"
-            ) from error
+            way_out = "start the sweep where sbatch and srun are"
+            raise ConfigError(f"jobs cannot be submitted: {error}; {way_out}") from error
 
     def slots(self) -> int:
         """Slurm's `array_parallelism`; of this machine the cores over the cores of a job."""
