@@ -136,11 +136,6 @@ def _cells(texts: list[str], escaped: bool = False) -> str:
 def _origin(how: Mapping[str, Any]) -> list[str]:
     """Commands as a code block, then what they ran with."""
     commands = ["```", *how["commands"], "```", ""] if how["commands"] else []
-    facts = {
-        "hardware": how["hardware"],
-        "device": how["devices"],
-        "commit": how["git_commits"],
-        **how["versions"],
-    }
+    facts = {"hardware": how["hardware"], "device": how["devices"], "commit": how["git_commits"], **how["versions"]}
     known = [f"{name} {', '.join(map(str, values))}" for name, values in facts.items() if values]
     return [*commands, escape("; ".join([*known, f"{how['training_hours']:.3g} hours of training"])) + "."]

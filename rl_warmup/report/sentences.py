@@ -7,25 +7,8 @@ from typing import Any, Literal
 from rl_warmup.analysis.problems import Problem
 from rl_warmup.analysis.statistics.verdicts import ENOUGH_PAIRS, Note
 from rl_warmup.records.words import counted
-from rl_warmup.report.words import (
-    GROUP,
-    Row,
-    capital,
-    compared,
-    estimate,
-    interval,
-    listed,
-    metric_name,
-    nouns,
-    number,
-    p_value,
-    place,
-    rate,
-    share,
-    varied,
-    warmup_words,
-    where,
-)
+from rl_warmup.report import words
+from rl_warmup.report.words import GROUP, Row, interval, listed, number, share
 
 Kind = Literal["summary", "better", "worse", "equivalent", "inconclusive", "robustness", "dose", "limit"]
 VERDICTS: tuple[Kind, ...] = ("better", "worse", "equivalent", "inconclusive")
@@ -48,7 +31,7 @@ class Sentence:
 
 def answers(report: Mapping[str, Any], limits: Sequence[str]) -> list[str]:
     """The `answers` of report.json: its findings and then its limits, as plain text."""
-    return [*(sentence.plain for sentence in findings(report)), *map(capital, limits)]
+    return [*(sentence.plain for sentence in findings(report)), *map(words.capital, limits)]
 
 
 def sentences(report: Mapping[str, Any]) -> list[Sentence]:
@@ -63,7 +46,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
     Needs all of report.json but `answers`, `figures` and `reproduce`.
     """
     rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
-    named = varied(report["comparisons"])
+    named = words.varied(report["comparisons"])
     texts: list[tuple[Kind, str]] = [
         ("summary", summary(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
@@ -71,7 +54,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
         *(("robustness", critical_rate(row, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
     ]
-    return [Sentence(kind, capital(text)) for kind, text in texts]
+    return [Sentence(kind, words.capital(text)) for kind, text in texts]
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -95,17 +78,17 @@ def summary(report: Mapping[str, Any]) -> str:
 def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """One comparison with better, worse or equivalent as its verdict."""
     unit = report["study"]["metrics"][row["metric"]]["unit"]
-    noun, less, more = nouns(row["metric"])
+    noun, less, more = words.nouns(row["metric"])
     n = f"n = {counted(row['n'], 'pair')}"
     if row["verdict"] == "equivalent":
-        size = f"{estimate(row)} of {unit}"
-        p = f"adjusted p of equivalence {p_value(row['p_equivalence_adjusted'])}"
+        size = f"{number(row['estimate'], sign=True)} {interval(row['ci_low'], row['ci_high'])} of {unit}"
+        p = f"adjusted p of equivalence {words.p_value(row['p_equivalence_adjusted'])}"
         said = f"the difference in {noun}, {size}, is shown to be smaller than {row['smallest_effect']:g}, {n}, {p}"
     else:
         size = f"{_magnitude(row, unit)}{_relative(row, report)}"
         direction = more if row["estimate"] > 0 else less
-        said = f"{direction} {noun} by {size}, {n}, adjusted p {p_value(row['p_adjusted'])}"
-    return f"{where(row, named)}: {said}."
+        said = f"{direction} {noun} by {size}, {n}, adjusted p {words.p_value(row['p_adjusted'])}"
+    return f"{words.compared(row)}, {words.place(row, named)} at {words.rate(row)}: {said}."
 
 
 def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
@@ -115,8 +98,8 @@ def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: 
         return [verdict(row, report, named) for row in found]
     arms: dict[str, dict[str, list[Row]]] = {}
     for row in found:
-        metrics = arms.setdefault(f"{compared(row)}, {place(row, named)}", {})
-        metrics.setdefault(nouns(row["metric"])[0], []).append(row)
+        metrics = arms.setdefault(f"{words.compared(row)}, {words.place(row, named)}", {})
+        metrics.setdefault(words.nouns(row["metric"])[0], []).append(row)
     return [f"{arm}: {listed([_at(*item) for item in metrics.items()])}." for arm, metrics in arms.items()]
 
 
@@ -124,14 +107,14 @@ def _at(noun: str, rows: Sequence[Row]) -> str:
     """On which metric and at how many learning rates comparisons have a verdict."""
     rates = sorted({row["learning_rate"] for row in rows})
     if len(rates) == 1:
-        return f"{noun} at {rate(rows[0])}"
+        return f"{noun} at {words.rate(rows[0])}"
     return f"{noun} at {len(rates)} learning rates ({rates[0]:.4g} to {rates[-1]:.4g})"
 
 
 def critical_rate(row: Row, named: Sequence[str] = ()) -> str:
     """Whether a warmup moves the learning rate at which half of the runs still learn."""
     moves = "the learning rate at which half of the runs still learn"
-    what = f"{warmup_words(row['treatment'])}, {place(row, named)}"
+    what = f"{words.warmup_words(row['treatment'])}, {words.place(row, named)}"
     ends = row["eta50_control"], row["eta50_treatment"]
     if row["finding"] == "censored" or row["log2_ratio"] is None or None in ends:
         return f"{what}: whether it moves {moves} cannot be said, the grid of learning rates does not reach it."
@@ -161,9 +144,9 @@ def limits(report: Mapping[str, Any], problems: Iterable[Problem], notes: Iterab
         texts.append("no study was declared before training, so every comparison is exploratory.")
     pairs = [row["n"] for row in confirmatory or comparisons]
     if few := [n for n in pairs if n < ENOUGH_PAIRS]:
-        n = f"{min(few)} to {max(few)}" if min(few) < max(few) else str(min(few))
-        where = "each comparison" if len(few) == len(pairs) else f"{len(few)} of {len(pairs)} comparisons"
-        texts.append(f"this is a pilot: {n} pairs of seeds in {where}, fewer than {ENOUGH_PAIRS}.")
+        which = "each comparison" if len(few) == len(pairs) else f"{len(few)} of {len(pairs)} comparisons"
+        n = words.range_words(few)
+        texts.append(f"this is a pilot: {n} pairs of seeds in {which}, fewer than {ENOUGH_PAIRS}.")
     barred = [f"{problem}." for problem in problems if problem.kind == "no verdict"]
     texts += barred[:OPEN_SENTENCES]
     if len(barred) > OPEN_SENTENCES:
@@ -178,7 +161,7 @@ def _lost_runs(cells: Sequence[Row]) -> list[str]:
     texts = []
     if diverged := [row for row in cells if row["n_diverged"]]:
         total = f"{sum(row['n_diverged'] for row in cells)} of {counted(sum(row['n'] for row in cells), 'run')}"
-        arms = [f"{row['n_diverged']} of {row['n']} in {row['short']} at {rate(row)}" for row in diverged]
+        arms = [f"{row['n_diverged']} of {row['n']} in {row['short']} at {words.rate(row)}" for row in diverged]
         most = listed(arms) if len(arms) <= OPEN_SENTENCES else f"in {len(arms)} arms, which the problems name"
         texts.append(f"{total} diverged, which is scored as the worst attainable return: {most}.")
     if failed := sum(row["n_failed"] for row in cells):
@@ -188,7 +171,7 @@ def _lost_runs(cells: Sequence[Row]) -> list[str]:
 
 def _counted_metrics(rows: Sequence[Row], kind: Kind) -> str:
     """How many rows have this verdict, and on which metrics if it is a decision."""
-    names = [metric_name(row["metric"]) for row in rows if row["verdict"] == kind]
+    names = [words.metric_name(row["metric"]) for row in rows if row["verdict"] == kind]
     if not names or kind == "inconclusive":
         return str(len(names) or "none")
     return f"{len(names)} ({', '.join(dict.fromkeys(names))})"
@@ -203,9 +186,8 @@ def _undecided(rows: Sequence[Row]) -> list[str]:
     decide = [row["n_to_decide"] for row in found if row["n_to_decide"]]
     hint = ""
     if decide:
-        n = f"{min(decide):,} to {max(decide):,}" if min(decide) < max(decide) else f"{decide[0]:,}"
         which = "them" if len(decide) == len(found) > 1 else f"{len(decide)} of them" if len(found) > 1 else "it"
-        hint = f"; about {n} pairs of seeds would decide {which}"
+        hint = f"; about {words.range_words(decide)} pairs of seeds would decide {which}"
     return [f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{hint}."]
 
 

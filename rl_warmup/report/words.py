@@ -50,17 +50,6 @@ def interval(low: float | None, high: float | None, sign: bool = True, digits: i
     return f"[{number(low, '-∞', sign, digits)}, {number(high, '∞', sign, digits)}]"
 
 
-def estimate(row: Row) -> str:
-    """Estimate of a comparison with its 95% interval, signed.
-
-    >>> estimate({"estimate": 0.1, "ci_low": 0.05, "ci_high": 0.2})
-    '+0.100 [+0.050, +0.200]'
-    """
-    if row["estimate"] is None:
-        return "–"
-    return f"{number(row['estimate'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
-
-
 def p_value(value: float | None) -> str:
     """A p value with its relation.
 
@@ -119,11 +108,6 @@ def compared(row: Row) -> str:
     if row["control"].split()[0] == "none":
         return words
     return f"{words} against {warmup_words(row['control'])}"
-
-
-def where(row: Row, named: Sequence[str] = ()) -> str:
-    """What a comparison compares, in which environment, at which learning rate."""
-    return f"{compared(row)}, {place(row, named)} at {rate(row)}"
 
 
 def nouns(metric: str) -> tuple[str, str, str]:
@@ -194,13 +178,22 @@ def environment(name: str) -> str:
     return ENVIRONMENTS.get(name, name)
 
 
-def listed(words: Sequence[str], last: str = "and") -> str:
+def range_words(counts: Sequence[int]) -> str:
+    """Counts as a number or a range.
+
+    >>> range_words([10]), range_words([10, 8, 9])
+    ('10', '8 to 10')
+    """
+    return f"{counts[0]:,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+
+
+def listed(words: Sequence[str]) -> str:
     """Words in a row.
 
     >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
     ('a', 'a and b', 'a, b and c')
     """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def minus(text: str) -> str:

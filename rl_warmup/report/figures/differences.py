@@ -1,10 +1,12 @@
-"""The paired differences of a group, a dot a pair of seeds, with their mean and interval."""
+"""The paired differences of a group, a dot a pair of seeds; means with intervals, for the forest plot too."""
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,14 +15,24 @@ from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.frames import pair_frame
-from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import RASTERIZED, WIDTH, Looks, natural
-from rl_warmup.report.figures.sheets import Sheet, headline, place, range_words
-from rl_warmup.report.words import tuned_rate
+from rl_warmup.report.figures.sheets import Sheet, headline, place
+from rl_warmup.report.words import metric_name, range_words, tuned_rate
 
 LABEL_LENGTH = 34  # characters
 MANY = 12  # rows from which each takes a single line
 CONTRAST = "0.35"  # color of contrasts, which are no arm's
+
+
+class Estimate(NamedTuple):
+    """A mean with its interval, to be drawn at the height y."""
+
+    y: float
+    mean: float
+    low: float | None
+    high: float | None
+    color: str
+    filled: bool  # confirmatory; hollow: exploratory
 
 
 def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], looks: Looks) -> Sheet | None:
@@ -29,11 +41,7 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
     comparisons = [found for found in comparisons if found.paired.n and found.metric.name in names]
     rows = [found.pairing for found in comparisons if found.metric.name == names[0]]
     rows.sort(
-        key=lambda row: (
-            row.contrast or "",
-            row.block.settings["learning_rate"],
-            natural(row.treatment.short),
-        )
+        key=lambda row: (row.contrast or "", row.block.settings["learning_rate"], natural(row.treatment.short))
     )
     if not rows:
         return None
@@ -89,15 +97,43 @@ def _draw_metric(
     scatter = axes.scatter(points[:, 0], points[:, 1], s=9, color=colors, alpha=0.55, linewidth=0, zorder=2)
     scatter.set_rasterized(4 * len(points) > RASTERIZED)
     draw_estimates(axes, estimates, 6)
-    effect = found[0].smallest_effect
-    if effect is not None:
-        axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)
-    axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
-    head_metric(axes, metric)
+    head_metric(axes, metric, found[0].smallest_effect)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     if metric.binary:
         axes.set_xlim(-1.1, 1.1)
         axes.set_xticks([-1, 0, 1])
     axes.tick_params(left=False)
+
+
+def head_metric(axes: Axes, metric: Metric, effect: float | None) -> None:
+    """Name a panel of differences on one metric, with zero, what is too small to matter, and where better is."""
+    if effect is not None:
+        axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)
+    axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
     axes.spines["left"].set_visible(False)
+    axes.set_title(metric_name(metric.name), weight="bold", pad=14)
+    arrow = "better →" if metric.better == "higher" else "← better"
+    axes.annotate(
+        arrow, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", color="0.35", fontsize=8.5
+    )
+    axes.set_xlabel(f"treatment − control\n({metric.unit})", fontsize=8.5)
+
+
+def draw_estimates(axes: Axes, estimates: Sequence[Estimate], size: float) -> None:
+    """Means with their intervals; no line where few pairs leave the interval without an end."""
+    lines, colors = [], []
+    for one in estimates:
+        if one.low is not None and one.high is not None:
+            lines.append([(one.low, one.y), (one.high, one.y)])
+            colors.append(one.color)
+    axes.add_collection(LineCollection(lines, colors=colors, linewidths=2, capstyle="butt", zorder=3))
+    axes.scatter(
+        [one.mean for one in estimates],
+        [one.y for one in estimates],
+        s=size**2,
+        facecolors=[one.color if one.filled else "white" for one in estimates],
+        edgecolors=[one.color for one in estimates],
+        linewidths=1.1,
+        zorder=4,
+    )

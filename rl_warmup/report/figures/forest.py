@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.study import Comparison
+from rl_warmup.report.figures.differences import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.frames import comparison_frame
-from rl_warmup.report.figures.intervals import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH
-from rl_warmup.report.figures.sheets import Sheet, headline, range_words, wrapped
-from rl_warmup.report.words import GROUP, environment, short_rate
+from rl_warmup.report.figures.sheets import Sheet, headline, wrapped
+from rl_warmup.report.words import GROUP, environment, range_words, short_rate
 
 LONGEST = 60  # rows of a figure; more are continued in another one
 ROW = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "treatment", "control")
@@ -140,13 +140,10 @@ def _write_labels(axes: Axes, lines: Sequence[Line], frame: pl.DataFrame) -> Non
 
 def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequence[Line]) -> None:
     places = {line.row: line.y for line in lines if line.row is not None}
-    effect = frame["smallest_effect"].max()
-    if effect is not None:
-        axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)  # type: ignore[operator, arg-type]
-    axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
+    effect: Any = frame["smallest_effect"].max()
     known = [*frame["estimate"], *frame["ci_low"], *frame["ci_high"]]
     widest = [abs(value) for value in known if value is not None]
-    edge = max([*widest, 2 * float(effect or 0.05)])  # type: ignore[arg-type]
+    edge = max([*widest, 2 * (effect or 0.05)])
     axes.set_xlim(-1.08 * edge, 1.08 * edge)
     estimates = []
     for row in frame.iter_rows(named=True):
@@ -158,12 +155,11 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
             estimates.append(Estimate(y, row["estimate"], low, high, color, filled))
     draw_estimates(axes, estimates, 5)
     _draw_open_ends(axes, estimates)
+    head_metric(axes, metric, effect)
     for above, line in pairwise(lines):
         if above.rate != line.rate and above.row is not None:
             axes.axhline((above.y + line.y) / 2, color="0.85", linewidth=0.6, zorder=0)
-    head_metric(axes, metric)
     axes.tick_params(left=False, labelleft=False)
-    axes.spines["left"].set_visible(False)
     axes.locator_params(axis="x", nbins=3)
 
 

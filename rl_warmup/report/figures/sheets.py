@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from rl_warmup.analysis.cells import Group
 from rl_warmup.report.figures.panels import CONTROL, WIDTH, Looks, natural
-from rl_warmup.report.words import environment
+from rl_warmup.report.words import environment, range_words
 
 DPI = 150
 SVG_DPI = 100  # of what is pixels in an SVG
@@ -66,15 +66,6 @@ def place(group: Group) -> str:
     return f"{algo.upper()} ({trainer}) on {environment(env)}, {total:,} environment steps"
 
 
-def range_words(counts: Sequence[int]) -> str:
-    """Counts as a number or a range.
-
-    >>> range_words([10]), range_words([10, 8, 9])
-    ('10', '8 to 10')
-    """
-    return f"{counts[0]:,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-
-
 def runs_words(counts: Iterable[int]) -> str:
     """How many runs an arm has, where it has any.
 
@@ -113,12 +104,6 @@ def _legend(figure: Figure, names: Sequence[str], looks: Looks, columns: int, to
     names = sorted(names, key=lambda name: (looks[name][0] != CONTROL, natural(name)))
     lines = [Line2D([], [], color=looks[name][0], linestyle=looks[name][1], linewidth=2) for name in names]
     key = figure.legend(
-        lines,
-        names,
-        loc="upper left",
-        bbox_to_anchor=(0.0, top),
-        ncols=columns,
-        frameon=False,
-        labelspacing=0.4,
+        lines, names, loc="upper left", bbox_to_anchor=(0.0, top), ncols=columns, frameon=False, labelspacing=0.4
     )
     key.set_in_layout(False)  # its room is that of the blank lines below the title
