@@ -79,14 +79,16 @@ def digest(value: Any) -> str:
 
 
 def lines_of(study: Path) -> Iterator[str]:
-    """A line for every table of every run, and one for the report."""
+    """A line for every table of every run, and for every part of the report."""
     for run in sorted(path.parent for path in study.glob("*/run.json")):
         status = json.loads((run / "run.json").read_text())["status"]
         tables = (pl.read_parquet(run / f"{name}.parquet") for name in TABLES)
         yield f"{study.name} {run.name} {status} {' '.join(digest((t.columns, t.rows())) for t in tables)}"
     report = study / "report.json"
     if report.exists():
-        yield f"{study.name} report.json {digest(_fixed(json.loads(report.read_text())))}"
+        for part, content in json.loads(report.read_text()).items():
+            if part not in VARIED:
+                yield f"{study.name} report.json {part} {digest(_fixed(content))}"
 
 
 def _fixed(node: Any) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rl_warmup.config.identity import arm_label, cell_label, file_name
+from rl_warmup.config.identity import arm_of, cell_label, file_name
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import check_writable
@@ -91,7 +91,7 @@ def figure(config: RunConfig, shown: Preview) -> Figure:
     for axes, stop in ((whole, len(shown.dose)), (start, min(len(shown.dose), 2 * ((shown.last_step or 0) + 10)))):
         steps = np.unique(np.linspace(0, stop - 1, 4000).astype(int))
         axes.plot(steps, shown.base[steps], color="0.6", linestyle="--", label="without warmup")
-        axes.plot(steps, shown.dose[steps], color="#0072B2", drawstyle="steps-post", label=arm_label(config))
+        axes.plot(steps, shown.dose[steps], color="#0072B2", drawstyle="steps-post", label=arm_of(config).label)
         axes.set_xlabel("gradient step")
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import Scores, score
 from rl_warmup.config.algorithms import recorded_phases
 from rl_warmup.config.arm import Arm
-from rl_warmup.config.study import NOT_IN_CELL, settings_of, without_warmup
+from rl_warmup.config.study import NOT_IN_CELL, clock_total, settings_of, without_warmup
 from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid
 
@@ -30,6 +30,7 @@ class Cell(Scores):
 
     arm: str
     short: str  # the arm without learning rate and schedule
+    words: str  # the same as a phrase
     settings: Mapping[str, Any]  # what its runs share, by dotted keys
     warmup: Mapping[str, Any]
     runs: tuple[Run, ...]  # all readable ones
@@ -91,10 +92,14 @@ def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Gene
         cells[_canonical(run, dropped)].append(run)
     settings = [settings_of(members[0].info, dropped) for members in cells.values()]
     pairs = list(zip(settings, cells.values(), strict=True))
-    labels = [f"{group_of(own)}\n{members[0].info['arm']}" for own, members in pairs]
+    arms = [
+        Arm.of(members[0].info["warmup"], clock_total(own), own["learning_rate"], own["schedule.name"])
+        for own, members in pairs
+    ]
+    labels = [f"{group_of(own)} {arm.label}" for own, arm in zip(settings, arms, strict=True)]
     found: dict[str, list[_Members]] = defaultdict(list)
-    for rest, (own, members) in zip(distinct(labels, settings), pairs, strict=True):
-        arm = Arm.recorded(members[0].info, rest)
+    for bare, rest, (own, members) in zip(arms, distinct(labels, settings), pairs, strict=True):
+        arm = replace(bare, rest=rest)
         found[_canonical(members[0], (*dropped, "warmup"))].append((arm, own, members))
     shared = [without_warmup(members[0][1]) for members in found.values()]
     rests = distinct([_block_label(own) for own in shared], shared)
@@ -161,6 +166,7 @@ def _cell(
     return Cell(
         arm=arm.label,
         short=arm.short,
+        words=arm.words,
         settings=settings,
         warmup=runs[0].info["warmup"],
         runs=tuple(runs),

@@ -6,36 +6,93 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rl_warmup.schedules.warmups import SHAPES
+
 
 @dataclass(frozen=True)
 class Arm:
     """What is done to the learning rate, and whatever else tells it from the arms beside it."""
 
-    warmup: str  # its name, and what differs from the defaults of its shape, e.g. linear-10%-gradient_steps
+    warmup: tuple[str, ...]  # its name, its shape unless the name says it, and parameters only this shape has
+    over: tuple[str, ...]  # its length, as a share of the run or a count, and its clock
+    start: tuple[str, ...]  # where it is not the default
     learning_rate: float  # peak
     schedule: str
     rest: tuple[str, ...] = ()  # further settings, e.g. algo.n_steps=64
 
     @classmethod
-    def recorded(cls, info: Mapping[str, Any], rest: tuple[str, ...] = ()) -> Arm:
-        """The arm that a run.json is of; its config says what follows the warmup in the recorded label."""
-        bare = cls("", info["config"]["learning_rate"], info["config"]["schedule"]["name"])
-        return cls(info["arm"].removesuffix(bare.label), bare.learning_rate, bare.schedule, rest)
+    def of(cls, warmup: Mapping[str, Any], total: int | None, learning_rate: float, schedule: str) -> Arm:
+        """The arm of a resolved config or of a record.
+
+        Args:
+            warmup: its resolved settings, as in run.json.
+            total: length of the run on the clock of the warmup; None if that is not known.
+            learning_rate: peak.
+            schedule: name of the base schedule.
+        """
+        path, name, start = warmup.get("target") or warmup["shape"], warmup["name"], warmup.get("start")
+        if path == "none":
+            return cls((name,), (), (), learning_rate, schedule)
+        shape = SHAPES.get(path, SHAPES["linear"])  # one of the user's own has a start and no parameters, too
+        word = path.rpartition(".")[2]
+        own = [f"{key}{warmup[key]:g}" for key, value in shape.own.items() if warmup.get(key) not in (None, value)]
+        timed = warmup.get("length") is not None and not shape.by_beta2
+        return cls(
+            (name, *own) if word in name else (name, word, *own),
+            (_share(int(warmup["length"]), total), warmup["clock"]) if timed else (),
+            (f"start{start:g}",) if start not in (None, shape.start) else (),
+            learning_rate,
+            schedule,
+        )
 
     @property
     def label(self) -> str:
         """All of it.
 
-        >>> Arm("linear-10%-gradient_steps", 1e-3, "constant").label
+        >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant").label
         'linear-10%-gradient_steps lr=0.001 constant'
         """
-        return " ".join([f"{self.warmup} lr={self.learning_rate:.4g} {self.schedule}", *self.rest])
+        warmup = "-".join([*self.warmup, *self.over, *self.start])
+        return " ".join([f"{warmup} lr={self.learning_rate:.4g} {self.schedule}", *self.rest])
 
     @property
     def short(self) -> str:
         """Without learning rate and schedule, which are shown beside it.
 
-        >>> Arm("none", 1e-2, "cosine", ("algo.n_steps=64",)).short
+        >>> Arm(("none",), (), (), 1e-2, "cosine", ("algo.n_steps=64",)).short
         'none algo.n_steps=64'
         """
-        return " ".join([self.warmup.replace("-", " ").replace("_", " "), *self.rest])
+        return " ".join([*map(_spaced, [*self.warmup, *self.over, *self.start]), *self.rest])
+
+    @property
+    def words(self) -> str:
+        """The same as a phrase.
+
+        >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant").words
+        'linear warmup over 10% of the gradient steps'
+        >>> Arm(("cosine",), ("400", "env_steps"), ("start0.1",), 1e-3, "constant").words
+        'cosine warmup over 400 environment steps, start0.1'
+        >>> Arm(("none",), (), (), 1e-3, "constant", ("algo.n_steps=64",)).words
+        'no warmup, algo.n_steps=64'
+        """
+        words = "no warmup" if self.warmup == ("none",) else f"{' '.join(map(_spaced, self.warmup))} warmup"
+        if self.over:
+            length, clock = self.over
+            of_the = "of the " if length.endswith("%") else ""
+            words += f" over {length} {of_the}{'environment' if clock == 'env_steps' else 'gradient'} steps"
+        return ", ".join([words, *self.start, *self.rest])
+
+
+def _spaced(word: str) -> str:
+    return word.replace("-", " ").replace("_", " ")
+
+
+def _share(count: int, total: int | None) -> str:
+    """`count` of `total` as the roundest percentage that rounds back to it, else as a count."""
+    if not total:
+        return str(count)
+    for step in (10, 5, 1, 0.5, 0.1, 0.05, 0.01):
+        percent = step * round(100 * count / total / step)
+        if percent and round(percent / 100 * total) == count:
+            return f"{percent:g}%"
+    return str(count)

@@ -11,7 +11,6 @@ from rl_warmup.config.arm import Arm
 from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig, declared
-from rl_warmup.schedules.warmups import shape_of
 
 
 def identity(config: object, shared: bool = False) -> dict[str, Any]:
@@ -37,32 +36,16 @@ def digest(canonical: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def warmup_label(config: RunConfig) -> str:
-    """The warmup in words, e.g. `linear-10%-gradient_steps`; only what differs from its shape's defaults."""
-    warmup = config.warmup
-    if warmup.shape == "none":
-        return warmup.name
-    shape, word = shape_of(warmup.target or warmup.shape), (warmup.target or warmup.shape).rpartition(".")[2]
-    parts = [warmup.name] if word in warmup.name else [warmup.name, word]
-    own = {key: getattr(warmup, key) for key in shape.own}
-    parts += [f"{key}{value:g}" for key, value in own.items() if value not in (None, shape.own[key])]
-    if warmup.length is not None and not shape.by_beta2:
-        gradient_clock = warmup.clock == "gradient_steps"
-        total = phases_of(config).gradient_steps if gradient_clock else config.total_timesteps
-        parts += [_share(int(warmup.length), total or 1), str(warmup.clock)]
-    if warmup.start not in (None, shape.start):
-        parts.append(f"start{warmup.start:g}")
-    return "-".join(parts)
-
-
-def arm_label(config: RunConfig) -> str:
-    """The canonical readable label of a run's arm, e.g. `linear-10%-gradient_steps lr=0.001 constant`."""
-    return Arm(warmup_label(config), require(config.learning_rate, "learning_rate"), config.schedule.name).label
+def arm_of(config: RunConfig) -> Arm:
+    """The arm of a resolved config."""
+    on_gradient_steps = config.warmup.clock == "gradient_steps"
+    total = phases_of(config).gradient_steps if on_gradient_steps else config.total_timesteps
+    return Arm.of(vars(config.warmup), total, require(config.learning_rate, "learning_rate"), config.schedule.name)
 
 
 def cell_label(config: RunConfig) -> str:
     """Arm, environment and algorithm: what all seeds of a cell share."""
-    return f"{config.env.name} {config.algo.name} {arm_label(config)}"
+    return f"{config.env.name} {config.algo.name} {arm_of(config).label}"
 
 
 def run_id(config: RunConfig) -> str:
@@ -77,15 +60,6 @@ def file_name(label: str) -> str:
     'linear-10pct-lr0.001'
     """
     return re.sub(r"[^\w.-]+", "-", label.replace("%", "pct").replace("=", ""))
-
-
-def _share(count: int, total: int) -> str:
-    """`count` of `total` as the roundest percentage that rounds back to it, else as a count."""
-    for step in (10, 5, 1, 0.5, 0.1, 0.05, 0.01):
-        percent = step * round(100 * count / total / step)
-        if percent and round(percent / 100 * total) == count:
-            return f"{percent:g}%"
-    return str(count)
 
 
 def study_folder(config: RunConfig) -> Path:

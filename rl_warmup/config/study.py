@@ -127,13 +127,18 @@ def _same(value: Any, wanted: Any) -> bool:
 
 def _same_length(settings: Mapping[str, Any], wanted: Any) -> bool:
     """Whether a count of steps is this fraction of the run, rounded as the resolved config rounds it."""
-    if not isinstance(wanted, float) or not 0 < wanted < 1:
+    length, total = settings.get("warmup.length"), clock_total(settings)
+    if not isinstance(wanted, float) or not 0 < wanted < 1 or length is None or total is None:
         return False
-    total = settings.get("total_timesteps")
-    if settings.get("warmup.clock") != "env_steps":
-        phases = recorded_phases(settings)
-        total = None if phases is None else phases.gradient_steps
-    return total is not None and settings.get("warmup.length") == steps_of(wanted, total)
+    return bool(length == steps_of(wanted, total))
+
+
+def clock_total(settings: Mapping[str, Any]) -> int | None:
+    """Length of the run on the clock of its warmup."""
+    if settings.get("warmup.clock") == "env_steps":
+        return int(settings["total_timesteps"])
+    phases = recorded_phases(settings)
+    return None if phases is None else phases.gradient_steps
 
 
 NOT_IN_CELL = ("seed", "device")  # an arm may be trained on several devices; that is a problem, not an arm

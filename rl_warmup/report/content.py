@@ -46,6 +46,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     return {
         "study": _study(analysis),
         "comparisons": [_comparison(found) for found in analysis.comparisons],
+        "arms": {cell.short: cell.words for _, cell in cells},
         "cells": [_cell(block, cell) for block, cell in cells],
         "runs": [row for _, cell in cells for row in _runs(cell)],
         "dose": [_row("dose", coordinates(block) | vars(cell) | dose) for block, cell, dose in doses if dose],

@@ -51,7 +51,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
         ("summary", summary(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
         *(("inconclusive", text) for text in _undecided(rows)),
-        *(("robustness", critical_rate(row, named)) for row in report["robustness"]["edges"]),
+        *(("robustness", critical_rate(row, report, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
     ]
     return [Sentence(kind, words.capital(text)) for kind, text in texts]
@@ -88,7 +88,7 @@ def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> s
         size = f"{_magnitude(row, unit)}{_relative(row, report)}"
         direction = more if row["estimate"] > 0 else less
         said = f"{direction} {noun} by {size}, {n}, adjusted p {words.p_value(row['p_adjusted'])}"
-    return f"{words.compared(row)}, {words.place(row, named)} at {words.rate(row)}: {said}."
+    return f"{words.compared(row, report)}, {words.place(row, named)} at {words.rate(row)}: {said}."
 
 
 def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
@@ -98,7 +98,7 @@ def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: 
         return [verdict(row, report, named) for row in found]
     arms: dict[str, dict[str, list[Row]]] = {}
     for row in found:
-        metrics = arms.setdefault(f"{words.compared(row)}, {words.place(row, named)}", {})
+        metrics = arms.setdefault(f"{words.compared(row, report)}, {words.place(row, named)}", {})
         metrics.setdefault(words.nouns(row["metric"])[0], []).append(row)
     return [f"{arm}: {listed([_at(*item) for item in metrics.items()])}." for arm, metrics in arms.items()]
 
@@ -111,10 +111,10 @@ def _at(noun: str, rows: Sequence[Row]) -> str:
     return f"{noun} at {len(rates)} learning rates ({rates[0]:.4g} to {rates[-1]:.4g})"
 
 
-def critical_rate(row: Row, named: Sequence[str] = ()) -> str:
+def critical_rate(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """Whether a warmup moves the learning rate at which half of the runs still learn."""
     moves = "the learning rate at which half of the runs still learn"
-    what = f"{words.warmup_words(row['treatment'])}, {words.place(row, named)}"
+    what = f"{words.arm_words(row['treatment'], report)}, {words.place(row, named)}"
     ends = row["eta50_control"], row["eta50_treatment"]
     if row["finding"] == "censored" or row["log2_ratio"] is None or None in ends:
         return f"{what}: whether it moves {moves} cannot be said, the grid of learning rates does not reach it."

@@ -15,7 +15,6 @@ _NOUNS = {
     "not_learned": ("runs that did not learn", "fewer", "more"),
 }
 _MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
-_WARMUP = re.compile(r"(?P<shape>.+?) (?P<length>\d[\d.]*%?) (?P<clock>gradient|env) steps(?P<rest>.*)")
 
 
 def number(value: float | None, unknown: str = "–", sign: bool = False, digits: int = 3) -> str:
@@ -81,33 +80,18 @@ def metric_name(name: str) -> str:
     return name.replace("_", " ")
 
 
-def warmup_words(name: str) -> str:
-    """The short label of an arm as a phrase.
-
-    >>> warmup_words("linear 10% gradient steps"), warmup_words("cosine 400 env steps start0.1")
-    ('linear warmup over 10% of the gradient steps', 'cosine warmup over 400 environment steps, start0.1')
-    >>> warmup_words("none algo.n_steps=64"), warmup_words("untuned linear")
-    ('no warmup, algo.n_steps=64', 'untuned linear warmup')
-    """
-    found = _WARMUP.fullmatch(name)
-    if found is None:
-        words = [word for word in name.split() if "=" not in word]
-        rest = [word for word in name.split() if "=" in word]
-        return ", ".join(["no warmup" if words == ["none"] else f"{' '.join(words)} warmup", *rest])
-    clock = "environment" if found["clock"] == "env" else "gradient"
-    of_the = "of the " if found["length"].endswith("%") else ""
-    tail = found["rest"].replace(" ", ", ")
-    return f"{found['shape']} warmup over {found['length']} {of_the}{clock} steps{tail}"
+def arm_words(label: str, report: Mapping[str, Any]) -> str:
+    """The short label of an arm as a phrase; a report of an earlier version has none."""
+    return str(report.get("arms", {}).get(label, label))
 
 
-def compared(row: Row) -> str:
+def compared(row: Row, report: Mapping[str, Any]) -> str:
     """What a comparison compares, as the subject of a sentence."""
     if row["contrast"] is not None:
         return f"the contrast “{row['contrast']}”"
-    words = warmup_words(row["treatment"])
-    if row["control"].split()[0] == "none":
-        return words
-    return f"{words} against {warmup_words(row['control'])}"
+    controls = {cell["warmup"]["name"] for cell in report["cells"] if cell["short"] == row["control"]}
+    words = arm_words(row["treatment"], report)
+    return words if controls == {"none"} else f"{words} against {arm_words(row['control'], report)}"
 
 
 def nouns(metric: str) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from rl_warmup.config.conf import borrowed_env
-from rl_warmup.config.identity import arm_label, cell_label, identity, run_folder, run_id, study_folder
+from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import locks, provenance, write
 from rl_warmup.records.checkpoints import Checkpoint
@@ -67,7 +67,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
     return {
         "run_id": run_id(config),
         "study": config.study.name,
-        "arm": arm_label(config),
+        "arm": arm_of(config).label,
         "cell": cell_label(config),
         "seed": config.seed,
         "warmup": {key: value for key, value in vars(config.warmup).items() if key != "target" or value},

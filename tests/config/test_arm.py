@@ -1,27 +1,25 @@
 """The arm of a run in parts: as its config has it, and as its record gives it back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers.composing import unresolved
 
 from rl_warmup.config.arm import Arm
-from rl_warmup.config.identity import arm_label, identity, warmup_label
+from rl_warmup.config.identity import arm_of, identity
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.study import clock_total, flat
 
 OWN = "helpers.own_schedules"
 
 
-def recorded(config: RunConfig, rest: tuple[str, ...] = ()) -> Arm:
+def recorded(config: RunConfig) -> Arm:
     """From run.json, as it is after it was written and read."""
-    info = json.loads(json.dumps({"arm": arm_label(config), "config": identity(config)}))
-    return Arm.recorded(info, rest)
-
-
-def arm_of(config: RunConfig) -> Arm:
-    assert config.learning_rate is not None
-    return Arm(warmup_label(config), config.learning_rate, config.schedule.name)
+    warmup, settings = json.loads(json.dumps([vars(config.warmup), flat(identity(config))]))
+    settings |= {f"warmup.{key}": value for key, value in warmup.items()}
+    return Arm.of(warmup, clock_total(settings), settings["learning_rate"], settings["schedule.name"])
 
 
 @pytest.mark.parametrize(
@@ -72,12 +70,33 @@ def test_the_recorded_arm_is_that_of_the_config(overrides: tuple[str, ...], labe
 def test_an_arm_with_a_name_of_its_own(name: str, warmup: str) -> None:
     config = resolve(unresolved(warmup__name=name))
     arm = recorded(config)
-    assert arm == arm_of(config) == Arm(warmup, 1e-3, "constant")
-    assert arm.label == arm_label(config) == f"{warmup} lr=0.001 constant"
+    assert arm == arm_of(config)
+    assert arm.label == f"{warmup} lr=0.001 constant"
     assert arm.short == warmup.replace("-", " ").replace("_", " ")
 
 
-def test_further_settings_follow_in_label_and_short() -> None:
-    arm = recorded(resolve(unresolved("warmup=none")), ("algo.n_steps=64", "algo.gamma=0.9"))
+def test_further_settings_follow_in_label_short_and_words() -> None:
+    arm = replace(recorded(resolve(unresolved("warmup=none"))), rest=("algo.n_steps=64", "algo.gamma=0.9"))
     assert arm.label == "none lr=0.001 constant algo.n_steps=64 algo.gamma=0.9"
     assert arm.short == "none algo.n_steps=64 algo.gamma=0.9"
+    assert arm.words == "no warmup, algo.n_steps=64, algo.gamma=0.9"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("warmup=untuned_linear",), "untuned linear warmup"),
+        (("warmup=linear", "warmup.start=0.2"), "linear warmup over 10% of the gradient steps, start0.2"),
+        (
+            ("warmup=linear", "warmup.length=777", "warmup.clock=env_steps"),
+            "linear warmup over 777 environment steps",
+        ),
+        (("warmup=polynomial", "warmup.power=3"), "polynomial power3 warmup over 10% of the gradient steps"),
+        (
+            ("warmup=linear", "warmup.name=my_10% env steps"),
+            "my 10% env steps linear warmup over 10% of the gradient steps",
+        ),
+    ],
+)
+def test_an_arm_in_words(overrides: tuple[str, ...], words: str) -> None:
+    assert recorded(resolve(unresolved(*overrides))).words == words

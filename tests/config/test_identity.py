@@ -11,7 +11,7 @@ from helpers.composing import unresolved
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_warmup.config.identity import arm_label, cell_label, digest, file_name, identity, run_id, warmup_label
+from rl_warmup.config.identity import arm_of, cell_label, digest, file_name, identity, run_id
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import RunConfig
 
@@ -160,17 +160,17 @@ def test_arms_differ() -> None:
     ],
 )
 def test_labels(overrides: tuple[str, ...], label: str) -> None:
-    assert arm_label(config(*overrides)) == label
+    assert arm_of(config(*overrides)).label == label
 
 
 def test_cell_label_adds_environment_and_algorithm() -> None:
     run = config("algo=dqn", "env=acrobot")
-    assert cell_label(run) == f"acrobot dqn {arm_label(run)}"
+    assert cell_label(run) == f"acrobot dqn {arm_of(run).label}"
 
 
 @given(count=st.integers(2, 7820))
 def test_length_in_a_label_gives_back_the_count(count: int) -> None:
-    length = warmup_label(config(warmup__length=float(count))).split("-")[1]
+    length, _ = arm_of(config(warmup__length=float(count))).over
     meant = float(length[:-1]) / 100 * 7820 if length.endswith("%") else float(length)
     assert round(meant) == count
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup import schedules
-from rl_warmup.config.identity import arm_label, identity
+from rl_warmup.config.identity import arm_of, identity
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, step_factor
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -348,7 +348,7 @@ def test_a_shape_and_a_schedule_of_ones_own(clock: str) -> None:
     ]
     config = resolve(unresolved(*custom, warmup__clock=clock))
     assert resolve(config) == config
-    assert arm_label(config) == f"my_ramp-10%-{clock} lr=0.001 my_schedule"
+    assert arm_of(config).label == f"my_ramp-10%-{clock} lr=0.001 my_schedule"
     assert identity(config)["warmup"]["target"] == f"{OWN}.my_ramp"
     assert identity(config)["schedule"] == {"name": "my_schedule", "target": f"{OWN}.my_schedule"}
     base, dose = planned_base(config), planned_dose(config)

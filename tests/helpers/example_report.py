@@ -53,6 +53,7 @@ def _content() -> dict[str, Any]:
     return {
         "study": _study(),
         "comparisons": _comparisons(),
+        "arms": {"none": "no warmup", "linear 10% gradient steps": "linear warmup over 10% of the gradient steps"},
         "cells": [cell(rate, name) for rate, name in arms],
         "runs": [_run(rate, name, seed) for rate, name in arms for seed in range(2)],
         "dose": [_dose(rate, name) for rate, name in arms],

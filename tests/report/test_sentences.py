@@ -132,7 +132,7 @@ def test_a_limit_that_comes_many_times_is_counted() -> None:
     ],
 )
 def test_learning_rate_robustness_is_one_sentence(changes: dict[str, object], words: str) -> None:
-    text = critical_rate_sentence(critical_rate(**changes))
+    text = critical_rate_sentence(critical_rate(**changes), report())
     assert words in text
     assert text.count(". ") == 0
 
