@@ -114,8 +114,8 @@ def test_equal_labels_get_what_differs(tmp_path: Path) -> None:
 
 def test_cells_differ_by_config_not_by_label(tmp_path: Path) -> None:
     for seed in range(2):
-        write_run(tmp_path / "s", "none", seed, arm="called one thing")
-        write_run(tmp_path / "s", "linear", seed, arm=f"called {seed}")
+        write_run(tmp_path / "s", "none", seed, info={"arm": "called one thing"})
+        write_run(tmp_path / "s", "linear", seed, info={"arm": f"called {seed}"})
     assert [len(cell.scored) for _, cell in analyse(tmp_path / "s").cells] == [2, 2]
 
 

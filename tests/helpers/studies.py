@@ -10,7 +10,7 @@ from rl_warmup.records.study import write_declaration
 
 
 def many_arms(study: Path, arms: int, rates: Sequence[float], seeds: int = 1, shift: float = 0.0) -> Path:
-    """No warmup and linear ones over 1, 2, ... percent; the p-th is better by p shifts."""
+    """No warmup and linear ones over 1, 2, ... of 40 gradient steps; the p-th is better by p shifts."""
     for rate in rates:
         for seed in range(seeds):
             wobble = np.random.default_rng(seed).standard_normal(len(LEARNS))
@@ -25,5 +25,4 @@ def many_arms(study: Path, arms: int, rates: Sequence[float], seeds: int = 1, sh
 def _write_linear(study: Path, part: int, seed: int, returns: Sequence[float], rate: float) -> None:
     warmup = {"shape": "linear", "length": part, "clock": "gradient_steps", "start": 0.0}
     info = {"warmup": {"name": "linear", "power": None, **warmup}}
-    arm = f"linear-{part}%-gradient_steps lr={rate:g} constant"
-    write_run(study, "linear", seed, returns, learning_rate=rate, arm=arm, changes={"warmup": warmup}, info=info)
+    write_run(study, "linear", seed, returns, learning_rate=rate, changes={"warmup": warmup}, info=info)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import numpy as np
 
 from rl_warmup.analysis.study import Analysis, Comparison
+from rl_warmup.config.arm import Arm
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.study import write_declaration
 from rl_warmup.records.write import recording
@@ -70,27 +71,27 @@ def write_run(
     changes: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
     inert: bool = False,
-    arm: str | None = None,
+    name: str | None = None,
     evaluations: Iterable[Sequence[float]] | None = None,
     episodes: Iterable[tuple[int, float, int]] | None = None,
     updates: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """Record one run; `returns` are the means of its evaluations, two episodes each; its folder.
 
-    `changes` replace values of the config by dotted key, `info` those of run.json. `inert`: the optimizer
-    receives the control's learning rates whatever the warmup is. `evaluations`: the returns of each evaluation's
-    episodes instead. `episodes`: (env_step, return, length) of the training episodes; by default one between two
-    evaluations, worth the mean return of the second. `updates`: columns of the table, a value for each phase.
+    `name` is the warmup's own; `changes` replace values of the config by dotted key, `info` those of run.json.
+    `inert`: the optimizer receives the control's learning rates whatever the warmup is. `evaluations`: the returns
+    of each evaluation's episodes instead. `episodes`: (env_step, return, length) of the training episodes; by
+    default one between two evaluations, worth the mean return of the second. `updates`: columns of the table, a
+    value for each phase.
     """
     returns = list(returns)
     trained = zip(steps[1:], returns[1:], np.diff(steps).tolist(), strict=False)
-    ramp = {"name": warmup, **WARMUPS[warmup]}
+    ramp = {"name": name or warmup, **WARMUPS[warmup]}
     config = copy.deepcopy(CONFIG) | {"learning_rate": learning_rate, "warmup": ramp, "seed": seed}
     for key, value in (changes or {}).items():
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
-    rate = f"lr={learning_rate:g} {config['schedule']['name']}"
-    label = arm or f"{warmup if warmup == 'none' else warmup + '-20%-gradient_steps'} {rate}"
+    label = Arm.of(ramp, GRADIENT_STEPS, learning_rate, config["schedule"]["name"]).label
     tag = "".join(f"-{value}" for value in (changes or {}).values())
     algorithm = config["algo"]["name"]
     run_id = f"{warmup}-{learning_rate:g}{tag}-s{seed}"

@@ -190,10 +190,10 @@ def test_a_narrow_terminal_still_shows_every_verdict(study: Path) -> None:
 
 def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
-        write_run(tmp_path, "none", seed, arm="none [bold]")
-        write_run(tmp_path, "linear", seed, arm="[/red] linear")
+        write_run(tmp_path, "none", seed)
+        write_run(tmp_path, "linear", seed, name="[/red] [bold] linear")
     assert main([str(tmp_path), "--no-figures"]) == 0
-    assert "[/red] linear" in capsys.readouterr().out
+    assert "[/red] [bold] linear" in capsys.readouterr().out
 
 
 def test_exploratory_verdicts_are_counted_and_make_no_headline(tmp_path: Path) -> None:

@@ -155,14 +155,13 @@ def test_a_diverged_run_is_an_outcome_scored_at_the_floor_and_named(tmp_path: Pa
 
 def test_two_warmup_lengths_are_two_treatments_each_with_its_own_answer(tmp_path: Path) -> None:
     write_arm(tmp_path / "s", "none", learns)
-    write_arm(tmp_path / "s", "linear", learns, arm="linear-20%-gradient_steps lr=0.001 constant")
-    longer = {"arm": "linear-50%-gradient_steps lr=0.001 constant", "changes": {"warmup.length": 20}}
+    write_arm(tmp_path / "s", "linear", learns)
     write_arm(
         tmp_path / "s",
         "linear",
         never,
         info={"warmup": {"name": "linear", "shape": "linear", "length": 20, "clock": "gradient_steps"}},
-        **longer,
+        changes={"warmup.length": 20},
     )
     report, text = told(tmp_path / "s")
     assert verdict(report, "final", "linear 20%") == "inconclusive"

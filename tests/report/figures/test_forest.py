@@ -42,8 +42,8 @@ def test_a_row_a_comparison_below_what_it_was_trained_on(grid: Analysis) -> None
     (sheet,) = forest(grid.comparisons, CONFIRMATORY)
     labels = words(sheet.figure, 0)
     assert labels[:3] == ["comparison", "learning rate", "n"]
-    assert labels[3:7] == ["PPO on toy, 5,000 steps (sb3)", "linear 1% gradient steps", "0.001", "8"]
-    assert labels.count("linear 3% gradient steps") == 3
+    assert labels[3:7] == ["PPO on toy, 5,000 steps (sb3)", "linear 2% gradient steps", "0.001", "8"]
+    assert labels.count("linear 8% gradient steps") == 3
     titles = [axes.get_title(loc="left") for axes in sheet.figure.axes[1:]]
     assert titles == ["final", "area", "shortfall", "not learned"]
     assert sheet.title == "All comparisons, n = 8 pairs of seeds"
@@ -78,8 +78,8 @@ def test_long_names_are_wrapped_and_nothing_overlaps(tmp_path: Path) -> None:
     for seed in range(6):
         for rate in (1e-3, 2e-3):
             write_run(tmp_path, "none", seed, learning_rate=rate)
-            arm = f"linear-20%-gradient_steps-algo.n.steps=64-algo.batch.size=1024 lr={rate:g} constant"
-            write_run(tmp_path, "linear", seed, np.arange(6) + seed, learning_rate=rate, arm=arm)
+            name = "linear-algo.n.steps=64-algo.batch.n=1024"
+            write_run(tmp_path, "linear", seed, np.arange(6) + seed, learning_rate=rate, name=name)
     (sheet,) = forest(analyse(tmp_path).comparisons, CONFIRMATORY)
     sheet.figure.draw_without_rendering()
     assert any("\n" in label for label in words(sheet.figure, 0))
@@ -119,7 +119,7 @@ def test_heat_maps_hold_the_iqm_and_the_difference_of_each_cell(grid: Analysis) 
         "final: interquartile mean",
         "area: interquartile mean",
     ]
-    assert [label.get_text() for label in final.get_yticklabels()][:2] == ["none", "linear 1% gradient steps"]
+    assert [label.get_text() for label in final.get_yticklabels()][:2] == ["none", "linear 2% gradient steps"]
     assert [label.get_text() for label in away.get_xticklabels()] == ["0.001", "0.002", "0.004"]
     values = sheet.frame.filter(metric="final", learning_rate=2e-3)["iqm"].to_list()
     (mesh,) = [found for found in final.collections if isinstance(found, QuadMesh)]
@@ -127,7 +127,7 @@ def test_heat_maps_hold_the_iqm_and_the_difference_of_each_cell(grid: Analysis) 
     assert sorted(drawn) == pytest.approx(sorted(values))
     assert words(sheet.figure, 0)[1] == f"{drawn[0]:.2f}"
     assert words(sheet.figure, 2)[:3] == ["control"] * 3
-    result = next(found for found in grid.comparisons if found.pairing.treatment_label.startswith("linear 1%"))
+    result = next(found for found in grid.comparisons if found.pairing.treatment_label.startswith("linear 2%"))
     assert result.metric.name == "final"
     estimate = f"{result.paired.estimate:+.2f}".replace("-", "−")
     assert words(sheet.figure, 2)[3] == f"{estimate} {VERDICTS[result.verdict.verdict][0]}"

@@ -113,7 +113,7 @@ def test_nothing_is_known_of_runs_without_updates(tmp_path: Path) -> None:
 
 def test_panels_say_what_tells_them_apart(tmp_path: Path) -> None:
     write_run(tmp_path, info={"tuned_learning_rate": 5e-4})
-    write_run(tmp_path, changes={"schedule.name": "cosine"}, arm="none lr=0.001 cosine")
+    write_run(tmp_path, changes={"schedule.name": "cosine"})
     blocks = analyse(tmp_path).blocks
     titles = {panel_of(block, blocks) for block in blocks}
     assert titles == {"learning rate 0.001 (2× tuned), constant", "learning rate 0.001, cosine"}
