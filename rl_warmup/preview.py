@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = configured(arguments.overrides, "single", arguments.config_dir)
         shown = preview(config)
-        path = arguments.png or Path(config.runs_dir) / "preview" / f"{file_name(cell_label(config))}.png"
+        path = arguments.png or Path(config.runs_dir) / "preview" / file_name(f"{cell_label(config)}.png")
         check_writable(path.parent)
         figure(config, shown).savefig(path, dpi=150, format="png")
     except (ConfigError, OSError) as error:

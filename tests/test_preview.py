@@ -138,6 +138,11 @@ def test_command_line_draws_where_it_is_asked_to(tmp_path: Path, capsys: pytest.
         (["warmup.length=10000"], "error: a warmup of 10000 gradient_steps does not fit into a run of 7820"),
         (["warmup.length=256", "warmup.clock=env_steps"], "error: the warmup linear over 256 env_steps is inert"),
         (["env.id=Nope-v0"], "error: env.id=Nope-v0 cannot be made"),
+        ([f"env.name={'x' * 240}"], "error: " + "x" * 240 + "-ppo-linear"),
+        (
+            ["tracking.project=1_0"],
+            'error: tracking.project=1_0: Hydra reads 1_0 as the value 10; write "tracking.',
+        ),
         (["env.id=???"], "error: Structured config of type `EnvConfig` has missing mandatory value: id"),
     ],
 )

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from rich.console import Console
 
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.run.compose import SweepComposer
@@ -53,14 +54,19 @@ class StackedLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
         from rl_warmup.config.identity import run_folder
+        from rl_warmup.run.sweep import print_plan
 
         compose = SweepComposer(self._context.config_loader, self._config)
         try:
             configs = [compose(overrides) for overrides in job_overrides]
+            runs = list({run_folder(config): config for config in configs}.values())
+            if any(config.plan_only for config in runs):
+                print_plan(runs, Console())
+                return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
             self.check(configs)
         except ConfigError as error:
             sys.exit(f"error: {error}")
-        self.launch_runs(list({run_folder(config): config for config in configs}.values()))
+        self.launch_runs(runs)
         return [
             _returned(overrides, run_folder(config))
             for overrides, config in zip(job_overrides, configs, strict=True)

@@ -11,9 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records.provenance import command
 from rl_warmup.records.words import counted
-from rl_warmup.run.compose import SweepComposer
+from rl_warmup.run.compose import SweepComposer, command_of
 
 # Hydra imports every plugin in every process: what only a sweep needs is imported in functions.
 
@@ -49,9 +48,7 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         with console.status(f"checking {counted(len(combinations), 'run')}"):
             jobs = compose_jobs(combinations, SweepComposer(context.config_loader, self.config))
             launch = self._launch_by(console, [job.config for job in jobs])
-        return run_sweep(
-            jobs, self._in_batches(launch), command(self.config.hydra.overrides.hydra, arguments), console
-        )
+        return run_sweep(jobs, self._in_batches(launch), command_of(self.config.hydra), console)
 
     def combinations(self, arguments: list[str]) -> list[list[str]]:
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.

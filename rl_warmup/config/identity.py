@@ -10,7 +10,7 @@ from typing import Any
 from rl_warmup.config.arm import Arm
 from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import RunConfig, declared
+from rl_warmup.config.schema import NAME_BYTES, ConfigError, RunConfig, declared, is_short
 
 
 def identity(config: object, shared: bool = False) -> dict[str, Any]:
@@ -56,10 +56,18 @@ def run_id(config: RunConfig) -> str:
 def file_name(label: str) -> str:
     """A label as the name of a file.
 
+    Raises:
+        ConfigError: where it is too long for one.
+
     >>> file_name("linear-10% lr=0.001")
     'linear-10pct-lr0.001'
     """
-    return re.sub(r"[^\w.-]+", "-", label.replace("%", "pct").replace("=", ""))
+    name = re.sub(r"[^\w.-]+", "-", label.replace("%", "pct").replace("=", ""))
+    if not is_short(name):
+        raise ConfigError(
+            f"{name} is longer than the {NAME_BYTES} bytes of a file's name; use a shorter env.name or warmup.name"
+        )
+    return name
 
 
 def study_folder(config: RunConfig) -> Path:

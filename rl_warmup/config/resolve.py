@@ -141,6 +141,9 @@ def _refuse_inert(config: RunConfig, phases: Phases) -> None:
     if warmup.clock == "env_steps":
         why = f"the first update comes after {phases.env_step[0]} environment steps, when the warmup is over"
         what = f"use warmup.length above {phases.env_step[0]} env_steps, or warmup.clock=gradient_steps"
+    if warmup.length == 1:  # 1.0, a share?
+        total = config.total_timesteps if warmup.clock == "env_steps" else phases.gradient_steps
+        what += f"; the whole run is warmup.length={total}"
     raise ConfigError(
         f"the warmup {warmup.shape} over {warmup.length:g} {warmup.clock} is inert: {why}, so that all "
         f"{phases.gradient_steps} planned learning rates equal those of warmup=none; {what}"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -34,6 +35,7 @@ FINITE = Bound(math.isfinite, "is not usable; use a finite number")
 POSITIVE = Bound(lambda given: math.isfinite(given) and given > 0, "is not usable; use a finite number above 0")
 SHARE = Bound(lambda given: 0 <= given <= 1, "is not a share; use a value from 0 to 1")
 BELOW_ONE = Bound(lambda given: 0 <= given < 1, "is not usable; use a value from 0 to below 1")
+NAME_BYTES = 255  # of the name of a file or folder at most
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
 SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
@@ -46,6 +48,11 @@ class Setting:
     identity: Literal["always", "changed", "never"] = "always"  # changed: where it does not have its default
     per_member: bool = False  # members of one stack may differ in it: a value in its programs, not their shape
     sweepable: bool = True  # runs of one sweep may differ in it
+
+
+def is_short(name: str) -> bool:
+    """Whether file systems take a name of this length."""
+    return len(name.encode(errors="replace")) <= NAME_BYTES
 
 
 def setting(default: Any, bound: Bound | None = None, **how: Any) -> Any:
@@ -218,7 +225,8 @@ class StudyConfig:
     name: str | None = setting(
         None,
         Bound(
-            re.compile(r"\w[\w.-]*").fullmatch, "is not the name of a folder; use letters, digits, '_', '.' and '-'"
+            lambda name: re.fullmatch(r"\w[\w.-]*", name) and is_short(name),
+            f"is not the name of a folder; use letters, digits, '_', '.' and '-', {NAME_BYTES} bytes at most",
         ),
     )
     description: str | None = None
@@ -249,6 +257,14 @@ class RunConfig:
     seed: int = setting(0, SEED, per_member=True)
     device: str = "auto"
     threads: int = setting(1, least(1), identity="never", sweepable=False)
-    runs_dir: str = setting("runs", identity="never", sweepable=False)
+    runs_dir: str = setting(
+        "runs",
+        Bound(
+            lambda path: all(map(is_short, Path(path).parts)),
+            f"has a folder of a longer name than {NAME_BYTES} bytes; use a shorter one",
+        ),
+        identity="never",
+        sweepable=False,
+    )
     retries: int = setting(2, least(0), identity="never", sweepable=False)  # how often a sweep tries a failed run
     plan_only: bool = setting(False, identity="never", sweepable=False)  # say what would be trained, and stop

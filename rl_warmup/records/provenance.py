@@ -2,8 +2,10 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -50,16 +52,26 @@ def hardware(device: str) -> str:
     return f"{torch.cuda.get_device_name(device)}; {machine}"
 
 
-def command(hydra: Sequence[str], task: Sequence[str]) -> str:
-    """The command line that Hydra's overrides came from.
+def command(hydra: Sequence[str], task: Sequence[str], flags: Sequence[str] = ()) -> str:
+    """The command line that Hydra's overrides and `flags` came from, in one line.
 
-    >>> command(["hydra.mode=MULTIRUN"], ["warmup=none,linear"])
-    'python -m rl_warmup.run -m warmup=none,linear'
+    >>> command(["hydra.mode=MULTIRUN"], ["warmup=none,linear"], ["--config-dir", "my conf"])
+    "python -m rl_warmup.run -m --config-dir 'my conf' warmup=none,linear"
     """
-    modes = {"hydra.mode=RUN": [], "hydra.mode=MULTIRUN": ["-m"]}
-    flags = [flag for override in hydra for flag in modes.get(override, [])]  # argparse takes them first only
+    modes = {"hydra.mode=MULTIRUN": ["-m"]}
+    if "hydra.mode=RUN" not in sys.argv:  # Hydra adds it to every single run
+        modes["hydra.mode=RUN"] = []
+    switches = [flag for override in hydra for flag in modes.get(override, [])]  # argparse takes them first only
     words = [override for override in (*hydra, *task) if override not in modes]
-    return shlex.join(["python", "-m", "rl_warmup.run", *flags, *words])
+    return " ".join(map(_quoted, ["python", "-m", "rl_warmup.run", *switches, *flags, *words]))
+
+
+def _quoted(word: str) -> str:
+    """A word of a command in a shell; with line breaks as in bash and zsh, since a command is a line."""
+    if not re.search(r"[\n\r]", word):
+        return shlex.quote(word)
+    escaped = re.sub(r"[\\']", r"\\\g<0>", word).replace("\n", r"\n").replace("\r", r"\r")
+    return f"$'{escaped}'"
 
 
 def _processor() -> str:

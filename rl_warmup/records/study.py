@@ -116,4 +116,5 @@ def record_command(folder: Path, command: str) -> None:
 def read_commands(folder: Path) -> list[str]:
     """The commands by which the runs of a study were trained, in the order of their first use."""
     path = folder / "commands.txt"
-    return path.read_text(errors="replace").splitlines() if path.exists() else []
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return [line for line in text.split("\n") if line]  # other signs of line breaks may be in one

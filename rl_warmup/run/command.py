@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import hydra
-from hydra.conf import OverridesConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -19,13 +18,13 @@ from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records import atomic, locks, provenance, read, study, words
+from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.run.compose import explained, register_schema, resolved
+from rl_warmup.run.compose import CONFIG_NAME, command_of, explained, refuse_rewritten, register_schema, resolved
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.processes import train_apart
 from rl_warmup.run.launch.worker import end_with_parent
-from rl_warmup.run.sweep import Job, borrowed, plan_of
+from rl_warmup.run.sweep import Job, borrowed, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent
 
@@ -35,30 +34,33 @@ def job(config: DictConfig) -> str | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         end_with_parent()
         try:
-            return train_apart(resolved(config, "sweep"))
+            run = resolved(config, "sweep")
+            if not run.plan_only:
+                return train_apart(run)
+            print_plan([run], Console())
+            return None
         except ConfigError as error:  # not every launcher would print it
             print(f"error: {error}", file=sys.stderr, flush=True)
             raise
     try:
-        sys.exit(run_single(resolved(config, "single"), HydraConfig.get().overrides, Console()))
+        sys.exit(run_single(resolved(config, "single"), command_of(HydraConfig.get()), Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
 
 
-def run_single(config: RunConfig, overrides: OverridesConf, console: Console) -> int:
-    """Train the run of the command line, or print the plan for it with `plan_only`; the exit code.
+def run_single(config: RunConfig, command: str, console: Console) -> int:
+    """Train the run of `command`, or print the plan for it with `plan_only`; the exit code.
 
     Raises:
         ConfigError: if the record of another run is in its folder, or another process trains it.
     """
     plan = plan_of([Job((), config, run_folder(config))], sys.maxsize)  # it is tried as often as it is asked for
     if config.plan_only:
-        for line in plan.announce():
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_plan([config], console)
         return 0
     atomic.check_writable(plan.folder)
     with locks.study_lock(plan.folder):
-        study.record_command(plan.folder, provenance.command(overrides.hydra, overrides.task))
+        study.record_command(plan.folder, command)
     return train_single(config, console)
 
 
@@ -135,7 +137,10 @@ def main() -> None:
     trace = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, for us to explain
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+        refuse_rewritten(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG_NAME)(job)()
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
     except CompactHydraException as error:
         if trace == "1":
             raise

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -24,7 +24,11 @@ from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import SEED, ConfigError, RunConfig
 from rl_warmup.envs.spaces import check_env
+from rl_warmup.records.provenance import command
 from rl_warmup.records.words import first_line
+
+CONFIG_NAME = "config"
+"""The YAML file of conf/ that is composed, unless --config-name says otherwise."""
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
 _VERSION = re.compile(r"-v\d+$")  # of a Gymnasium id
@@ -74,16 +78,35 @@ def configured(overrides: Sequence[str], study_name: str, config_dir: Path | Non
         ConfigError: if it cannot be composed, or not be trained as asked.
     """
     register_schema()
+    refuse_rewritten(overrides)
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir={config_dir} is not a folder")
     folder = str((config_dir or Path()).resolve()).replace("'", r"\'")
     added = [f"hydra.searchpath=['file://{folder}']"] if config_dir else []
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
-            config = compose("config", overrides=[*added, *overrides])
+            config = compose(CONFIG_NAME, overrides=[*added, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explained(error)) from error
     return resolved(config, study_name)
+
+
+def command_of(hydra: Any) -> str:
+    """The command line that a composed config came from, with Hydra's flags that choose its files.
+
+    Args:
+        hydra: the node `hydra` of the config.
+    """
+    sources, cwd = {source.provider: source for source in hydra.runtime.config_sources}, Path(hydra.runtime.cwd)
+    flags, main = [], sources["main"]
+    if Path(main.path) != conf_dir().absolute():
+        flags += ["--config-path", main.path if main.schema == "file" else f"{main.schema}://{main.path}"]
+    if "command-line" in sources:
+        folder = Path(sources["command-line"].path)
+        flags += ["--config-dir", str(folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)]
+    if hydra.job.config_name != CONFIG_NAME:
+        flags += ["--config-name", hydra.job.config_name]
+    return command(hydra.overrides.hydra, hydra.overrides.task, flags)
 
 
 class SweepComposer:
@@ -168,6 +191,38 @@ def register_schema() -> None:
         store.store(group="schema/algo", name=name, node=algorithm.config)
 
 
+def refuse_rewritten(overrides: Sequence[str]) -> None:
+    """Refuse a number or truth value for a text, where Hydra would write it otherwise: 2024_11_28 is 20241128.
+
+    Args:
+        overrides: of the command line; what is none is left to Hydra.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    parser = OverridesParser.create()
+    for text in overrides:
+        key, _, given = text.partition("=")
+        kind = _kind(key.lstrip("+"))
+        if kind not in (str, str | None) and not is_dataclass(kind):
+            continue
+        for word in re.split("[,()]", given):  # of a sweep
+            try:
+                value = parser.parse_override(f"{key}={word}").value()
+            except HydraException:
+                break
+            if isinstance(value, bool | int | float) and (is_dataclass(kind) or str(value) != word):
+                raise ConfigError(f"{text}: Hydra reads {word} as the value {value}; write \"{key}='{word}'\"")
+
+
+def _kind(key: str) -> Any:
+    """The type of the setting or group `key`; None where there is none."""
+    kind: Any = RunConfig
+    for name in key.split("."):
+        kind = get_type_hints(kind).get(name) if is_dataclass(kind) else None
+    return kind
+
+
 def explained(error: Exception) -> str:
     """The message of an error of Hydra or OmegaConf: one line with a suggestion for unknown options and keys."""
     cause = error.__cause__
@@ -180,8 +235,14 @@ def explained(error: Exception) -> str:
         known: Any = OmegaConf.to_container(cause.parent_node._get_root())
         near = _key(str(cause.full_key), list(_keys(known)))
         return f"{first.rstrip('.')}: there is no such key; {f'did you mean {near}?' if near else 'see --help'}"
-    message = str(error).partition("\nConfig search path")[0]
-    return f"{message}: {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else message
+    message = str(error).partition("\nConfig search path")[0].rstrip()
+    if not isinstance(cause, OmegaConfBaseException):
+        return message
+    reason = str(cause).splitlines()[0]
+    whole = re.search(r"Value '(.*)' of type 'float' could not be converted to Integer", reason)
+    if whole and float(whole[1]).is_integer():
+        reason += f"; write {float(whole[1]):.0f}"
+    return f"{message}: {reason}"
 
 
 def _option(group: str, option: str, options: Sequence[str]) -> str:

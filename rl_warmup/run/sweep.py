@@ -75,6 +75,14 @@ def plan_of(jobs: Sequence[Job], retries: int) -> Plan:
     return Plan(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
 
 
+def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
+    """Print, study by study, what would be done for runs that are tried as often as they are asked for."""
+    for folder in dict.fromkeys(study_folder(config) for config in configs):
+        jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
+        for line in plan_of(jobs, sys.maxsize).announce():
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
 def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: str, console: Console) -> int:
     """Plan a sweep, train it by `launch` and report on its study; with `plan_only` only the plan.
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rl_warmup.config.identity import arm_of, cell_label, digest, file_name, identity, run_id
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
 IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}
@@ -70,6 +70,14 @@ GOLDEN = {
 @pytest.mark.parametrize("overrides", GOLDEN)
 def test_golden_ids(overrides: tuple[str, ...]) -> None:
     assert run_id(config(*overrides)) == GOLDEN[overrides]
+
+
+def test_a_name_of_255_bytes_is_the_longest() -> None:
+    spare = 255 - len(run_id(config("env.name=e")))
+    longest = "e" * (spare - 1) + "ü"  # two bytes in place of one
+    assert len(run_id(config(env__name=longest)).encode()) == 255
+    with pytest.raises(ConfigError, match="longer than the 255 bytes of a file's name; use a shorter env"):
+        run_id(config(env__name=f"{longest}e"))
 
 
 def test_digest_is_sha256_of_the_canonical_json() -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,9 @@ import polars as pl
 import pytest
 from helpers.paths import TESTS
 from hydra._internal.utils import get_args_parser
-from hydra.conf import OverridesConf
 from rich.console import Console
 
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.read import Record, read_info, read_study
@@ -116,6 +117,20 @@ def _own_process(monkeypatch):
             "'few' of type 'str' could not be converted",
         ),
         (["-m", "seed=0,-1", *STACKED, *TINY], "seed=-1 is not a seed"),
+        (["study.name=2024_11_28"], """reads 2024_11_28 as the value 20241128; write "study.name='2024_11_28'\""""),
+        (["runs_dir=1e3"], """reads 1e3 as the value 1000.0; write "runs_dir='1e3'\""""),
+        (["-m", "++warmup.name=x,true", "seed=0"], """write "++warmup.name='true'\""""),
+        (["study=2024"], """reads 2024 as the value 2024; write "study='2024'\""""),
+        (["total_timesteps=1e5"], "could not be converted to Integer; write 100000"),
+        (["-m", "total_timesteps=2e5,4e5"], "could not be converted to Integer; write 200000 (in total"),
+        (["-m", "hydra/sweeper=basic", "algo.net_arch=[8,8.0]"], "could not be converted to Integer; write 8"),
+        (["warmup.length=1.0", *TINY], "use a warmup.length of 2 steps or more; the whole run is warmup.length=60"),
+        ([f"study.name={'x' * 256}"], "is not the name of a folder; use letters, digits, '_', '.' and '-', 255 b"),
+        ([f"study.name='{'ü' * 128}'"], "255 bytes at most"),
+        ([f"env.name={'x' * 300}"], "is longer than the 255 bytes of a file's name; use a shorter env.name or"),
+        (["-m", "seed=0", f"warmup.name={'x' * 240}"], "use a shorter env.name or warmup.name"),
+        (["-m", *STACKED, "hydra/sweeper=basic", f"env.name={'x' * 300}", *TINY], "use a shorter env.name"),
+        ([f"runs_dir=/tmp/{'x' * 300}/runs", "plan_only=true"], "has a folder of a longer name than 255 bytes"),
     ],
 )
 def test_bad_input_gets_one_clear_message_before_anything_is_trained(
@@ -311,6 +326,58 @@ def test_plan_only_prints_what_is_ahead_and_leaves_nothing(arguments, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("launcher", [[], STACKED, long(*JOBLIB)])
+def test_plan_only_trains_nothing_by_hydras_own_sweeper_either(launcher, tmp_path):
+    where = [f"runs_dir={tmp_path / 'runs'}", f"hydra.sweep.dir={tmp_path}"]
+    code, out, err = call(
+        "run", "-m", "hydra/sweeper=basic", "seed=0,1", "plan_only=true", *TINY, *launcher, *where
+    )
+    assert (code, err) == (0, "")
+    counts = re.findall(r"(\d) runs? in .*: 0 done before, (\d) to do", out)
+    assert counts == ([("2", "2")] if launcher == STACKED else [("1", "1")] * 2)
+    assert not (tmp_path / "runs").exists()
+
+
+def within(monkeypatch, *arguments):
+    """Run a command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["rl_warmup.run", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+@pytest.mark.usefixtures("_own_process")
+def test_the_recorded_command_makes_the_same_experiment_again(tmp_path, monkeypatch, capfd):
+    """What Hydra's flags and a mode choose is recorded; each recorded command finds the run of the first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my conf" / "env").mkdir(parents=True)
+    cartpole = (conf_dir() / "env" / "cartpole.yaml").read_text()
+    (tmp_path / "my conf" / "env" / "mine.yaml").write_text(cartpole.replace("name: cartpole", "name: mine"))
+    (tmp_path / "my conf" / "seven.yaml").write_text(
+        "defaults: [config, _self_]\nseed: 7\nhydra: {mode: MULTIRUN}\n"
+    )
+    own = ["--config-dir", "my conf", "-cn", "seven"]
+    run = ["env=mine", "learning_rate=1e-3", *TINY, "study.name=x", "study.description='two\nlines'"]
+    written = shlex.join(run[:-1]) + r" $'study.description=\'two\nlines\''"
+    commands = [
+        (own, "--config-dir 'my conf' --config-name seven"),
+        ([*own, "hydra.mode=RUN"], "--config-dir 'my conf' --config-name seven hydra.mode=RUN"),
+        (["-m", "--config-path", str(conf_dir()), *own], "--config-dir 'my conf' --config-name seven"),
+    ]
+    for flags, _ in commands:
+        assert within(monkeypatch, *flags, *run) == 0
+    records, _ = read_study(tmp_path / "runs" / "x")
+    assert [(record.info["seed"], record.config["env"]["name"]) for record in records] == [(7, "mine")]
+    lines = (tmp_path / "runs" / "x" / "commands.txt").read_text().splitlines()
+    assert lines == [f"python -m rl_warmup.run {flags} {written}" for _, flags in commands[:2]]
+    for line, found in zip(lines, ["1 done before, 0 to do", "recorded already"], strict=True):
+        words = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True)
+        capfd.readouterr()
+        assert within(monkeypatch, *words.stdout.split("\0")[3:-1]) == 0
+        assert found in capfd.readouterr().out
+    assert (tmp_path / "runs" / "x" / "commands.txt").read_text().splitlines() == lines
+
+
 @pytest.mark.long
 def test_status_follows_a_sweep_from_its_plan_to_its_end(tmp_path):
     probes = {"PYTHONPATH": str(TESTS)}
@@ -343,7 +410,7 @@ def test_a_single_run_of_another_process_is_left_to_it(configure, capsys):
     with recording(run_folder(config), run_info(config, 1), {"algo": {"name": "ppo"}}):
         with pytest.raises(ConfigError, match="is being trained by another process; it is left to it"):
             train_single(config, Console())
-        run_single(replace(config, plan_only=True), OverridesConf(), Console())
+        run_single(replace(config, plan_only=True), "", Console())
     out = capsys.readouterr().out
     assert "0 done before, 0 to do" in out
     assert "1 running in another process" in out
