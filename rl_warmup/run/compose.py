@@ -99,7 +99,7 @@ def command_of(hydra: Any) -> str:
     """
     sources, cwd = {source.provider: source for source in hydra.runtime.config_sources}, Path(hydra.runtime.cwd)
     flags, main = [], sources["main"]
-    if Path(main.path) != conf_dir().absolute():
+    if Path(main.path).resolve() != conf_dir().resolve():
         flags += ["--config-path", main.path if main.schema == "file" else f"{main.schema}://{main.path}"]
     if "command-line" in sources:
         folder = Path(sources["command-line"].path)
