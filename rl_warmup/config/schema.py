@@ -199,6 +199,8 @@ class EvaluationConfig:
 
     count: int = setting(20, least(2))
     episodes: int = setting(10, least(1))
+    # steps after which an episode is taken for one that never ends, and the run fails
+    max_steps: int = setting(200_000, least(1), identity="never")
 
 
 @dataclass

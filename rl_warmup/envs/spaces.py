@@ -1,4 +1,4 @@
-"""The spaces of environments, and whether an algorithm can act in them."""
+"""Which environments an algorithm can be trained in, by their spaces."""
 
 from functools import cache
 from typing import Any
@@ -10,6 +10,8 @@ from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.envs import vector
 
+PLAYABLE = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+WRAPPED = "use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
 SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
 
 
@@ -19,23 +21,60 @@ def check_env(config: RunConfig) -> None:
     Raises:
         ConfigError: naming the environment, the reason and the way out.
     """
-    env_id, backend = config.env.id, config.trainer.envs
-    observations, actions = spaces(env_id, backend)
-    if not isinstance(observations, gym.spaces.Box):
-        raise ConfigError(f"env.id={env_id} has no Box observations, which the MLP policy needs")
-    if ALGORITHMS[config.algo.name].discrete and not isinstance(actions, gym.spaces.Discrete):
+    env_id = config.env.id
+    observations, actions = spaces(env_id, config.trainer.envs)
+    for what, space, reason in (
+        ("observations", observations, _unseen(observations, config.algo.normalize)),
+        ("actions", actions, _unplayable(actions, config)),
+    ):
+        if reason is not None:
+            raise ConfigError(f"env.id={env_id} has the {what} {' '.join(str(space).split())}: {reason}")
+    _check_extractor(config, observations)
+
+
+def _unseen(space: gym.Space[Any], normalize: bool) -> str | None:
+    """Why the networks cannot take observations of a space, and what to do; None if they can."""
+    match space:
+        case gym.spaces.Box() | gym.spaces.MultiBinary() if space.shape and 0 not in space.shape:
+            pass
+        case gym.spaces.Discrete() | gym.spaces.MultiDiscrete() if np.ndim(space.start) < 2 and not np.any(
+            space.start
+        ):
+            pass
+        case gym.spaces.Discrete() | gym.spaces.MultiDiscrete() if np.any(space.start):
+            return f"the networks count from 0; {WRAPPED}FlattenObservation"
+        case _ if space.is_np_flattenable and gym.spaces.flatdim(space):
+            return f"the networks take one array; {WRAPPED}FlattenObservation"
+        case _:
+            return f"the networks take arrays of one size above 0; {WRAPPED}TransformObservation"
+    if normalize and not isinstance(space, gym.spaces.Box):
+        return "only those of a Box can be normalized; use algo.normalize=false"
+    return None
+
+
+def _unplayable(space: gym.Space[Any], config: RunConfig) -> str | None:
+    """Why the algorithm cannot act in a space, and what to do; None if it can."""
+    wrapped = f"{WRAPPED}TransformAction"
+    match space:
+        case gym.spaces.Discrete() | gym.spaces.MultiDiscrete() if np.any(space.start):
+            return f"the policies count from 0; {wrapped}"
+        case gym.spaces.MultiDiscrete() | gym.spaces.MultiBinary() if len(space.shape) != 1:
+            return f"the policies choose from a list, no table; {wrapped}"
+        case gym.spaces.Box() if not np.issubdtype(space.dtype, np.floating):
+            return f"the policies draw real numbers, no whole ones; {wrapped}"
+        case gym.spaces.Box() if not (np.isfinite(space.low) & np.isfinite(space.high)).all():
+            return f"their bounds must be finite; {wrapped}"
+        case _ if not (isinstance(space, PLAYABLE) and gym.spaces.flatdim(space)):
+            return f"the policies cannot draw them; {wrapped}"
+    if ALGORITHMS[config.algo.name].discrete and not isinstance(space, gym.spaces.Discrete):
         others = " or ".join(f"algo={name}" for name, algorithm in ALGORITHMS.items() if not algorithm.discrete)
-        needs = f"which {config.algo.name.upper()} needs"
-        raise ConfigError(f"env.id={env_id} has no discrete actions, {needs}; use {others}")
-    stackable = isinstance(actions, gym.spaces.Discrete) or (
-        isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1
+        return f"{config.algo.name.upper()} needs Discrete ones; use {others}"
+    stackable = isinstance(space, gym.spaces.Discrete) or (
+        isinstance(space, gym.spaces.Box) and len(space.shape) == 1
     )
     if config.trainer.name == "stacked" and not stackable:
-        raise ConfigError(
-            f"env.id={env_id} has the actions {actions}, and a stack knows only Discrete ones and vectors; "
-            "use trainer=sb3"
-        )
-    _check_extractor(config, observations)
+        return "a stack knows only Discrete ones and vectors; use trainer=sb3"
+    return None
 
 
 @cache
@@ -52,7 +91,7 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
         reason = vector.refusal(backend, env_id)
         if reason is not None:
             raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
-        envs: Any = vector.make_envs(backend, env_id, [0])
+        envs: Any = vector.EnvPoolEnvs(env_id, [0], as_given=True)
     else:
         try:
             envs = vector.make(env_id, checked=True)
@@ -62,11 +101,13 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
     return envs.observation_space, envs.action_space
 
 
-def _check_extractor(config: RunConfig, observations: gym.spaces.Box) -> None:
+def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:
     """Refuse a convolutional network where there are no images for it."""
-    extractor, shape = config.algo.extractor, observations.shape
+    extractor, shape = config.algo.extractor, observations.shape or ()
     what = f"algo.extractor={extractor} does not go with env.id={config.env.id}, whose observations have"
-    if extractor != "flatten" and len(shape) != 3:
+    if extractor == "flatten":
+        return
+    if not isinstance(observations, gym.spaces.Box) or len(shape) != 3:
         raise ConfigError(f"{what} the shape {shape}: it needs images; use algo.extractor=flatten")
     pixels = observations.dtype == np.uint8 and (observations.low == 0).all() and (observations.high == 255).all()
     if extractor == "nature_cnn" and not (pixels and sorted(shape)[1] >= SMALLEST_NATURE_IMAGE):

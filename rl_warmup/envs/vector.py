@@ -12,6 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from rl_warmup.envs.declared import AsDeclared
+
 Array = NDArray[Any]
 
 NO_LIMIT = 2**31 - 1
@@ -32,6 +34,7 @@ class Transition:
 class VectorEnvs(Protocol):
     """Environments side by side, each with a random stream of its own."""
 
+    env_id: str
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
 
@@ -59,7 +62,7 @@ def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
         gym.error.Error: if there is no such environment.
         ImportError: if its package is not installed.
     """
-    return gym.make(env_id, disable_env_checker=None if checked else True)
+    return AsDeclared(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
 
 
 def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1) -> VectorEnvs:
@@ -69,7 +72,7 @@ def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1)
         backend: `envpool` or `gymnasium`.
         threads: of EnvPool, beside this one; Gymnasium steps one environment after the other.
     """
-    return _EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
+    return EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
 
 
 @cache
@@ -85,18 +88,20 @@ def refusal(backend: str, env_id: str) -> str | None:
         return f"EnvPool has no {env_id}; use trainer.envs=gymnasium"
     try:
         players = envpool.make_spec(env_id).config.max_num_players
-        _EnvPoolEnvs(env_id, [0]).close()
+        EnvPoolEnvs(env_id, [0]).close()
     except Exception as error:  # EnvPool's own kind for a missing library, file or display
         return f"EnvPool cannot make {env_id}: {error}; use trainer.envs=gymnasium"
     return None if players == 1 else f"it has {players} players in EnvPool, and an agent plays alone"
 
 
-class _EnvPoolEnvs:
-    """Environments of EnvPool, in threads beside this one; images come channels first."""
+class EnvPoolEnvs:
+    """Environments of EnvPool, in threads beside this one; observations as networks want them."""
 
-    def __init__(self, env_id: str, seeds: Sequence[int], threads: int = 1) -> None:
+    def __init__(self, env_id: str, seeds: Sequence[int], threads: int = 1, as_given: bool = False) -> None:
+        """`as_given`: whether observations are those of EnvPool instead."""
         import envpool
 
+        self.env_id = env_id
         limit = int(envpool.make_spec(env_id).config.max_episode_steps)
         self._limit = limit if 0 < limit < NO_LIMIT else None
         # An episode that ends of its own in the last step of EnvPool's limit is only truncated, for EnvPool. With
@@ -107,7 +112,7 @@ class _EnvPoolEnvs:
             self._pool = envpool.make(
                 env_id, env_type="gymnasium", num_envs=len(seeds), seed=list(seeds), num_threads=threads, **options
             )
-            self.observation_space, self._shown = _channels_first(self._pool.observation_space)
+            self.observation_space, self._shown = _for_networks(self._pool.observation_space, as_given)
             self.action_space: gym.Space[Any] = self._pool.action_space
 
     def reset(self) -> Array:
@@ -138,14 +143,14 @@ class _EnvPoolEnvs:
 
 
 class GymnasiumEnvs:
-    """Environments of Gymnasium, one after the other; images come channels first, as in Stable-Baselines3."""
+    """Environments of Gymnasium, one after the other; observations as networks want them."""
 
-    def __init__(self, env_id: str, seeds: Sequence[int], transpose: bool = True) -> None:
-        """`transpose`: whether images come channels first, or as the environment gives them."""
+    def __init__(self, env_id: str, seeds: Sequence[int], as_given: bool = False) -> None:
+        """`as_given`: whether observations are those of the environment instead."""
         makers = [partial(make, env_id)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        self.seeds = seeds
-        self.observation_space, self._shown = _channels_first(self._envs.single_observation_space, transpose)
+        self.env_id, self.seeds = env_id, seeds
+        self.observation_space, self._shown = _for_networks(self._envs.single_observation_space, as_given)
         self.action_space: gym.Space[Any] = self._envs.single_action_space
 
     def reset(self) -> Array:
@@ -177,8 +182,12 @@ class GymnasiumEnvs:
         self._envs.close()
 
 
+class EndlessEpisode(Exception):
+    """An evaluation episode that does not end."""
+
+
 def evaluate(
-    envs: VectorEnvs, act: Callable[[Array, NDArray[np.int64]], Array]
+    envs: VectorEnvs, act: Callable[[Array, NDArray[np.int64]], Array], max_steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Play one episode in every environment, side by side.
 
@@ -187,26 +196,41 @@ def evaluate(
         act: maps observations [envs, ...] and the indices [active] of the episodes that have not ended to their
             actions [active, ...], and draws nothing from the run's streams. What an ended episode showed last stays
             among the observations.
+        max_steps: after which an episode is taken for one that never ends.
 
     Returns:
         Undiscounted sums of the environment's own rewards, and lengths, [envs] each.
+
+    Raises:
+        EndlessEpisode: naming the environment and the way out.
     """
     observations = envs.reset()
     returns, lengths = np.zeros(len(observations)), np.zeros(len(observations), dtype=np.int64)
     active = np.arange(len(observations))
-    while len(active):
+    for _ in range(max_steps):
         observations[active], rewards, ended = envs.step_some(act(observations, active), active)
         returns[active] += rewards
         lengths[active] += 1
         active = active[~ended]
-    return returns, lengths
+        if not len(active):
+            return returns, lengths
+    raise EndlessEpisode(
+        f"an evaluation episode of env.id={envs.env_id} has not ended after {max_steps} steps; give it a "
+        "time limit (max_episode_steps of gymnasium.register), or use more evaluation.max_steps"
+    )
 
 
-def _channels_first(
-    space: gym.Space[Any], transpose: bool = True
-) -> tuple[gym.Space[Any], Callable[[Array], Array]]:
-    """The space as networks want it, and what brings observations [envs, ...] into it: images are transposed."""
-    if transpose and isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
+def _for_networks(space: gym.Space[Any], as_given: bool) -> tuple[gym.Space[Any], Callable[[Array], Array]]:
+    """The space as networks want it, unless it is to stay, and what brings observations [envs, ...] into it.
+
+    As in Stable-Baselines3 images come channels first, and Discrete and MultiDiscrete numbers one-hot.
+    """
+    if as_given:
+        return space, lambda observations: observations
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        sizes = np.atleast_1d(space.n if isinstance(space, gym.spaces.Discrete) else space.nvec)
+        return gym.spaces.Box(0, 1, (int(sizes.sum()),), np.float32), partial(_one_hot, sizes)
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3:
         # Here, because they import torch, which whoever plans a sweep can do without.
         from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
         from stable_baselines3.common.vec_env import VecTransposeImage
@@ -214,6 +238,14 @@ def _channels_first(
         if is_image_space(space) and not is_image_space_channels_first(space):
             return VecTransposeImage.transpose_space(space), lambda images: np.moveaxis(images, -1, 1).copy()
     return space, lambda observations: observations
+
+
+def _one_hot(sizes: Array, observations: Array) -> Array:  # [parts], [envs, ...] -> [envs, sum of sizes]
+    """A one in every part of a row: at `observations[i, part]` of its `sizes[part]` columns."""
+    columns = observations.reshape(len(observations), -1) + np.cumsum(sizes) - sizes
+    encoded = np.zeros((len(observations), sizes.sum()), np.float32)
+    np.put_along_axis(encoded, columns, 1, axis=1)
+    return encoded
 
 
 def _fitting(actions: Array, space: gym.Space[Any]) -> Array:

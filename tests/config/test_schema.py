@@ -124,7 +124,7 @@ def test_settings_that_are_not_of_the_identity() -> None:
         ("schedule", set(), {"target"}),
         ("algo", set(), {"extractor"}),
         ("env", set(), set()),
-        ("evaluation", set(), set()),
+        ("evaluation", {"max_steps"}, set()),
     ],
 )
 def test_settings_of_a_group_that_are_not_always_of_the_identity(
@@ -154,7 +154,7 @@ def test_settings_that_runs_of_a_sweep_may_not_differ_in() -> None:
 BOUND = {
     *("study.name", "study.smallest_effect", "tuned_learning_rate", "seed"),
     *("runs_dir", "tracking.name", "tracking.mode", "trainer.name", "trainer.envs", "checkpoint.seconds"),
-    *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes"),
+    *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes", "evaluation.max_steps"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),

@@ -3,13 +3,14 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import FlattenObservation, TransformAction
 from helpers.composing import composed, unresolved
+from helpers.probe_envs import with_spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ class Evaluator:
 
     def __call__(self, index: int, act: Callable[[Observations], Any]) -> tuple[list[float], list[int]]:
         self._envs.seeds = evaluation_seeds(self._seed, index, self._episodes)
-        returns, lengths = evaluate(self._envs, lambda observations, active: act(observations[active]))
+        returns, lengths = evaluate(self._envs, lambda seen, active: act(seen[active]), 10_000)
         return returns.tolist(), lengths.tolist()
 
 
@@ -160,8 +161,7 @@ def test_an_episode_ends_where_gymnasium_truncates_it() -> None:
     [
         ("ppo", "Nope-v0", r"env.id=Nope-v0 cannot be made: Environment `Nope` doesn't exist"),
         ("ppo", "no_such_module:Nope-v0", r"env.id=no_such_module:Nope-v0 cannot be made: .*no_such_module"),
-        ("ppo", "FrozenLake-v1", r"env.id=FrozenLake-v1 has no Box observations, which the MLP policy needs"),
-        ("dqn", "Pendulum-v1", r"env.id=Pendulum-v1 has no discrete actions, which DQN needs; use algo=ppo"),
+        ("dqn", "Pendulum-v1", r"env.id=Pendulum-v1 has the actions Box.*: DQN needs Discrete ones; use algo=ppo"),
     ],
 )
 def test_environments_that_are_refused(algo: str, env_id: str, message: str) -> None:
@@ -220,13 +220,6 @@ def test_spaces_are_found_by_making_an_environment_once() -> None:
     assert again == (observations, actions)
 
 
-class Spaces(gym.Env[Any, Any]):
-    """An environment that nobody steps."""
-
-    def __init__(self, observations: gym.Space[Any], actions: gym.Space[Any]) -> None:
-        self.observation_space, self.action_space = observations, actions
-
-
 def _box(*shape: int, high: float = 1.0, dtype: Any = np.float32) -> gym.spaces.Box:
     return gym.spaces.Box(0, high, shape, dtype)
 
@@ -239,9 +232,76 @@ UNSTEPPED = {
     "atari": (_box(84, 84, 1, high=255, dtype=np.uint8), gym.spaces.Discrete(3)),
 }
 for name, made in UNSTEPPED.items():
-    entry: Any = partial(Spaces, *made)
-    if f"probe/{name}-v0" not in gym.registry:
-        gym.register(f"probe/{name}-v0", entry_point=entry)
+    with_spaces(name, *made)
+
+
+FEW, MANY = gym.spaces.Discrete(2), np.array([[2, 3], [2, 2]])
+START = "count from 0; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
+ARRAY = "the networks take one array; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers.Flatten"
+SIZE = "arrays of one size above 0; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers.TransformObs"
+UNSEEN = {
+    "started": (gym.spaces.Discrete(3, start=1), START + "FlattenObservation"),
+    "negative": (gym.spaces.Discrete(3, start=-1), START + "FlattenObservation"),
+    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), START + "FlattenObservation"),
+    "table": (gym.spaces.MultiDiscrete(MANY), ARRAY),
+    "number": (_box(), ARRAY),
+    "dict": (gym.spaces.Dict(a=_box(2)), ARRAY),
+    "tuple": (gym.spaces.Tuple([FEW, _box(1)]), ARRAY),
+    "text": (gym.spaces.Text(3), ARRAY),
+    "sequence": (gym.spaces.Sequence(_box(1)), SIZE),
+    "graph": (gym.spaces.Graph(_box(1), None), SIZE),
+    "empty": (_box(0), SIZE),
+}
+UNPLAYABLE = {
+    "started": (gym.spaces.Discrete(2, start=1), START + "TransformAction"),
+    "negative": (gym.spaces.Discrete(2, start=-1), START + "TransformAction"),
+    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), START + "TransformAction"),
+    "table": (gym.spaces.MultiDiscrete(MANY), "choose from a list, no table"),
+    "board": (gym.spaces.MultiBinary([2, 2]), "choose from a list, no table"),
+    "whole": (_box(2, high=5, dtype=np.int64), "the policies draw real numbers, no whole ones"),
+    "unbounded": (_box(2, high=np.inf), "their bounds must be finite"),
+    "dict": (gym.spaces.Dict(a=FEW), "the policies cannot draw them"),
+    "tuple": (gym.spaces.Tuple([FEW, _box(1)]), "the policies cannot draw them"),
+    "text": (gym.spaces.Text(3), "the policies cannot draw them"),
+    "empty": (_box(0), "the policies cannot draw them"),
+}
+BAD_SPACES = [
+    *[(with_spaces(f"seen_{name}", s, FEW), f"has the observations {s}", why) for name, (s, why) in UNSEEN.items()],
+    *[
+        (with_spaces(f"acted_{name}", _box(3), s), f"has the actions {s}", why)
+        for name, (s, why) in UNPLAYABLE.items()
+    ],
+]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("trainer", [(), STACKED])
+@pytest.mark.parametrize(("env_id", "what", "why"), BAD_SPACES)
+def test_spaces_that_no_algorithm_can_use_are_refused_alike(
+    algo: str, trainer: tuple[str, ...], env_id: str, what: str, why: str
+) -> None:
+    config = replace(unresolved(f"algo={algo}", *trainer), env=replace(unresolved().env, id=env_id))
+    with pytest.raises(ConfigError) as refused:
+        check_env(resolve(config))
+    assert str(refused.value).startswith(f"env.id={env_id} {' '.join(what.split())}: ")
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("trainer", [(), STACKED])
+def test_only_boxes_are_normalized(trainer: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="only those of a Box can be normalized"):
+        check_env(resolve(unresolved(*trainer, "algo.normalize=true", env__id="FrozenLake-v1")))
+
+
+def test_what_gymnasium_flattens_or_transforms_as_advised_is_accepted() -> None:
+    def wrapped() -> gym.Env[Any, Any]:
+        env = gym.make(with_spaces("seen_dict_started", gym.spaces.Dict(a=FEW), gym.spaces.Discrete(2, start=1)))
+        return TransformAction(FlattenObservation(env), lambda action: action + 1, FEW)
+
+    gym.register("probe/wrapped-v0", entry_point=wrapped)
+    for trainer in ((), STACKED):
+        check_env(resolve(unresolved(*trainer, env__id="probe/wrapped-v0")))
 
 
 @pytest.mark.parametrize(

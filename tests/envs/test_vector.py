@@ -9,13 +9,15 @@ import envpool
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from helpers import probe_envs
 from scipy.stats import ks_2samp
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecTransposeImage
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
 from rl_warmup.envs import vector as vector_envs
-from rl_warmup.envs.vector import evaluate, make_envs, refusal
+from rl_warmup.envs.vector import EndlessEpisode, evaluate, make_envs, refusal
 
 probe_envs.register()
 BACKENDS = ["envpool", "gymnasium"]
@@ -226,6 +228,100 @@ def test_images_come_channels_first_as_in_stable_baselines3() -> None:
     envs.close()
 
 
+@pytest.mark.parametrize("kind", ["int", "float", "wide", "endless"])
+def test_observations_are_cast_as_in_stable_baselines3(kind: str) -> None:
+    """A number for an array, numbers with decimals for whole ones, 64 bits for 8."""
+    reference = DummyVecEnv([partial(gym.make, f"probe/{kind}-v0", disable_env_checker=True)] * 2)
+    envs = make_envs("gymnasium", f"probe/{kind}-v0", [0, 0])
+    shown = [envs.reset()]
+    expected = [reference.reset()]
+    for _ in range(4):
+        shown.append(envs.step_some(np.zeros(2, int), np.arange(2))[0])
+        expected.append(reference.step(np.zeros(2, int))[0])
+    for ours, theirs in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+    transition = envs.step(np.zeros(2, int))
+    assert transition.observations.dtype == transition.final.dtype == envs.observation_space.dtype
+    if kind != "endless":
+        np.testing.assert_array_equal(transition.observations, expected[0])
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("space", "shown", "message"),
+    [
+        (
+            gym.spaces.Box(0, 1, (1,)),
+            np.zeros(2),
+            r"probe/unfit-v0 .* does not fit Box.*shape \(2,\) into shape \(1,\)",
+        ),
+        (gym.spaces.Box(0, 1, (1,)), {}, "probe/unfit-v0 .* does not fit Box"),
+        (gym.spaces.Discrete(3), 3, r"probe/unfit-v0 gives the observation 3, which is not in Discrete\(3\)"),
+        (gym.spaces.MultiDiscrete([2, 3]), [-1, 0], r"the observation \[-1  0\], which is not in MultiDiscrete"),
+    ],
+)
+def test_observations_that_cannot_be_cast_name_the_environment(
+    space: gym.Space[Any], shown: Any, message: str
+) -> None:
+    given = {"space": space, "show": lambda count: shown}
+    gym.registry.pop("probe/unfit-v0", None)
+    gym.register("probe/unfit-v0", probe_envs.Counted, kwargs=given)
+    with closing(make_envs("gymnasium", "probe/unfit-v0", [0])) as envs, pytest.raises(ValueError, match=message):
+        envs.reset()
+
+
+def test_an_environment_that_writes_into_its_observation_keeps_the_last_one_of_an_episode() -> None:
+    shared = np.zeros(1, np.float32)
+
+    def show(count: int) -> np.ndarray:
+        shared[:] = count
+        return shared
+
+    gym.registry.pop("probe/shared-v0", None)
+    gym.register("probe/shared-v0", probe_envs.Counted, kwargs={"space": gym.spaces.Box(0, 9, (1,)), "show": show})
+    with closing(make_envs("gymnasium", "probe/shared-v0", [0])) as envs:
+        envs.reset()
+        steps = [envs.step(np.zeros(1, int)) for _ in range(5)]
+    assert [float(step.final[0, 0]) for step in steps] == [1, 2, 3, 4, 5]
+    assert steps[-1].observations.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_discrete_observations_are_one_hot_as_in_stable_baselines3(backend: str) -> None:
+    space = gym.spaces.Discrete(16)
+    with closing(make_envs(backend, "FrozenLake-v1", [3, 4, 5])) as envs:
+        shown = [envs.reset(), *(envs.step(np.array([1, 2, step % 4])).final for step in range(8))]
+        assert envs.observation_space == gym.spaces.Box(0, 1, (16,), np.float32)
+    assert (np.stack(shown).sum(axis=2) == 1).all()
+    numbers = np.stack(shown).argmax(axis=2)
+    assert len(np.unique(numbers)) > 1
+    for ours, number in zip(shown, numbers, strict=True):
+        np.testing.assert_array_equal(ours, preprocess_obs(torch.from_numpy(number), space).numpy(), strict=True)
+
+
+def test_multi_discrete_observations_are_one_hot_as_in_stable_baselines3() -> None:
+    space = gym.spaces.MultiDiscrete([2, 5, 3], seed=0)
+    env_id = probe_envs.with_spaces("digits", space, gym.spaces.Discrete(2))
+    with closing(make_envs("gymnasium", env_id, list(range(9)))) as envs:
+        shown = envs.reset()
+    digits = np.stack([gym.make(env_id).reset(seed=seed)[0] for seed in range(9)])
+    np.testing.assert_array_equal(shown, preprocess_obs(torch.from_numpy(digits), space).numpy(), strict=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_episode_that_does_not_end_is_given_up_with_a_way_out(backend: str) -> None:
+    env_id = {"gymnasium": "probe/endless-v0", "envpool": "Pendulum-v1"}[backend]
+    message = f"env.id={env_id} has not ended after 60 steps; give it a time limit .* evaluation.max_steps"
+    with closing(make_envs(backend, env_id, [1, 2])) as envs, pytest.raises(EndlessEpisode, match=message):
+        evaluate(envs, lambda seen, active: np.zeros((len(active), *envs.action_space.shape)), 60)
+
+
+def test_an_episode_may_end_in_its_last_step() -> None:
+    with closing(make_envs("gymnasium", "probe/int-v0", [0, 1])) as envs:
+        returns, lengths = evaluate(envs, lambda seen, active: np.zeros(len(active)), 5)
+    assert (returns.tolist(), lengths.tolist()) == ([5, 5], [5, 5])
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_evaluation_is_the_slow_loop(backend: str) -> None:
     """Each episode by itself, with a policy that looks at the observation, of all or of those that go on."""
@@ -235,9 +331,9 @@ def test_evaluation_is_the_slow_loop(backend: str) -> None:
         return (observations[:, 2] > 0).astype(np.int64)
 
     with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
-        returns, lengths = evaluate(envs, lambda observations, active: act(observations)[active])
+        returns, lengths = evaluate(envs, lambda seen, active: act(seen)[active], 500)
     with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
-        others = evaluate(envs, lambda observations, active: act(observations[active]))
+        others = evaluate(envs, lambda seen, active: act(seen[active]), 500)
     assert [x.tolist() for x in others] == [returns.tolist(), lengths.tolist()]
     for episode, seed in enumerate(seeds):
         with closing(make_envs(backend, "CartPole-v1", [seed])) as envs:
@@ -262,7 +358,7 @@ def test_an_episode_that_has_ended_is_not_stepped_any_more(backend: str) -> None
         return np.array([0, 1, 0, 1])[active] * (len(asked) % 2)
 
     with closing(make_envs(backend, "CartPole-v1", [1, 2, 3, 4])) as envs:
-        returns, lengths = evaluate(envs, act)
+        returns, lengths = evaluate(envs, act, 500)
     assert (returns == lengths).all()
     assert len(asked) == lengths.max() > lengths.min()
 

@@ -142,6 +142,54 @@ class Image(gym.Env[Any, Any]):
         return self.shown.copy(), 1.0 if int(action) == self.lit else -1.0, True, False, {}
 
 
+class Spaces(gym.Env[Any, Any]):
+    """Shows samples of its space; every action that is of its space, type included, earns 1."""
+
+    def __init__(self, observations: gym.Space[Any], actions: gym.Space[Any]) -> None:
+        self.observation_space, self.action_space = observations, actions
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        own = np.asarray(action) in self.action_space and action.dtype == self.action_space.dtype
+        return self.observation_space.sample(), float(own), False, False, {}
+
+
+def with_spaces(name: str, observations: gym.Space[Any], actions: gym.Space[Any]) -> str:
+    """The id of a `Spaces`, cut off every 7 steps, which is registered."""
+    if f"probe/{name}-v0" not in gym.registry:
+        given = {"observations": observations, "actions": actions}
+        gym.register(f"probe/{name}-v0", entry_point=Spaces, max_episode_steps=7, kwargs=given)
+    return f"probe/{name}-v0"
+
+
+class Counted(gym.Env[Any, Any]):
+    """Shows in `show`'s way how many steps an episode has had, whatever it has declared; 5 of them, or no end."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, space: gym.Space[Any], show: Callable[[int], Any], ends: bool = True) -> None:
+        self.observation_space, self._show, self._ends = space, show, ends
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.count = 0
+        return self._show(0), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.count += 1
+        return self._show(self.count), 1.0, self._ends and self.count == 5, False, {}
+
+
+COUNTED: dict[str, tuple[gym.Space[Any], Callable[[int], Any], bool]] = {
+    "int": (gym.spaces.Box(0.0, 9.0, (1,), np.float32), int, True),
+    "float": (gym.spaces.Box(0, 9, (2,), np.int64), lambda count: [count + 0.7, count], True),
+    "wide": (gym.spaces.Box(0, 255, (2,), np.uint8), lambda count: np.array([count, 250]), True),
+    "endless": (gym.spaces.Box(0.0, 9.0, (1,), np.float32), lambda count: np.ones(1, np.float32), False),
+}
 OTHERS: dict[str, tuple[str, int | None]] = {
     "signed": ("Signed", None),
     "limit": ("Limit", 5),
@@ -158,6 +206,10 @@ def register() -> None:
     for kind, (name, limit) in OTHERS.items():
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point=f"helpers.probe_envs:{name}", max_episode_steps=limit)
+    for kind, given in COUNTED.items():
+        if f"probe/{kind}-v0" not in gym.registry:
+            names = dict(zip(("space", "show", "ends"), given, strict=True))
+            gym.register(f"probe/{kind}-v0", entry_point="helpers.probe_envs:Counted", kwargs=names)
 
 
 register()

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import ceil, prod
+from math import ceil
+
+from gymnasium.spaces import flatdim
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes, visible_gpus
@@ -99,7 +101,7 @@ def default_width(config: RunConfig, workers: int) -> int:
 def member_bytes(config: RunConfig) -> int:
     """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
     algo = config.algo
-    size = prod(spaces(config.env.id, config.trainer.envs)[0].shape or (1,))
+    size = flatdim(spaces(config.env.id, config.trainer.envs)[0])
     widths = [size, *algo.net_arch]
     parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
     activations = 8 * algo.batch_size * sum(widths)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Discrete, MultiBinary
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
@@ -130,6 +130,8 @@ def rollout_kl(model: PPO) -> float:
     )
     if isinstance(model.action_space, Discrete):
         actions = actions.long().flatten()
+    elif isinstance(model.action_space, MultiBinary):
+        actions = actions.float()  # of integers torch has no log-probability
     with torch.no_grad():
         _, log_prob, _ = model.policy.evaluate_actions(observations, actions)
         return float(k3((log_prob - old.flatten()).unsqueeze(0)))

@@ -106,8 +106,8 @@ class _Recorder(BaseCallback):
         self._config, self._sink, self._as_before = config, sink, as_before
         self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
         self._evaluated = self._origin = self._resets = 0
-        # They keep the shape of images that normalisation saw in training.
-        self.envs = GymnasiumEnvs(config.env.id, [0] * config.evaluation.episodes, transpose=False)
+        # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
+        self.envs = GymnasiumEnvs(config.env.id, [0] * config.evaluation.episodes, as_given=True)
         steps = phases.env_steps // config.algo.n_envs
         self._log = ActionLog(self.envs.action_space, steps, config.algo.n_envs, "gymnasium")
         if found is None:
@@ -148,7 +148,7 @@ class _Recorder(BaseCallback):
 
     def _evaluate(self) -> None:
         self.envs.seeds = evaluation_seeds(self._config.seed, self._evaluated, self._config.evaluation.episodes)
-        returns, lengths = evaluate(self.envs, self._act)
+        returns, lengths = evaluate(self.envs, self._act, self._config.evaluation.max_steps)
         self._evaluated += 1
         if not np.isfinite(returns).all():
             raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")

@@ -156,7 +156,7 @@ class StackTraining:
             return self.algorithm.greedy(self._on_device(observations)).flatten(0, 1).cpu().numpy()[active]
 
         with closing(make_stack_envs(configs[0], seeds)) as envs:
-            returns, lengths = evaluate(envs, act)
+            returns, lengths = evaluate(envs, act, configs[0].evaluation.max_steps)
         self._evaluated += 1
         shape = (len(configs), episodes)
         self._recorder.evaluation(self._env_step, returns.reshape(shape), lengths.reshape(shape))

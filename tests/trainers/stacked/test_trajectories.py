@@ -50,6 +50,14 @@ CASES["ppo pendulum"] = [
         "algo.clip_range_schedule=constant",
     ),
 ]
+TAXI = [  # whole numbers, which networks see one-hot
+    *("env.id=Taxi-v4", "env.name=taxi", "env.return_floor=-2000", "env.return_low=-800", "env.return_high=8"),
+    *("env.threshold=8", "learning_rate=1e-3", "algo.normalize=false"),
+]
+CASES["ppo taxi"] = [*TAXI, "total_timesteps=384", "algo.n_envs=2", "algo.n_steps=64"]
+CASES["ppo taxi"] += ["algo.batch_size=64", "algo.n_epochs=2"]  # in longer ones unused inputs part by the last bit
+CASES["dqn taxi"] = [*CASES["dqn cartpole"], *TAXI, "algo.net_arch=[32]"]
+LONG = ("ppo acrobot", "dqn acrobot", "dqn taxi")
 CONTINUOUS = 1e-3  # the runs with them are short and slow: a pendulum near its top magnifies the last bit
 ARMS = {
     "none": ["warmup=none", "seed=3"],
@@ -59,7 +67,7 @@ ARMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long if "acrobot" in c else ()) for c in CASES])
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long if c in LONG else ()) for c in CASES])
 def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> None:
     configs = [configure(*SHORT, *CASES[case], *arm) for arm in ARMS.values()]
     runs = [follow(config) for config in configs]

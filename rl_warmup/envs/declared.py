@@ -1,0 +1,48 @@
+"""What goes in and out of an environment, as its spaces declare it."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+
+class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
+    """Casts actions and observations to the environment's spaces, so that training and evaluation see the same.
+
+    Observations are cast as in Stable-Baselines3's vector environments, which cast all but the last of an episode.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
+        super().__init__(env)
+        self._env_id = env_id
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The first observation, and info."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._cast(observation), info
+
+    def step(self, action: NDArray[Any]) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Act; Gymnasium's five answers."""
+        observation, *others = self.env.step(action.astype(self.action_space.dtype, copy=False))
+        return self._cast(observation), *others  # type: ignore[return-value]
+
+    def _cast(self, observation: Any) -> NDArray[Any]:
+        """A copy: an environment may go on writing into its own.
+
+        Raises:
+            ValueError: if it does not have the shape of the space, or is none of its numbers.
+        """
+        space = self.observation_space
+        cast = np.empty(space.shape or (), space.dtype)
+        try:
+            cast[...] = observation
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"env.id={self._env_id} gives an observation that does not fit {space}: {error}"
+            ) from error
+        if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete) and not space.contains(cast):
+            raise ValueError(f"env.id={self._env_id} gives the observation {cast}, which is not in {space}")
+        return cast
