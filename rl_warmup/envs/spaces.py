@@ -91,7 +91,7 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
         reason = vector.refusal(backend, env_id)
         if reason is not None:
             raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
-        envs: Any = vector.EnvPoolEnvs(env_id, [0], as_given=True)
+        envs: Any = vector.make_envs(backend, env_id, [0], as_given=True)
     else:
         try:
             envs = vector.make(env_id, checked=True)

@@ -65,14 +65,19 @@ def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
     return AsDeclared(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
 
 
-def make_envs(backend: str, env_id: str, seeds: Sequence[int], threads: int = 1) -> VectorEnvs:
+def make_envs(
+    backend: str, env_id: str, seeds: Sequence[int], threads: int = 1, as_given: bool = False
+) -> VectorEnvs:
     """One environment a seed; its stream depends on its own seed only.
 
     Args:
         backend: `envpool` or `gymnasium`.
         threads: of EnvPool, beside this one; Gymnasium steps one environment after the other.
+        as_given: whether observations are those of the environments, or as networks want them.
     """
-    return EnvPoolEnvs(env_id, seeds, threads) if backend == "envpool" else GymnasiumEnvs(env_id, seeds)
+    if backend == "envpool":
+        return _EnvPoolEnvs(env_id, seeds, threads, as_given)
+    return GymnasiumEnvs(env_id, seeds, as_given)
 
 
 @cache
@@ -88,17 +93,16 @@ def refusal(backend: str, env_id: str) -> str | None:
         return f"EnvPool has no {env_id}; use trainer.envs=gymnasium"
     try:
         players = envpool.make_spec(env_id).config.max_num_players
-        EnvPoolEnvs(env_id, [0]).close()
+        make_envs(backend, env_id, [0]).close()
     except Exception as error:  # EnvPool's own kind for a missing library, file or display
         return f"EnvPool cannot make {env_id}: {error}; use trainer.envs=gymnasium"
     return None if players == 1 else f"it has {players} players in EnvPool, and an agent plays alone"
 
 
-class EnvPoolEnvs:
-    """Environments of EnvPool, in threads beside this one; observations as networks want them."""
+class _EnvPoolEnvs:
+    """Environments of EnvPool, in threads beside this one."""
 
-    def __init__(self, env_id: str, seeds: Sequence[int], threads: int = 1, as_given: bool = False) -> None:
-        """`as_given`: whether observations are those of EnvPool instead."""
+    def __init__(self, env_id: str, seeds: Sequence[int], threads: int, as_given: bool) -> None:
         import envpool
 
         self.env_id = env_id
@@ -143,10 +147,10 @@ class EnvPoolEnvs:
 
 
 class GymnasiumEnvs:
-    """Environments of Gymnasium, one after the other; observations as networks want them."""
+    """Environments of Gymnasium, one after the other."""
 
     def __init__(self, env_id: str, seeds: Sequence[int], as_given: bool = False) -> None:
-        """`as_given`: whether observations are those of the environment instead."""
+        """`as_given`: see `make_envs`."""
         makers = [partial(make, env_id)] * len(seeds)
         self._envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
         self.env_id, self.seeds = env_id, seeds
