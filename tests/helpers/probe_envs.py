@@ -210,6 +210,7 @@ def register() -> None:
         if f"probe/{kind}-v0" not in gym.registry:
             names = dict(zip(("space", "show", "ends"), given, strict=True))
             gym.register(f"probe/{kind}-v0", entry_point="helpers.probe_envs:Counted", kwargs=names)
+    with_spaces("started", gym.spaces.Box(-1.0, 1.0, (2,)), gym.spaces.Discrete(2, start=1))
 
 
 register()

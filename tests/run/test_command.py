@@ -32,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 TINY = ["total_timesteps=600", "evaluation.count=3", "evaluation.episodes=2", "tracking=disabled"]
 STACKED = ["trainer=stacked", "hydra/launcher=stacked"]
+GYMNASIUM = ["trainer.envs=gymnasium"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 TINY_DQN = ["algo=dqn", "algo.learning_starts=100", "algo.train_freq=32", "algo.gradient_steps=4"]
 
@@ -131,6 +132,11 @@ def _own_process(monkeypatch):
         (["-m", "seed=0", f"warmup.name={'x' * 240}"], "use a shorter env.name or warmup.name"),
         (["-m", *STACKED, "hydra/sweeper=basic", f"env.name={'x' * 300}", *TINY], "use a shorter env.name"),
         ([f"runs_dir=/tmp/{'x' * 300}/runs", "plan_only=true"], "has a folder of a longer name than 255 bytes"),
+        (["env.id=probe/started-v0"], "has the actions Discrete(2, start=1): the policies count from 0; use an"),
+        (
+            ["-m", "seed=0,1", *STACKED, *GYMNASIUM, "env.id=probe/started-v0"],
+            "has the actions Discrete(2, start=1): the policies count from 0; use an environment",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_message_before_anything_is_trained(
@@ -147,6 +153,31 @@ def test_bad_input_gets_one_clear_message_before_anything_is_trained(
     assert message in out + err
     assert "Traceback" not in out + err
     assert not list(tmp_path.rglob("run.json"))
+
+
+def _main(monkeypatch, capfd, *arguments):
+    """Exit code and output of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["rl_warmup.run", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code, "".join(capfd.readouterr())
+
+
+@pytest.mark.usefixtures("_own_process")
+@pytest.mark.filterwarnings("ignore:.*The obs returned by")
+@pytest.mark.parametrize("trainer", [["trainer=sb3"], ["trainer=stacked", *GYMNASIUM]], ids=["sb3", "stacked"])
+def test_environments_of_whole_numbers_are_trained_and_one_that_never_ends_fails(
+    trainer, tmp_path, monkeypatch, capfd
+):
+    common = [*TINY, *trainer, f"runs_dir={tmp_path}", "trainer.compile=false", "algo.n_epochs=1", "algo.n_envs=2"]
+    for env_id in ("probe/int-v0", "FrozenLake-v1"):
+        code, out = _main(monkeypatch, capfd, *common, f"env.id={env_id}", f"env.name={env_id[-9:-3]}")
+        assert (code, "completed" in out) == (0, True), out
+    endless = ["env.id=probe/endless-v0", "env.name=endless", "evaluation.max_steps=40"]
+    code, out = _main(monkeypatch, capfd, *common, *endless)
+    assert code == 1
+    assert "evaluation episode of env.id=probe/endless-v0 has not ended after 40 steps; give it a time limit" in out
+    assert "Traceback" not in out
 
 
 def test_a_runs_dir_below_a_file_is_refused(tmp_path):
