@@ -66,9 +66,9 @@ class StackedLauncher(Launcher):
             self.check(configs)
         except ConfigError as error:
             sys.exit(f"error: {error}")
-        self.launch_runs(runs)
+        lost = self.launch_runs(runs)
         return [
-            _returned(overrides, run_folder(config))
+            _returned(overrides, run_folder(config), lost)
             for overrides, config in zip(job_overrides, configs, strict=True)
         ]
 
@@ -88,14 +88,13 @@ class StackedLauncher(Launcher):
                 "hydra.launcher.via asks for GPUs, and device is cpu; give device=cuda (auto looks for one here)"
             )
 
-    def launch_runs(self, configs: Sequence[RunConfig]) -> None:
-        """Train runs that are resolved and checked."""
+    def launch_runs(self, configs: Sequence[RunConfig]) -> dict[str, str]:
+        """Train runs that are resolved and checked; why some were lost, where their records do not tell it."""
         from rl_warmup.run.launch import cluster, processes
 
         if self._via is None:
-            processes.train_runs(configs, self._workers, self._width)
-        else:
-            cluster.train_on(self._cluster(), configs, self._workers, self._width)
+            return processes.train_runs(configs, self._workers, self._width)
+        return cluster.train_on(self._cluster(), configs, self._workers, self._width)
 
     def _cluster(self) -> "RemoteCluster":
         from rl_warmup.run.launch.cluster import RemoteCluster
@@ -112,12 +111,13 @@ class StackedLauncher(Launcher):
         return BatchSystem(kind, self._via.params)
 
 
-def _returned(overrides: Sequence[str], folder: Path) -> JobReturn:
+def _returned(overrides: Sequence[str], folder: Path, lost: Mapping[str, str]) -> JobReturn:
     """What Hydra's own sweepers get for a run: its status, or an error that they raise."""
-    from rl_warmup.records.read import finished_status
+    from rl_warmup.records.read import finished_status, why_unfinished
+    from rl_warmup.run.launch.processes import RunFailed
 
     status = finished_status(folder)
     if status is not None:
         return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=status)
-    why = RuntimeError(f"{folder} is not finished; python -m rl_warmup.status {folder.parent} says why")
-    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=why)
+    error = RunFailed(lost.get(folder.name) or why_unfinished(folder))
+    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)

@@ -1,18 +1,22 @@
 """Makes our sweeper known to Hydra; it sweeps by rl_warmup/run/sweep.py."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins import basic_sweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
 from rich.console import Console
 
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.records.words import counted
+from rl_warmup.records.words import counted, first_line
 from rl_warmup.run.compose import SweepComposer, command_of
+
+if TYPE_CHECKING:
+    from rl_warmup.run.sweep import Job, Launch
 
 # Hydra imports every plugin in every process: what only a sweep needs is imported in functions.
 
@@ -69,14 +73,17 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         (combinations,) = self.split_arguments(overrides, None)
         return list(combinations)
 
-    def _in_batches(self, launch: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    def _in_batches(self, launch: "Launch") -> "Launch":
         """What launches at most `hydra.sweeper.max_batch_size` jobs, and more when these are over."""
         size = self.max_batch_size
         if size is not None and size < 1:
             raise ConfigError(f"hydra.sweeper.max_batch_size={size} is too small; use 1 or more, or null for all")
-        return lambda jobs: [launch(batch) for batch in self.split_overrides_to_chunks(jobs, size)]
+        batches: Any = self.split_overrides_to_chunks
+        return lambda jobs: {
+            run: why for batch in batches(jobs, size) for run, why in (launch(batch) or {}).items()
+        }
 
-    def _launch_by(self, console: Console, configs: list[RunConfig]) -> Callable[[list[Any]], Any]:
+    def _launch_by(self, console: Console, configs: list[RunConfig]) -> "Launch":
         """What trains jobs by the launcher that was chosen, after a check that it can."""
         from hydra_plugins.rl_warmup.launcher import StackedLauncher
 
@@ -97,7 +104,24 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             )
         if "joblib" in vars(launcher):
             _limit_joblib(vars(launcher)["joblib"], configs)
-        return lambda todo: launcher.launch([job.overrides for job in todo], initial_job_idx=0)
+        return lambda todo: _failures(todo, launcher.launch([job.overrides for job in todo], initial_job_idx=0))
+
+
+def _failures(jobs: "list[Job]", returned: Sequence[JobReturn] | None) -> dict[str, str]:
+    """Why jobs failed, by the ids of their runs, of what a launcher of Hydra's returns."""
+    from rl_warmup.run.launch.processes import RunFailed
+
+    failed = {
+        job.folder.name: result._return_value
+        for job, result in zip(jobs, returned or (), strict=False)
+        if result.status is JobStatus.FAILED
+    }
+    return {
+        run: str(error)
+        if isinstance(error, ConfigError | RunFailed)
+        else f"{type(error).__name__}: {first_line(error)}"
+        for run, error in failed.items()
+    }
 
 
 def _limit_joblib(settings: dict[str, Any], configs: list[RunConfig]) -> None:

@@ -137,6 +137,14 @@ def unfinished(record: Record) -> str:
     return "it was interrupted, its process is gone; run it again"
 
 
+def why_unfinished(folder: Path) -> str:
+    """The same of the run in a folder, which may be unreadable or not there."""
+    try:
+        return unfinished(Record(folder, read_info(folder)))
+    except RecordError as unreadable:
+        return str(unreadable) if folder.exists() else "it was not begun"
+
+
 def finished_status(folder: Path) -> str | None:
     """`completed` or `diverged` if the run in `folder` is finished, else None."""
     try:

@@ -22,7 +22,7 @@ from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.run.compose import CONFIG_NAME, command_of, explained, refuse_rewritten, register_schema, resolved
 from rl_warmup.run.execute import execute
-from rl_warmup.run.launch.processes import train_apart
+from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.sweep import Job, borrowed, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
@@ -33,15 +33,11 @@ def job(config: DictConfig) -> str | None:
     """What Hydra calls: once for a single run, once a job in a sweep (there, perhaps in another process)."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         end_with_parent()
-        try:
-            run = resolved(config, "sweep")
-            if not run.plan_only:
-                return train_apart(run)
-            print_plan([run], Console())
-            return None
-        except ConfigError as error:  # not every launcher would print it
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            raise
+        run = resolved(config, "sweep")
+        if not run.plan_only:
+            return train_apart(run)
+        print_plan([run], Console())
+        return None
     try:
         sys.exit(run_single(resolved(config, "single"), command_of(HydraConfig.get()), Console()))
     except (ConfigError, RecordError) as error:
@@ -145,5 +141,7 @@ def main() -> None:
         if trace == "1":
             raise
         sys.exit(f"error: {explained(error)}")
+    except (ConfigError, RunFailed) as error:  # of a launcher, or of a job of a sweeper that is not ours
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: what is completed stays; the same command trains the rest")

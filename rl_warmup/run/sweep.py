@@ -1,7 +1,7 @@
 """A whole sweep: planned, trained and reported; every job is composed and checked before the first is trained."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
 from rl_warmup.tracking.progress import progress_row, publish_after, sweep_progress
+
+Launch = Callable[[list["Job"]], Mapping[str, str] | None]
+"""Trains jobs; why some of them were lost, by the ids of their runs, where the records do not tell it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: str, console: Console) -> int:
+def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Console) -> int:
     """Plan a sweep, train it by `launch` and report on its study; with `plan_only` only the plan.
 
     Args:
@@ -103,20 +106,20 @@ def run_sweep(jobs: Sequence[Job], launch: Callable[[list[Job]], Any], command: 
     if config.plan_only:
         return 0
     _write_plan(config, plan, command)
-    _train(jobs, plan, launch, console)
+    lost = _train(jobs, plan, launch, console)
     from rl_warmup.report.command import report  # a plan does without what analysis imports
 
     code = report(plan.folder, console)
     publish_after(config.tracking, plan.folder, len(jobs), console)
-    return _name_unfinished(plan) or code
+    return _name_unfinished(plan, lost) or code
 
 
-def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], console: Console) -> None:
-    """Train what is to be done, shown on the console and by W&B."""
+def _train(jobs: Sequence[Job], plan: Plan, launch: Launch, console: Console) -> Mapping[str, str]:
+    """Train what is to be done, shown on the console and by W&B; what `launch` returns."""
     to_do = {run.run_id for run in plan.to_do}
     todo = [job for job in jobs if job.folder.name in to_do]
     if not todo:
-        return
+        return {}
     totals = {job.folder: plan.planned[job.folder.name].env_steps for job in todo}
     cells = {job.folder: cell_label(job.config) for job in todo}
     before = [run for run in plan.runs if run.finished]
@@ -126,7 +129,7 @@ def _train(jobs: Sequence[Job], plan: Plan, launch: Callable[[list[Job]], Any], 
             jobs[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
         ),
     ):
-        _launch(launch, todo)
+        return _launch(launch, todo)
 
 
 def borrowed(configs: Iterable[RunConfig]) -> list[str]:
@@ -185,16 +188,17 @@ def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | Non
     return earlier
 
 
-def _launch(launch: Callable[[list[Job]], Any], jobs: list[Job]) -> None:
+def _launch(launch: Launch, jobs: list[Job]) -> Mapping[str, str]:
     try:
-        launch(jobs)
+        return launch(jobs) or {}
     except Exception as error:  # a worker that was killed ends joblib's whole batch; the report still comes
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         print(f"the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
+        return {}
 
 
-def _name_unfinished(plan: Plan) -> int:
+def _name_unfinished(plan: Plan, lost: Mapping[str, str]) -> int:
     """Name every run of the sweep that is not finished, and why; 1 if there is one."""
     given_up = {run.run_id for run in plan.given_up}
     folders = {run: plan.folder / run.run_id for run in plan.runs if not run.finished}
@@ -205,7 +209,7 @@ def _name_unfinished(plan: Plan) -> int:
         elif locks.is_training(folder):
             print(f"left to another process: {folder}", file=sys.stderr)
         else:
-            print(f"failed: {folder}: {_reason(folder)}", file=sys.stderr)
+            print(f"failed: {folder}: {lost.get(run.run_id) or read.why_unfinished(folder)}", file=sys.stderr)
     if left:
         try:  # a full disk does not let the records of what it stopped name it
             atomic.check_writable(plan.folder, 2**20)
@@ -219,10 +223,3 @@ def _way_out(run: RunState) -> str:
         return f"{run.error}; mend it, or move the folder away"
     times = counted(run.failures, "time")
     return f"it failed {times} ({run.error}) and is not tried again; retries={run.failures} tries it once more"
-
-
-def _reason(folder: Path) -> str:
-    try:
-        return read.unfinished(read.Record(folder, read.read_info(folder)))
-    except RecordError as unreadable:
-        return str(unreadable) if folder.exists() else "it was not begun"

@@ -17,6 +17,7 @@ from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
@@ -24,6 +25,7 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
+from hydra_plugins.rl_warmup.sweeper import _failures
 from rl_warmup.analysis.declaration import declaration
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.conf import conf_dir
@@ -36,6 +38,7 @@ from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
 from rl_warmup.run.compose import SweepComposer, configured, register_schema
 from rl_warmup.run.execute import run_info
+from rl_warmup.run.launch.processes import RunFailed
 from rl_warmup.run.sweep import Job, _launch, compose_jobs, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]
@@ -133,8 +136,9 @@ def test_jobs_are_launched_in_batches_as_by_hydras_own_sweeper() -> None:
     sweeping = ours({})
     for size, batches in ((None, [[0, 1, 2, 3, 4]]), (2, [[0, 1], [2, 3], [4]]), (5, [[0, 1, 2, 3, 4]])):
         sweeping.max_batch_size = size
-        sweeping._in_batches(launched.append)([*range(5)])
+        lost = sweeping._in_batches(lambda jobs: launched.append(jobs) or {str(jobs[0]): "fell"})([*range(5)])
         assert launched == batches
+        assert lost == {str(batch[0]): "fell" for batch in batches}
         launched.clear()
     sweeping.max_batch_size = 0
     with pytest.raises(ConfigError, match=r"hydra.sweeper.max_batch_size=0 is too small; use 1 or more"):
@@ -146,16 +150,17 @@ def test_hydras_own_sweeper_is_told_of_a_run_that_is_not_finished(
 ) -> None:
     jobs = [[f"seed={seed}", *TINY, "study.name=x", f"runs_dir={tmp_path}"] for seed in (0, 1)]
 
-    def train(configs: Sequence[RunConfig], *_: Any) -> None:
+    def train(configs: Sequence[RunConfig], *_: Any) -> dict[str, str]:
         with recording(run_folder(configs[0]), run_info(configs[0], 1), asdict(configs[0])) as writer:
             writer.finish("completed")
+        return {}
 
     monkeypatch.setattr("rl_warmup.run.launch.processes.train_runs", train)
     launcher = StackedLauncher()
     with hydra() as (launcher._context, launcher._config):
         done, left = launcher.launch(jobs, 0)
     assert done.return_value == "completed"
-    with pytest.raises(RuntimeError, match=r"-s1-.* is not finished; python -m rl_warmup.status"):
+    with pytest.raises(RuntimeError, match="it was not begun"):
         _ = left.return_value
 
 
@@ -363,6 +368,19 @@ def test_two_values_for_one_run_are_refused(swept: tuple[str, Any, Any], configu
 def test_a_run_that_was_never_begun_says_so(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     assert swept(jobs, lambda todo: None)[0] == 1
     assert capsys.readouterr().err.count(": it was not begun") == len(jobs)
+
+
+def test_why_a_job_failed_is_said_as_the_launcher_returns_it(
+    jobs: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [ConfigError("no such device"), RunFailed("it fell"), ImportError("No module named gym\nmore")]
+    returned = [JobReturn(status=JobStatus.FAILED, _return_value=error) for error in errors]
+    assert swept(jobs, lambda todo: _failures(todo, returned))[0] == 1
+    *_, first, second, third = capsys.readouterr().err.splitlines()
+    assert first == f"failed: {jobs[0].folder}: no such device"
+    assert second == f"failed: {jobs[1].folder}: it fell"
+    assert third == f"failed: {jobs[2].folder}: ImportError: No module named gym"
+    assert _failures(jobs, [JobReturn(status=JobStatus.COMPLETED)]) == _failures(jobs, None) == {}
 
 
 def test_what_is_of_the_sweep_is_not_swept(jobs: list[Job]) -> None:

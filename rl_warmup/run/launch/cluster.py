@@ -45,12 +45,13 @@ class StackJob:
 
     group: RunGroup
 
-    def __call__(self) -> None:
-        """Train the group; what dies here is recorded here."""
+    def __call__(self) -> str | None:
+        """Train the group; what dies here is recorded here, and a reason that cannot be recorded is returned."""
         try:  # by these signals batch systems give notice: the job answers them, its process that trains does not
-            train_stacks([self.group], 1, frozenset({signal.SIGTERM, signal.SIGUSR2}))
+            lost = train_stacks([self.group], 1, frozenset({signal.SIGTERM, signal.SIGUSR2}))
         except KeyboardInterrupt:
-            return  # it is in the records
+            return None  # it is in the records
+        return next(iter(lost.values()), None)
 
     def checkpoint(self) -> Any:
         """What submitit queues again when the job's time is up: the same, which resumes from its checkpoints."""
@@ -59,8 +60,13 @@ class StackJob:
         return DelayedSubmission(self)
 
 
-def train_on(cluster: RemoteCluster, configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
+def train_on(
+    cluster: RemoteCluster, configs: Sequence[RunConfig], workers: int | None, width: int | None
+) -> dict[str, str]:
     """Train runs (resolved) as jobs of a cluster, at most `workers` at a time; None takes all its slots.
+
+    Returns:
+        What `loop.train` does.
 
     Raises:
         KeyboardInterrupt: after a Ctrl-C, when the jobs have written what they have.
@@ -70,4 +76,4 @@ def train_on(cluster: RemoteCluster, configs: Sequence[RunConfig], workers: int 
     if most is not None and at_once > most:
         loop.report_line(f"{most} instead of {at_once} jobs train at a time: the cores are taken")
         at_once = most
-    loop.train(cluster, group_runs(shared, at_once, width, at_once if most else 1), at_once)
+    return loop.train(cluster, group_runs(shared, at_once, width, at_once if most else 1), at_once)

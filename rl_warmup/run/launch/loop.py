@@ -15,6 +15,7 @@ from rl_warmup.config.identity import run_folder, run_id
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.records import locks, read, write
 from rl_warmup.records.schema import RecordError
+from rl_warmup.records.words import last_line
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.packing import RunGroup
 from rl_warmup.run.launch.worker import PATIENCE
@@ -81,17 +82,21 @@ def train(
     at_once: int,
     signals: Set[signal.Signals] = frozenset({signal.SIGINT}),
     patience: float = PATIENCE,
-) -> None:
+) -> dict[str, str]:
     """Train groups of runs, at most `at_once` at a time; what is lost is recorded as failed, the others continue.
 
     Args:
         signals: on which everything is stopped.
         patience: seconds in which what was stopped must have written what it has.
 
+    Returns:
+        Why runs were lost whose records do not tell it, by their ids.
+
     Raises:
         KeyboardInterrupt: after one of the `signals`, when every job has written what it has.
     """
     waiting, training = list(enumerate(groups, start=1)), list[_Training]()
+    unrecorded: dict[str, str] = {}
     with _interrupts(signals) as interrupted:
         try:
             while (waiting or training) and not interrupted.is_set():
@@ -104,11 +109,12 @@ def train(
                     loss = ended.job.lost()
                     training.remove(ended)
                     if loss is not None:
-                        _account(ended, loss)
+                        unrecorded |= _account(ended, loss)
         finally:
             _stop(cluster, training, patience)
     if interrupted.is_set():
         raise KeyboardInterrupt
+    return unrecorded
 
 
 @contextmanager
@@ -128,8 +134,8 @@ def _words(group: RunGroup) -> str:
     return name if len(group) == 1 else f"{len(group)} runs of {first.algo.name} on {first.env.name}, {name} and on"
 
 
-def _account(ended: _Training, loss: Loss) -> None:
-    """Record as failed what a lost job has left unfinished, and report it."""
+def _account(ended: _Training, loss: Loss) -> dict[str, str]:
+    """Record as failed what a lost job has left unfinished, and report it; the reasons that are not recorded."""
     runs = ended.unfinished
     if loss.failed == "begun":
         runs = [config for config in runs if _is_abandoned(run_folder(config), ended.began)]
@@ -137,7 +143,8 @@ def _account(ended: _Training, loss: Loss) -> None:
         with suppress(RecordError, OSError):  # another process has it by now, or nothing can be written
             record_death(config, len(ended.group), ended.began, loss.reason)
     if runs:
-        report_line(f"{ended.name} was lost: {loss.reason}, with {len(runs)} runs unfinished{loss.hint}")
+        report_line(f"{ended.name} was lost: {last_line(loss.reason)}, with {len(runs)} runs unfinished{loss.hint}")
+    return {run_id(config): loss.reason for config in runs} if loss.failed == "none" else {}
 
 
 def _is_abandoned(folder: Path, since: datetime) -> bool:

@@ -3,20 +3,21 @@
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker, util
 from multiprocessing.process import BaseProcess
 
 from rl_warmup.config.hardware import cores, default_workers, visible_gpus
-from rl_warmup.config.identity import digest, identity, run_folder
-from rl_warmup.config.schema import RunConfig
-from rl_warmup.records.read import finished_status
+from rl_warmup.config.identity import digest, identity, run_folder, run_id
+from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.records.read import finished_status, why_unfinished
 from rl_warmup.run.launch import loop
 from rl_warmup.run.launch.packing import RunGroup, group_runs
-from rl_warmup.run.launch.worker import INTERRUPTED, POOLS, UNRECORDED, train
+from rl_warmup.run.launch.worker import BROKEN, INTERRUPTED, POOLS, UNRECORDED, train
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and clears the next one's: a tenth of an update."""
@@ -24,17 +25,23 @@ PRELOADED = ["hydra", "rl_warmup.run.compose", "rl_warmup.status.live", "rl_warm
 PRELOADED += ["rl_warmup.trainers.stacked.train", "envpool"]
 """Modules that the fork server imports once, for seconds: those of a process that trains, and those of the main
 module, which multiprocessing would import again in each process. What is not installed is skipped."""
+SHORT = 70
+"""Letters of a temporary folder whose path has room for multiprocessing's sockets: some 100 bytes in all."""
 
 _FORKSERVER = multiprocessing.get_context("forkserver")
 
 
-def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> None:
+class RunFailed(RuntimeError):
+    """A run of a sweep did not finish; the message is the reason."""
+
+
+def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> dict[str, str]:
     """Train runs (resolved) on this machine; None chooses from cores, GPUs and memory.
 
-    No more processes than `default_workers` share the cores, whatever `workers` is.
+    No more processes than `default_workers` share the cores, whatever `workers` is. Returns what `loop.train` does.
     """
     processes = processes_for(configs, workers)
-    train_stacks(group_runs(configs, processes, width, processes), processes)
+    return train_stacks(group_runs(configs, processes, width, processes), processes)
 
 
 def processes_for(configs: Sequence[RunConfig], wanted: int | None, available: int | None = None) -> int:
@@ -50,11 +57,20 @@ def processes_for(configs: Sequence[RunConfig], wanted: int | None, available: i
 
 
 def train_apart(config: RunConfig) -> str:
-    """Train one run in a process of its own; its status."""
+    """Train one run in a process of its own; its status.
+
+    Raises:
+        RunFailed: if it did not finish.
+        ConfigError: if no process can be started here.
+    """
     if multiprocessing.get_start_method() == "loky":  # joblib's workers have it, which other processes do not know
         multiprocessing.set_start_method("forkserver", force=True)
-    train_stacks([(config,)], 1, first_gpu=int(digest(identity(config)), 16))  # other processes are not known here
-    return finished_status(run_folder(config)) or "failed"
+    # other processes are not known here
+    lost = train_stacks([(config,)], 1, first_gpu=int(digest(identity(config)), 16))
+    status = finished_status(run_folder(config))
+    if status is None:
+        raise RunFailed(lost.get(run_id(config)) or why_unfinished(run_folder(config)))
+    return status
 
 
 def train_stacks(
@@ -62,18 +78,22 @@ def train_stacks(
     workers: int,
     ignored_signals: Set[signal.Signals] = frozenset(),
     first_gpu: int = 0,
-) -> None:
+) -> dict[str, str]:
     """Train every group in a process of its own, at most `workers` at a time.
 
     Args:
         ignored_signals: do not reach the processes; on SIGTERM they are stopped as on a Ctrl-C.
         first_gpu: where there are several GPUs, each process sees one, from this on.
 
+    Returns:
+        What `loop.train` does.
+
     Raises:
+        ConfigError: if no process can be started here.
         KeyboardInterrupt: after a Ctrl-C, when every process has written what it has.
     """
     cluster = LocalProcesses(visible_gpus(groups[0][0].device) if groups else [], ignored_signals, first_gpu)
-    loop.train(cluster, groups, workers, {signal.SIGINT, *ignored_signals} - {signal.SIGUSR2})
+    return loop.train(cluster, groups, workers, {signal.SIGINT, *ignored_signals} - {signal.SIGUSR2})
 
 
 @dataclass(frozen=True)
@@ -91,13 +111,13 @@ class ProcessJob:
 
     def lost(self) -> loop.Loss | None:
         """By its exit code; codes with a meaning count only if the process reported them."""
-        code, reported = self.process.exitcode, None
+        code, reported, reason = self.process.exitcode, None, ""
         with suppress(EOFError):
-            reported = self.exit_pipe.recv() if self.exit_pipe.poll() else None
+            reported, reason = self.exit_pipe.recv() if self.exit_pipe.poll() else (None, "")
         if reported == INTERRUPTED:
             raise KeyboardInterrupt
-        if reported == UNRECORDED:
-            return loop.Loss("its records cannot be written", failed="none")
+        if reported in (UNRECORDED, BROKEN):
+            return loop.Loss(reason, failed="none" if reported == UNRECORDED else "all")
         if not code:  # what it has not begun is another process's
             reason = "the process ended in the middle of training, without an error (exit code 0)"
             return loop.Loss(reason, failed="begun")
@@ -159,7 +179,11 @@ def start_server(ignored_signals: Set[signal.Signals] = frozenset()) -> None:
     """Start, unless it runs, the fork server of the processes that train, which imports once what they need.
 
     Best called before a sweep is planned: its imports take seconds, which then pass meanwhile.
+
+    Raises:
+        ConfigError: if there is no folder for its socket.
     """
+    _make_room_for_sockets()
     _FORKSERVER.set_forkserver_preload(PRELOADED)
     resource_tracker.ensure_running()  # started by the server it would end with the signals unblocked that are here
     with _environment(dict.fromkeys(POOLS, "1") | KEEP_MEMORY):
@@ -169,6 +193,22 @@ def start_server(ignored_signals: Set[signal.Signals] = frozenset()) -> None:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_room_for_sockets() -> None:
+    """Have multiprocessing keep its sockets elsewhere where TMPDIR is too long for them, as Python 3.14 does."""
+    usual = tempfile.gettempdir()
+    folders = [usual, "/tmp", "/var/tmp", "/dev/shm"]
+    short = [folder for folder in folders if len(os.fsencode(folder)) <= SHORT and os.access(folder, os.W_OK)]
+    if not short:
+        raise ConfigError(
+            f"TMPDIR={usual} is too long for the sockets of processes; use one of up to {SHORT} letters"
+        )
+    tempfile.tempdir = short[0]
+    try:
+        util.get_temp_dir()  # made once, and kept for this process and those that it starts
+    finally:
+        tempfile.tempdir = usual
 
 
 @contextmanager

@@ -28,12 +28,13 @@ class RayJob(Job):
     def lost(self) -> Loss | None:
         """Ray's error for the loss of the worker or its node, and its first line."""
         try:
-            ray.get(self.reference)
+            reason = ray.get(self.reference)
         except ray.exceptions.TaskCancelledError:
             return None
         except ray.exceptions.RayError as error:
-            return Loss(f"{type(error).__name__}: {first_line(error)}")
-        return None
+            cause = getattr(error, "cause", None) or error  # what the task raised
+            return Loss(f"{type(cause).__name__}: {first_line(cause)}")
+        return Loss(reason, failed="none") if reason else None
 
     def cancel(self) -> None:
         """Interrupt the task."""

@@ -8,12 +8,15 @@ from typing import Any
 
 from rl_warmup.config.hardware import cores
 from rl_warmup.config.schema import ConfigError
+from rl_warmup.records.words import last_line
 from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
 from rl_warmup.run.launch.loop import Job, Loss
 from rl_warmup.run.launch.packing import RunGroup
 
 STOPPED = ("CANCELLED", "TIMEOUT", "PREEMPTED", "REQUEUED")
 """States of jobs that Slurm or a person ended: no failure of their runs, which resume the next time."""
+RULE = "-" * 22 + "\n"
+"""Before and after the traceback in submitit's message of a job that failed."""
 
 
 @dataclass
@@ -32,12 +35,17 @@ class BatchJob(Job):
 
     def lost(self) -> Loss | None:
         """If it ended without a result, by its state and with the file that has its output."""
-        from submitit.core.utils import UncompletedJobError
+        from submitit.core.utils import FailedJobError
 
         error = self.job.exception()
-        if error is None or self.job.state.startswith(STOPPED):
+        if error is None:
+            reason = self.job.result()
+            return Loss(reason, failed="none") if reason else None
+        if self.job.state.startswith(STOPPED):
             return None
-        what = f"was lost (state {self.job.state})" if isinstance(error, UncompletedJobError) else "failed"
+        what = f"was lost (state {self.job.state})"
+        if isinstance(error, FailedJobError):  # an UncompletedJobError too
+            what = f"failed ({last_line(str(error).split(RULE)[1])})"
         return Loss(f"its job {self.job.job_id} {what}, see {self.job.paths.stderr}")
 
     def cancel(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -23,6 +24,8 @@ INTERRUPTED = 130
 """Exit code of a process that was interrupted, as in shells; it counts if it is also sent to the parent."""
 UNRECORDED = 74
 """Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; counts likewise."""
+BROKEN = 70
+"""Exit code of a process that an error ended outside of its runs, EX_SOFTWARE; counts likewise."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 """Environment variables by which libraries choose their numbers of threads when they are loaded."""
 
@@ -32,7 +35,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
 
     Args:
         environment: environment variables of the parent.
-        exit_pipe: takes an exit code of ours, since an environment may exit with any code.
+        exit_pipe: takes an exit code of ours and its reason, since an environment may exit with any code.
     """
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(group[0].threads))})
     _watch_parent(PATIENCE)
@@ -47,15 +50,16 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
         execute_stack(group)
         return
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code, reason = INTERRUPTED, ""
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        code = UNRECORDED
+        code, reason = UNRECORDED, str(error)
+    except Exception:
+        code, reason = BROKEN, traceback.format_exc()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
     with suppress(OSError):  # the parent may have died
-        exit_pipe.send(code)
+        exit_pipe.send((code, reason))
     sys.exit(code)
 
 

@@ -3,7 +3,9 @@
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from rl_warmup.config.schema import ConfigError
+from rl_warmup.records.atomic import check_writable
 from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, clip_by_norm
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
@@ -116,16 +120,31 @@ def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def prepare_compiler(wanted: bool, device: torch.device) -> bool:
     """Whether update programs will be compiled; where they are, compiled programs are kept for later runs."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one torch looks for
-    if wanted and device.type == "cpu" and shutil.which(compiler) is None:
+    if not wanted:
+        return False
+    if device.type == "cpu" and shutil.which(compiler) is None:
         print(
             f"no C++ compiler {compiler} was found: the update programs run uncompiled, some three times "
             "slower; install g++, or name another by CXX",
             file=sys.stderr,
         )
         return False
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rl_warmup" / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = _compiled_programs()
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # a pool of processes would outlast its use
     if device.type != "cpu":
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # likewise; C++ is compiled from threads
-    return wanted
+    return True
+
+
+def _compiled_programs() -> str:
+    """The first usual folder of compiled programs that takes files; where none does, one of this process."""
+    chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - there may be no home
+    temporary = Path(tempfile.gettempdir(), f"rl_warmup-{os.getuid()}")
+    for folder in (Path(chosen), Path(cache, "rl_warmup", "compiled"), temporary):
+        with suppress(ConfigError):
+            if folder.is_absolute():
+                check_writable(folder, 2**20)
+                if folder != temporary or folder.lstat().st_uid == os.getuid():  # else somebody else's programs
+                    return str(folder)
+    return tempfile.mkdtemp(prefix="rl_warmup-")

@@ -29,7 +29,7 @@ from rl_warmup.run.execute import execute_stack
 from rl_warmup.run.launch.cluster import train_on
 from rl_warmup.run.launch.processes import train_stacks
 from rl_warmup.run.launch.ray_cluster import RayCluster
-from rl_warmup.run.launch.slurm import BatchSystem
+from rl_warmup.run.launch.slurm import BatchJob, BatchSystem
 
 pytestmark = pytest.mark.slow
 PATHS = os.pathsep.join([str(TESTS), str(ROOT)])
@@ -172,6 +172,18 @@ def test_a_job_that_is_lost_with_its_supervisor_is_said(
     train_on(batch, stack, 1, None)
     assert statuses(stack) != ["completed"]
     assert "was lost: its job" in capfd.readouterr().err
+
+
+def _fall() -> None:
+    raise OSError("no room\nat all")
+
+
+def test_a_job_that_fails_tells_its_reason(batch: BatchSystem) -> None:
+    jobs = [BatchJob(batch._executor().submit(work)) for work in (_fall, str)]
+    failed, well = (job.lost() for job in jobs)
+    assert failed is not None
+    assert failed.reason.endswith(f" failed (at all), see {jobs[0].job.paths.stderr}")
+    assert well is None
 
 
 def _supervisors(parent: int) -> list[int]:

@@ -70,8 +70,9 @@ def test_so_many_at_a_time_and_the_next_when_one_has_ended(groups: list[RunGroup
 def test_a_lost_job_is_reported_and_its_runs_fail_if_it_is_their_fault(
     failed: Any, recorded: bool, groups: list[RunGroup], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(Scripted(Loss("it fell", "; hold it", failed)), groups[:1], 1)
+    lost = train(Scripted(Loss("it fell", "; hold it", failed)), groups[:1], 1)
     folder = run_folder(groups[0][0])
+    assert lost == ({folder.name: "it fell"} if failed == "none" else {})
     assert (folder / "run.json").exists() == recorded
     assert not recorded or (read_info(folder)["status"], read_info(folder)["error"]) == ("failed", "it fell")
     said = "stack 1 of 1 (", ") was lost: it fell, with 1 runs unfinished; hold it\n"

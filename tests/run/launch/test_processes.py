@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ from helpers.stacks import TINY, stack_of, statuses
 from polars.testing import assert_frame_equal
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import recording
 from rl_warmup.run.execute import execute, execute_stack, run_info
 from rl_warmup.run.launch import loop
 from rl_warmup.run.launch.packing import group_runs
-from rl_warmup.run.launch.processes import LocalProcesses, processes_for, train_stacks
+from rl_warmup.run.launch.processes import LocalProcesses, _make_room_for_sockets, processes_for, train_stacks
 
 TINY += ["algo.batch_size=32", "algo.n_epochs=1", "evaluation.count=3", "evaluation.episodes=1", "warmup=none"]
 
@@ -121,20 +122,23 @@ def test_a_killed_process_fails_its_runs_and_no_others(
 ) -> None:
     killed, vanished = stack_of(configure, "killed"), stack_of(configure, "vanished", 1)
     left, healthy = stack_of(configure, "left", 1), stack_of(configure, "action")
-    train_stacks([killed, vanished, left, healthy], 2)
+    mistaken = (replace(healthy[0], threads="two", seed=7),)
+    train_stacks([killed, vanished, left, healthy, mistaken], 2)
     assert statuses(killed) + statuses(vanished) + statuses(left) == ["failed"] * 4
     assert statuses(healthy) == ["completed"] * 2
     reasons = [read_info(run_folder(stack[0]))["error"] for stack in (killed, vanished, left)]
     assert reasons[:2] == ["killed by signal 9 (SIGKILL)", "exit code 3"]
     assert reasons[2].endswith("(exit code 0)")
+    assert read_info(run_folder(mistaken[0]))["error"].startswith("Traceback")  # an error outside of the run
     record = Record(run_folder(killed[0]), read_info(run_folder(killed[0])))
     assert record.evaluations().height == 1  # what it had recorded stays
     assert record.info["wall_seconds"] > 0
     err = capfd.readouterr().err
     assert "an error (exit code 0), with 1 runs unfinished" in err
-    assert "stack 1 of 4 (2 runs of ppo on killed, killed-ppo-none" in err
+    assert "stack 1 of 5 (2 runs of ppo on killed, killed-ppo-none" in err
     assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
     assert "exit code 3, with 1 runs unfinished" in err
+    assert "was lost: TypeError: set_num_threads expects an int" in err
 
 
 @pytest.mark.slow
@@ -287,6 +291,21 @@ def test_processes_that_train_ignore_what_is_answered_for_them() -> None:
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "['SIGINT', 'SIGTERM', 'SIGUSR2']"
+
+
+def test_a_folder_is_found_for_the_sockets_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str | None] = []
+    monkeypatch.setattr(tempfile, "tempdir", f"/{'t' * 100}")
+    monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: used.append(tempfile.tempdir))
+    for there in ("/tmp", "/dev/shm", "none"):
+        monkeypatch.setattr("os.access", lambda folder, mode, there=there: folder == there)
+        if there == "none":
+            with pytest.raises(ConfigError, match=r"TMPDIR=/t+ is too long for the sockets of"):
+                _make_room_for_sockets()
+        else:
+            _make_room_for_sockets()
+    assert used == ["/tmp", "/dev/shm"]
+    assert tempfile.gettempdir() == f"/{'t' * 100}"
 
 
 def test_no_more_processes_than_the_cores_have_room_for(

@@ -1,6 +1,7 @@
 """Whether the update programs of a stack are compiled."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch._inductor.cpp_builder import cpp_compiler_search
 from torch._inductor.exc import InvalidCxxCompiler
 
 from rl_warmup.trainers.stacked import learner
-from rl_warmup.trainers.stacked.learner import prepare_compiler
+from rl_warmup.trainers.stacked.learner import _compiled_programs, prepare_compiler
 
 
 def torch_finds(search: tuple[str | None, str]) -> bool:
@@ -49,6 +50,36 @@ def test_without_the_compiler_that_torch_looks_for_programs_stay_uncompiled_and_
     said = capsys.readouterr().err
     assert ("run uncompiled" in said and (cxx or "g++") in said) is not compiled
     assert not prepare_compiler(False, torch.device("cpu"))
+
+
+def test_compiled_programs_are_kept_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, temporary = tmp_path / "file", tmp_path / "temporary"
+    taken.touch()
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.chdir(temporary)
+
+    def found(**environment: str) -> str:
+        for name in ("TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return _compiled_programs()
+
+    chosen, cache, home, elsewhere = (str(tmp_path / name) for name in ("chosen", "cache", "home", "temporary"))
+    assert found(TORCHINDUCTOR_CACHE_DIR=chosen, XDG_CACHE_HOME=cache, HOME=home) == chosen
+    assert found(TORCHINDUCTOR_CACHE_DIR=f"{taken}/x", XDG_CACHE_HOME=cache) == f"{cache}/rl_warmup/compiled"
+    assert found(XDG_CACHE_HOME="", HOME=home) == f"{home}/.cache/rl_warmup/compiled"
+    private = f"{elsewhere}/rl_warmup-{os.getuid()}"
+    assert found(HOME=f"{taken}/home") == found(HOME="/proc") == found(XDG_CACHE_HOME="relative") == private
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert found() == private  # a user without a home
+    other = os.getuid() + 1
+    monkeypatch.setattr("os.getuid", lambda: other)
+    (temporary / f"rl_warmup-{os.getuid()}").mkdir()  # made by somebody else
+    once = Path(found(HOME="/proc"))
+    assert (once.parent, once.stat().st_mode & 0o777) == (temporary, 0o700)
+    assert {path.name.partition("-")[0] for path in temporary.iterdir()} == {"rl_warmup"}
 
 
 @pytest.mark.slow
