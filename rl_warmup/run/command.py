@@ -135,13 +135,11 @@ def main() -> None:
     try:
         refuse_rewritten(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG_NAME)(job)()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
     except CompactHydraException as error:
         if trace == "1":
             raise
         sys.exit(f"error: {explained(error)}")
-    except (ConfigError, RunFailed) as error:  # of a launcher, or of a job of a sweeper that is not ours
+    except (ConfigError, RunFailed) as error:  # the latter under Hydra's own sweepers
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: what is completed stays; the same command trains the rest")

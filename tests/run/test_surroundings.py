@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.configs import SHORT, TINY
@@ -22,19 +23,24 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
     return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False, timeout=300)
 
 
+def long(*arguments: str) -> Any:
+    """A case that `make test` leaves to `make test-long`."""
+    return pytest.param([*arguments], marks=pytest.mark.long)
+
+
 # ---- a job that fails ----
 
 
 @pytest.mark.parametrize(
     "launcher",
     [
-        ["hydra/launcher=basic"],
-        ["hydra/launcher=joblib"],
+        long("hydra/launcher=basic"),
+        long("hydra/launcher=joblib"),
         ["hydra/launcher=submitit_local", "hydra.launcher.submitit_folder=${runs_dir}/jobs"],
         ["hydra/launcher=stacked"],
-        ["hydra/launcher=batch_local"],
-        ["hydra/launcher=basic", "hydra/sweeper=basic"],
-        ["hydra/launcher=stacked", "hydra/sweeper=basic"],
+        long("hydra/launcher=batch_local"),
+        long("hydra/launcher=basic", "hydra/sweeper=basic"),
+        long("hydra/launcher=stacked", "hydra/sweeper=basic"),
     ],
 )
 def test_a_job_that_fails_before_it_begins_tells_its_reason_under_every_launcher(

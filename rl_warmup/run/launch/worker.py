@@ -59,7 +59,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
     with suppress(OSError):  # the parent may have died
-        exit_pipe.send((code, reason))
+        exit_pipe.send((code, reason[-(2**14) :]))  # nobody reads the pipe before this process has ended
     sys.exit(code)
 
 
