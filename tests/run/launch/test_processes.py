@@ -138,7 +138,7 @@ def test_a_killed_process_fails_its_runs_and_no_others(
     assert "stack 1 of 5 (2 runs of ppo on killed, killed-ppo-none" in err
     assert "killed by signal 9 (SIGKILL), with 2 runs unfinished; if memory ran out, hydra.launcher.width=1" in err
     assert "exit code 3, with 1 runs unfinished" in err
-    assert "was lost: TypeError: set_num_threads expects an int" in err
+    assert "was lost: RuntimeError: set_num_threads expects an int" in err
 
 
 @pytest.mark.slow
