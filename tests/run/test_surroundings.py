@@ -20,7 +20,7 @@ SMALL = [*TINY["ppo"], *SHORT, "algo.net_arch=[8]", "tracking=disabled", "device
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "rl_warmup.run", "-m", *SMALL, *arguments]
     own = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-    return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False, timeout=550)
 
 
 def long(*arguments: str) -> Any:

@@ -293,6 +293,7 @@ def test_processes_that_train_ignore_what_is_answered_for_them() -> None:
     assert done.stdout.strip() == "['SIGINT', 'SIGTERM', 'SIGUSR2']"
 
 
+@pytest.mark.surroundings
 def test_a_folder_is_found_for_the_sockets_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str | None] = []
     monkeypatch.setattr(tempfile, "tempdir", f"/{'t' * 100}")

@@ -52,6 +52,7 @@ def test_without_the_compiler_that_torch_looks_for_programs_stay_uncompiled_and_
     assert not prepare_compiler(False, torch.device("cpu"))
 
 
+@pytest.mark.surroundings
 def test_compiled_programs_are_kept_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken, temporary = tmp_path / "file", tmp_path / "temporary"
     taken.touch()
