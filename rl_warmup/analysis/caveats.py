@@ -53,15 +53,20 @@ def note_undefined(pairing: Pairing, defined: Mapping[str, Sequence[int]], probl
 
 
 def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
-    """Name the runs that are scored at the floor, of each cell."""
+    """Name the runs that are scored at the floor, of each cell, and those with other updates than planned."""
     for block in blocks:
         env, algo, trainer, _ = block.group
         for cell in block.cells:
+            where = f"{cell.arm} ({env} {algo} {trainer})"
+            for run in cell.scored:
+                planned, taken = run.info.get("planned_gradient_steps"), run.info.get("gradient_steps")
+                if run.status == "completed" and planned not in (None, taken):
+                    problems.add("mixed", f"{run.run_id} took {taken} of {planned} planned gradient steps", where)
             seeds = [run.seed for run in cell.scored if run.status == "diverged"]
             if seeds:
                 share = f"({len(seeds)} of {len(cell.scored)})"
                 text = f"{seeds_words(seeds)} diverged {share}, scored at the floor from there on"
-                problems.add("floor", text, f"{cell.arm} ({env} {algo} {trainer})")
+                problems.add("floor", text, where)
 
 
 def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:

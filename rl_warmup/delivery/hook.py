@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -19,18 +20,39 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
+_COUNT = "give a count of steps, or use a WarmupSchedule, whose length is a share of the environment steps"
+
+
 def optimizers_of(model: Any, names: Sequence[str] | None = None) -> dict[str, Optimizer]:
     """The optimizers of a model by name: `policy`, or `actor`, `critic` and `ent_coef`.
+
+    `optimizer` of the policy or of a network in it is called as they are; another attribute of them, or of the
+    model, without its ending `_optimizer`, e.g. `value` for `policy.value_optimizer`.
 
     Args:
         names: of those that are wanted; None for all.
 
     Raises:
-        ValueError: for a model without any, and for a name that is not there.
+        ValueError: for a model without any, for a name that is not there, and for an `optimizer` that is not
+            one of torch.
     """
-    found = {name: getattr(getattr(model, name, None), "optimizer", None) for name in ("policy", "actor", "critic")}
-    found["ent_coef"] = getattr(model, "ent_coef_optimizer", None)
-    optimizers = {name: optimizer for name, optimizer in found.items() if optimizer is not None}
+    networks = {name: part for name, part in vars(model).items() if hasattr(type(part), "named_children")}
+    if "policy" in networks:
+        networks |= dict(networks["policy"].named_children())
+    optimizers: dict[str, Optimizer] = {}
+    for owner, part in {**networks, "model": model}.items():
+        held = {attribute: value for attribute, value in vars(part).items() if _has_hooks(value)}
+        other = vars(part).get("optimizer")
+        if other is not None and not held:
+            raise ValueError(
+                f"{owner}.optimizer of {type(model).__name__} is a {type(other).__name__}, before whose steps no "
+                f"learning rate can be set: keep the torch optimizers in it as attributes of the {owner} too, e.g. "
+                f"{owner}.actor_optimizer"
+            )
+        for attribute, optimizer in held.items():
+            name = owner if attribute == "optimizer" else attribute.removesuffix("_optimizer")
+            if optimizer not in optimizers.values():
+                optimizers[name if name not in optimizers else f"{owner}.{attribute}"] = optimizer
     if not optimizers:
         raise ValueError(f"{type(model).__name__} has no torch optimizer, so there is no learning rate to warm up")
     for name in names or ():
@@ -38,6 +60,11 @@ def optimizers_of(model: Any, names: Sequence[str] | None = None) -> dict[str, O
             known = ", ".join(optimizers)
             raise ValueError(f"{type(model).__name__} has no optimizer {name!r}: choose from {known}")
     return {name: optimizers[name] for name in names or optimizers}
+
+
+def _has_hooks(value: Any) -> bool:
+    """Whether it is an optimizer of torch; a class that is derived from it without its `__init__` is none."""
+    return "_optimizer_step_pre_hooks" in getattr(value, "__dict__", ())
 
 
 def steps_taken(optimizer: Optimizer) -> int:
@@ -54,9 +81,7 @@ def phases_of_model(model: Any, total_timesteps: int) -> Phases:
     name = type(model).__name__
     if hasattr(model, "train_freq"):
         if model.train_freq.unit.value != "step":
-            raise ValueError(
-                f"{name} trains after episodes, whose steps are not known before: give a count of steps"
-            )
+            raise ValueError(f"{name} trains after episodes, whose steps are not known before: {_COUNT}")
         return dqn_phases(
             total_timesteps,
             n_envs=model.n_envs,
@@ -65,12 +90,10 @@ def phases_of_model(model: Any, total_timesteps: int) -> Phases:
             learning_starts=model.learning_starts,
         )
     if not hasattr(model, "n_steps"):
-        raise ValueError(
-            f"the gradient steps of {name} cannot be counted before the training: give a count of steps"
-        )
-    epochs = getattr(model, "n_epochs", None)
-    if epochs is not None and model.target_kl is not None:
-        raise ValueError(f"target_kl={model.target_kl} may stop an update of {name} early: give a count of steps")
+        raise ValueError(f"the gradient steps of {name} cannot be counted before the training: {_COUNT}")
+    epochs, target_kl = getattr(model, "n_epochs", None), getattr(model, "target_kl", None)
+    if epochs is not None and target_kl is not None:
+        raise ValueError(f"target_kl={target_kl} may stop an update of {name} early: {_COUNT}")
     return ppo_phases(
         total_timesteps,
         n_envs=model.n_envs,
@@ -82,8 +105,20 @@ def phases_of_model(model: Any, total_timesteps: int) -> Phases:
 
 def planned_steps(model: Any, name: str, total_timesteps: int) -> int:
     """Steps that the optimizer `name` will take in `model.learn(total_timesteps)`; ValueError if uncountable."""
+    if name not in ("policy", "actor", "critic", "ent_coef"):
+        raise ValueError(
+            f"the steps of the optimizer {name} of {type(model).__name__} cannot be counted before the training: "
+            f"{_COUNT}"
+        )
     delay = 1 if name in ("policy", "critic") else getattr(model, "policy_delay", 1)  # of TD3, DDPG and CrossQ
     return phases_of_model(model, total_timesteps).gradient_steps // int(delay)
+
+
+def countable_steps(model: Any, name: str, total_timesteps: int | None) -> int | None:
+    """`planned_steps`, or None where they cannot be counted."""
+    with suppress(ValueError):
+        return None if total_timesteps is None else planned_steps(model, name, total_timesteps)
+    return None
 
 
 def warmup_steps(
@@ -112,8 +147,8 @@ def warmup_steps(
 class StepWarmup:
     """A hook of one optimizer: before its step k the rate becomes base·factor(k).
 
-    The base of an update phase is what Stable-Baselines3 has written into the optimizer at its beginning. The
-    warmup attached last to an optimizer holds.
+    The base is what was last written into the optimizer by others, by Stable-Baselines3 at the beginning of every
+    update phase. The warmup attached last to an optimizer holds.
 
     Args:
         factor: maps an array of k to an array of factors.
@@ -124,7 +159,8 @@ class StepWarmup:
 
     def __init__(self, optimizer: Optimizer, factor: Factor, origin: int = 0) -> None:
         self.factor: float | None = None  # of the last step; None before the first
-        self._factors = _in_turn(factor, steps_taken(optimizer) - origin)
+        self.step = steps_taken(optimizer) - origin  # k of the next one
+        self._factors, self.optimizer = _in_turn(factor, self.step), ref(optimizer)
         self._base: dict[int, Any] = {}  # by the index of the parameter group
         self._written: dict[int, Any] = {}
         if optimizer in self._attached:
@@ -133,11 +169,16 @@ class StepWarmup:
         self._handle = optimizer.register_step_pre_hook(self._set_rate)
 
     def remove(self) -> None:
-        """Take the warmup off; the rate stays as it is until Stable-Baselines3 writes the next base."""
+        """Take the warmup off; the rate is the base again."""
         self._handle.remove()
+        optimizer = self.optimizer()
+        for index, group in enumerate(optimizer.param_groups if optimizer else ()):
+            if group["lr"] is self._written.get(index):
+                group["lr"] = self._base[index]
 
     def _set_rate(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.factor = next(self._factors)
+        self.step += 1
         for index, group in enumerate(optimizer.param_groups):
             if group["lr"] is not self._written.get(index):  # another object: written since the last step
                 self._base[index] = group["lr"]
@@ -151,7 +192,7 @@ class Attached:
     warmups: Mapping[str, StepWarmup]
 
     def remove(self) -> None:
-        """Take the warmups off the optimizers; the next update phase is at the base."""
+        """Take the warmups off the optimizers; their rates are the base again."""
         for warmup in self.warmups.values():
             warmup.remove()
 
@@ -191,10 +232,9 @@ def attach_warmup(
         steps = warmup_steps(model, name, shape, length, total_timesteps)
         if steps is not None and steps < 2:
             raise ValueError(f"a warmup of {steps} gradient steps is inert: it needs a whole number from 2 on")
-        if steps is not None and total_timesteps is not None:
-            total = planned_steps(model, name, total_timesteps)
-            if steps > total:
-                raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
+        total = countable_steps(model, name, total_timesteps)
+        if steps is not None and total is not None and steps > total:
+            raise ValueError(f"a warmup of {steps} gradient steps does not fit into the run's {total}")
         factors[name] = factor_of(optimizer, shape, steps, start, power)
     return Attached({name: StepWarmup(found[name], factor) for name, factor in factors.items()})
 

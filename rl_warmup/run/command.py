@@ -98,6 +98,9 @@ def print_summary(record: read.Record, console: Console) -> None:
             f"{dose['learning_rate_first']:.3g} first, {dose['learning_rate_mean']:.3g} mean, "
             f"{dose['learning_rate_last']:.3g} last, read from the optimizer"
         )
+        planned = info.get("planned_gradient_steps")  # None in older records
+        of_planned = "" if planned is None else f" of {planned:,} planned"
+        rows["gradient steps"] = f"{info['gradient_steps']:,}{of_planned} were taken"
         rows["warmup"] = (
             f"{dose['n_below_99']:.0f} of {dose['gradient_steps']:.0f} gradient steps below 99% of the base "
             f"schedule; it took {max(0.0, dose['budget']):.1%} of the summed learning rate"
@@ -108,7 +111,7 @@ def print_summary(record: read.Record, console: Console) -> None:
     if address := sent.Publications(record.folder.parent).anywhere(own):
         rows["W&B"] = address
     for name, value in rows.items():
-        console.print(f"[bold]{name:<14}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{name:<15}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
 
 
 def _refuse_missing_launcher() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rl_warmup.config.conf import borrowed_env
 from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import locks, provenance, write
 from rl_warmup.records.checkpoints import Checkpoint
@@ -74,6 +75,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "config": identity(config),
         "borrowed_env": borrowed_env(config.env.name, config.env.id),
         "tuned_learning_rate": config.tuned_learning_rate,
+        "planned_gradient_steps": phases_of(config).gradient_steps,
         "members": members,
         "device": config.device,
         "threads": config.threads,

@@ -23,6 +23,14 @@ def test_different_commits_and_versions_of_the_package_inside_a_comparison_are_n
     )  # not once more for the study
 
 
+def test_a_run_that_took_other_gradient_steps_than_planned_is_named(tmp_path: Path) -> None:
+    study = two_arms(tmp_path / "s", [10.0, 11.0], info={"planned_gradient_steps": 40})
+    write_run(study, "none", 2, status="diverged", info={"planned_gradient_steps": 48})
+    assert not said(analyse(study), "planned gradient steps")  # an older record does not say, a diverged one ended
+    write_run(study, "linear", 2, info={"planned_gradient_steps": 48})
+    assert said(analyse(study), "linear-20%", "linear-0.001-s2 took 40 of 48 planned gradient steps")
+
+
 def test_versions_that_differ_between_comparisons_only_are_named_once(tmp_path: Path) -> None:
     study = two_arms(tmp_path / "s", [10.0, 11.0])
     two_arms(study, [10.0, 11.0], learning_rate=1e-2, info={"versions": VERSIONS | {"torch": "2.6.0"}})

@@ -8,6 +8,7 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from rl_warmup import DoseMeter, WarmupCallback, WarmupSchedule, attach_warmup
+from rl_warmup.delivery.hook import optimizers_of, planned_steps, steps_taken
 
 STEPS = 12  # gradient steps of the small PPO in TOTAL
 
@@ -94,6 +95,27 @@ def test_the_base_may_fall_and_is_what_was_written_into_the_optimizer() -> None:
     np.testing.assert_allclose(rates, [1e-3, 2e-3, 1.5e-3, 2e-3, 2e-3, 2e-3, 2e-3, 2e-3])
 
 
+@pytest.mark.parametrize("name", ["PPO", "SAC"])
+@pytest.mark.parametrize("attach", [False, True], ids=["callback", "attach_warmup"])
+def test_a_rate_that_is_changed_between_pieces_is_the_base_from_there(name: str, attach: bool, tmp_path) -> None:
+    model, callback = small_model(name, learning_rate=1e-3), None if attach else WarmupCallback("linear", 1000)
+    if attach:
+        attach_warmup(model, "linear", 1000)
+    learn(model, 48, callback)
+    model.learning_rate = 1e-5
+    model._setup_lr_schedule()
+    meter, begins = DoseMeter(model), {key: steps_taken(one) for key, one in optimizers_of(model).items()}
+    model.learn(48, callback=callback, reset_num_timesteps=False)
+    for key, rates in meter.rates.items():
+        assert len(rates) > 5
+        np.testing.assert_allclose(rates, 1e-5 * np.arange(begins[key] + 1, begins[key] + len(rates) + 1) / 1000)
+    model.save(tmp_path / "model")
+    loaded = type(model).load(tmp_path / "model", env=model.get_env(), learning_rate=2e-5)
+    first = steps_taken(next(iter(optimizers_of(loaded).values()))) + 1
+    rates = learn(loaded, 48, WarmupCallback("linear", 1000), reset_num_timesteps=False)
+    np.testing.assert_allclose(rates, 2e-5 * np.arange(first, first + len(rates)) / 1000)
+
+
 def test_the_warmup_attached_last_holds() -> None:
     model = small_ppo()
     attach_warmup(model, "linear", 100)
@@ -121,6 +143,81 @@ def test_a_callback_after_a_training_that_was_interrupted() -> None:
 def test_an_inert_warmup_warns(length: float, numbers: str) -> None:
     with pytest.warns(UserWarning, match=f"the warmup linear is inert: {numbers}.* in 96 environment steps"):
         small_ppo().learn(TOTAL, callback=WarmupCallback("linear", length))
+
+
+def test_a_warmup_that_is_over_before_a_later_piece_warns_once() -> None:
+    model, callback = small_ppo().learn(TOTAL), WarmupCallback("linear", 0.1)
+    with pytest.warns(UserWarning, match=r"inert: length=0.1 is 2 gradient steps .* 12 were taken before"):
+        model.learn(32, callback=callback, reset_num_timesteps=False)
+    model.learn(32, callback=callback, reset_num_timesteps=False)
+
+
+EPISODES = {"train_freq": (1, "episode"), "gradient_steps": 1}
+EPOCHS = ("PPO", "MaskablePPO", "RecurrentPPO")
+BY_EPISODES = ("DQN", "QRDQN", "SAC", "TD3", "DDPG", "TQC", "CrossQ")
+
+
+@pytest.mark.parametrize("name", EPOCHS + BY_EPISODES)
+def test_a_fraction_of_steps_that_cannot_be_counted_is_refused_and_a_count_is_not(name: str) -> None:
+    message = "trains after episodes" if name in BY_EPISODES else "target_kl=0.001 may stop an update"
+    model = small_model(name, **(EPISODES if name in BY_EPISODES else {"target_kl": 0.001}))
+    refused = rf"{message}.*: give a count of steps, or use a WarmupSchedule"
+    with pytest.raises(ValueError, match=refused):
+        model.learn(TOTAL, callback=WarmupCallback("linear", 0.1))
+    with pytest.raises(ValueError, match=refused):
+        attach_warmup(model, "linear", 0.1, total_timesteps=TOTAL)
+    attach_warmup(model, "linear", 5, total_timesteps=TOTAL).remove()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("DQN", EPISODES), ("PPO", {"target_kl": 1e-4, "n_epochs": 10})], ids=["DQN", "PPO"]
+)
+def test_steps_that_cannot_be_counted_follow_a_count_or_the_progress(name: str, arguments: dict[str, Any]) -> None:
+    """No more than half of the training is at a lower rate, and what was taken is on record."""
+    callback = WarmupCallback("linear", 5)
+    rates = learn(small_model(name, learning_rate=1e-3, **arguments), 200, callback)
+    assert callback.steps == {"policy": {"warmup": 5, "planned": None, "taken": len(rates)}}
+    np.testing.assert_allclose(rates, 1e-3 * np.minimum(1, np.arange(1, len(rates) + 1) / 5), rtol=1e-12)
+
+    model, seen = small_model(name, learning_rate=WarmupSchedule(1e-3, "linear", 0.5), **arguments), []
+    model.policy.optimizer.register_step_post_hook(
+        lambda one, *_: seen.append((model.num_timesteps, one.param_groups[0]["lr"]))
+    )
+    model.learn(200)
+    for done, rate in seen:
+        assert rate == pytest.approx(1e-3 * min(1.0, done / 100))
+    assert seen[-1][1] == 1e-3
+
+
+def test_steps_that_were_planned_and_taken_are_on_record() -> None:
+    callback = WarmupCallback("linear", 0.5, optimizers=("actor", "critic"))
+    model = small_model("TD3", learning_rate=1e-3)
+    learn(model, TOTAL, callback)
+    assert callback.steps == {
+        "actor": {"warmup": 11, "planned": 22, "taken": 22},
+        "critic": {"warmup": 22, "planned": 44, "taken": 44},
+    }
+    learn(model, 16, callback, reset_num_timesteps=False)
+    assert callback.steps["critic"] == {"warmup": 22, "planned": 52, "taken": 52}
+
+
+def test_a_fraction_of_other_steps_than_were_taken_warns() -> None:
+    class Twice(PPO):
+        def train(self) -> None:
+            super().train()
+            super().train()
+
+    callback = WarmupCallback("linear", 0.5)
+    model = Twice("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, n_epochs=2, seed=0)
+    with pytest.warns(UserWarning, match=r"was 6 of 12 planned gradient steps of .* policy, which took 24: give"):
+        model.learn(TOTAL, callback=callback)
+    assert callback.steps == {"policy": {"warmup": 6, "planned": 12, "taken": 24}}
+
+
+def test_an_algorithm_that_knows_no_target_kl_is_counted_as_any_other() -> None:
+    model = small_ppo()
+    del model.target_kl
+    assert planned_steps(model, "policy", TOTAL) == STEPS
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,11 @@ def test_one_run_prints_what_it_did(extra, tmp_path):
     assert (code, err) == (0, "")
     (record,), problems = read_study(tmp_path / "single")
     assert (record.status, problems) == ("completed", [])
-    for word in ("return", "gradient steps below 99%", "read from the optimizer", str(record.folder)):
+    steps = record.info["gradient_steps"]
+    planned = f"{steps:,} of {record.info['planned_gradient_steps']:,} planned were taken"
+    for word in ("return", planned, "gradient steps below 99%", "read from the optimizer", str(record.folder)):
         assert word in out
+    assert 0 < steps == record.info["planned_gradient_steps"]
     code, out, _ = call("run", "warmup=exponential", "seed=3", *TINY, *extra, f"runs_dir={tmp_path}")
     assert code == 0
     assert "not trained again" in out

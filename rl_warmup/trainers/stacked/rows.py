@@ -24,7 +24,7 @@ class Recorder:
         shape = (len(stack), stack.config.algo.n_envs)
         self._returns = np.zeros(shape)
         self._lengths = np.zeros(shape, dtype=np.int64)
-        self._gradient_steps = np.cumsum(stack.phases.n_steps)
+        self._steps_before = np.cumsum(stack.phases.n_steps) - stack.phases.n_steps  # [phases]
 
     def step(self, env_step: int, transition: Transition) -> None:
         """Count a vector step; a row for every episode that ended in it."""
@@ -61,7 +61,8 @@ class Recorder:
         """One row per member; one with a parameter or a loss that is not finite has diverged."""
         columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
         finite = columns.pop("finite")
-        gradient_step, n_steps = int(self._gradient_steps[phase]), int(self._stack.phases.n_steps[phase])
+        n_steps = len(outcome.steps)
+        gradient_step = int(self._steps_before[phase]) + n_steps
         counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
         for member, sink in list(self.sinks.items()):
             row = {name: values[member] for name, values in columns.items()}

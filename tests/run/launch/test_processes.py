@@ -77,7 +77,7 @@ def test_a_diverged_member_ends_at_once_and_the_others_go_on(configure: Configur
     assert execute_stack(stack) == ["diverged", "completed"]
     diverged, completed = (read_info(run_folder(config)) for config in stack)
     assert "non-finite" in diverged["error"]
-    assert diverged["gradient_steps"] < completed["gradient_steps"]
+    assert diverged["gradient_steps"] < completed["gradient_steps"] == completed["planned_gradient_steps"]
     assert diverged["finished"] < completed["finished"]
 
 
