@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rl_warmup.config.schema import TrackingConfig
+from rl_warmup.config.schema import ConfigError, TrackingConfig
 from rl_warmup.publish import chosen, command_line
 from rl_warmup.records import atomic, words
 from rl_warmup.records.read import Record, read_study
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         install = "pip install -c constraints.txt -e '.[dashboard]'"
         print(f"error: wandb-workspaces is not installed: {install}", file=sys.stderr)
         return 2
-    except (RecordError, OSError) as error:
+    except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except client.Unusable as error:

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from rl_warmup.config.schema import TrackingConfig
+from rl_warmup.config.checks import check
+from rl_warmup.config.schema import WANDB_NAME, ConfigError, TrackingConfig
 from rl_warmup.records.schema import RecordError
 from rl_warmup.tracking.upload import publish, read_config
 
@@ -44,17 +45,25 @@ def command_line(prog: str, explanation: str, offline: str) -> argparse.Argument
 
 
 def chosen(given: argparse.Namespace) -> TrackingConfig:
-    """Where to send: as the command line says, or else as `tracking` of the study's last run did."""
+    """Where to send: as the command line says, or else as `tracking` of the study's last run did.
+
+    Raises:
+        ConfigError: for a name that W&B does not take.
+    """
     last: Mapping[str, Any] = {}
     for path in sorted(given.folder.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(OSError, yaml.YAMLError, KeyError, TypeError):  # that run is named as a problem later
             last = dict(read_config(path.parent)["tracking"])
             break
-    return TrackingConfig(
+    settings = TrackingConfig(
         mode="offline" if given.offline else "auto",
         project=given.project or last.get("project", TrackingConfig.project),
         entity=given.entity or last.get("entity"),
     )
+    for name, value in (("--project", settings.project), ("--entity", settings.entity)):
+        if value is not None:
+            check(name, value, WANDB_NAME)
+    return settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         return publish(given.folder, chosen(given), Console(), checkpoints=given.checkpoints, again=given.again)
-    except (RecordError, OSError) as error:
+    except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -37,6 +37,10 @@ SHARE = Bound(lambda given: 0 <= given <= 1, "is not a share; use a value from 0
 BELOW_ONE = Bound(lambda given: 0 <= given < 1, "is not usable; use a value from 0 to below 1")
 NAME_BYTES = 255  # of the name of a file or folder at most
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+WANDB_NAME = Bound(
+    re.compile(r"[^/\\#?%:]{1,128}").fullmatch,
+    "is not a name that W&B takes; use 1 to 128 characters, none of them / \\ # ? % :",
+)
 SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
 
@@ -209,8 +213,8 @@ class TrackingConfig:
 
     name: str = setting("wandb", one_of("wandb", "disabled"))
     mode: str = setting("auto", one_of("auto", "online", "offline"))  # auto: online if a key is configured
-    project: str = "rl_warmup"
-    entity: str | None = None
+    project: str = setting("rl_warmup", WANDB_NAME)
+    entity: str | None = setting(None, WANDB_NAME)
 
 
 @dataclass

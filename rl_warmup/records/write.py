@@ -54,6 +54,15 @@ class RunWriter:
                 self._write(name)
         self.flush()
 
+    def start_clock(self) -> None:
+        """Count the seconds of this session from now on.
+
+        Raises:
+            Unwritable: as `flush`.
+        """
+        self.info["sitting_started"] = datetime.now(UTC).isoformat()
+        self.flush()
+
     def append(self, table: str, row: Mapping[str, Any]) -> None:
         """Add one row; an evaluation also brings everything on disk up to date.
 

@@ -144,6 +144,7 @@ def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     tracker = None
     if members == 1:
         tracker = open_tracker(config.tracking, study_folder(config), writer.info, asdict(config))
+        writer.start_clock()  # a server that was waited for has not trained
     return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import os
 import re
 import resource
@@ -55,13 +54,8 @@ def call(module, *arguments, env=None):
 
 @pytest.fixture
 def _own_process(monkeypatch):
-    """Hydra silences all loggers of its process, and `main` sets a variable; the other tests have them back."""
+    """`main` sets a variable; the other tests have it back."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "")
-    level, handlers = logging.root.level, logging.root.handlers[:]
-    yield
-    for name in logging.root.manager.loggerDict:
-        logging.getLogger(name).disabled = False
-    logging.root.level, logging.root.handlers[:] = level, handlers
 
 
 @pytest.mark.usefixtures("_own_process")
@@ -94,6 +88,8 @@ def _own_process(monkeypatch):
         (["total_timesteps=0"], "total_timesteps=0"),
         (["evaluation.count=0"], "evaluation.count=0"),
         (["device=cuda:77"], "device=cuda:77"),
+        (["tracking.project=a/b"], "tracking.project=a/b is not a name that W&B takes; use 1 to 128 characters"),
+        (["-m", "seed=0", "tracking.entity=a/b", *TINY], "tracking.entity=a/b is not a name that W&B takes"),
         (["runs_dir=/proc/runs"], "nothing can be recorded in /proc/runs"),
         (["-m", "study=quick,none"], "one after the other"),
         (["study=quick,none"], "study"),
