@@ -68,6 +68,15 @@ def _begun(action: Callable[[], Result]) -> Future[Result]:
     return future
 
 
+def _configured() -> wandb.Settings:
+    """The client's settings."""
+    import wandb
+
+    os.environ.pop("WANDB_SERVICE", None)  # a service that is inherited ends with the process that started it
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # the client's telemetry is not the user's
+    return wandb.setup(wandb.Settings(silent=True)).settings
+
+
 def is_online(mode: str) -> bool | None:
     """Whether runs go to a server, by `mode`, WANDB_MODE and API key; None for users who have disabled W&B.
 
@@ -77,7 +86,7 @@ def is_online(mode: str) -> bool | None:
     import wandb  # takes half a second, which a run without tracking does not pay
 
     try:
-        configured = wandb.setup(wandb.Settings(silent=True)).settings.mode
+        configured = _configured().mode
         wanted = mode if mode != "auto" else os.environ.get("WANDB_MODE", configured)
         if wanted == "disabled":
             return None
@@ -160,7 +169,7 @@ def restart() -> None:
     import wandb
 
     within(TEARDOWN_SECONDS, wandb.teardown)
-    wandb.setup(wandb.Settings(silent=True))
+    _configured()
 
 
 def close(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
@@ -200,10 +209,17 @@ def account(settings: TrackingConfig, online: bool) -> str | None:
 
 def destination(project: str, entity: str | None, online: bool) -> str:
     """Where a study is sent, as published.jsonl names it: server, user or team, project."""
-    import wandb
-
-    server = wandb.setup(wandb.Settings(silent=True)).settings.base_url if online else "offline"
+    server = _configured().base_url if online else "offline"
     return f"{server}/{entity or ''}/{project}"
+
+
+def web_address(project: str, entity: str | None) -> str:
+    """Where a person finds what is sent; without asking the server, who knows the default entity."""
+    configured = _configured()
+    owner = entity or configured.entity
+    if owner:
+        return f"{configured.app_url}/{owner}/{project}"
+    return f"the project {project} of your account at {configured.app_url}"
 
 
 def _default_entity() -> str:

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_warmup.config.identity import run_folder
+from rl_warmup.config.schema import WANDB_NAME
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.records.schema import table_schemas
 from rl_warmup.run.execute import execute
@@ -239,6 +240,19 @@ def test_any_run_id_becomes_a_w_and_b_id_of_its_own(one, other):
     assert (ids[0] == ids[1]) == (one == other)
 
 
+@settings(max_examples=200)
+@given(st.text(st.characters() | st.sampled_from("/\\#?%:"), min_size=1, max_size=130) | st.just("a" * 128))
+def test_a_project_is_refused_exactly_where_the_client_refuses_it(name):
+    from wandb import Settings
+    from wandb.errors import UsageError
+
+    try:
+        taken = Settings(project=name).project == name
+    except UsageError:
+        taken = False
+    assert bool(WANDB_NAME.holds(name)) == taken
+
+
 # ---------------------------------------------------------------- online, offline
 
 
@@ -274,6 +288,13 @@ def test_online_without_a_key_is_offline_and_says_so(study, caplog):
     finish(open_run(study, "online"), study)
     assert len(files(study)) == 1
     assert ["no API key" in message for message in warnings_in(caplog)] == [True]
+
+
+def test_a_service_of_another_process_is_not_used(study, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_SERVICE", f"3-1-unix-{study}/socket")  # of one that has ended
+    finish(open_run(study), study)
+    assert len(files(study)) == 1
+    assert warnings_in(caplog) == []
 
 
 # ---------------------------------------------------------------- failures

@@ -1,5 +1,6 @@
 """What a process that trains does, from its first moment to its exit code."""
 
+import logging
 import multiprocessing
 import os
 import resource
@@ -42,6 +43,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every run holds its lock
     handle_interrupts()
+    logging.getLogger("rl_warmup.tracking").setLevel(logging.ERROR)  # the sweep says once what W&B lacks
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import torch  # takes seconds, in which a Ctrl-C is handled only here
