@@ -27,6 +27,7 @@ from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.sweep import Job, borrowed, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent
+from rl_warmup.tracking.progress import announce_tracking
 
 
 def job(config: DictConfig) -> str | None:
@@ -73,6 +74,7 @@ def train_single(config: RunConfig, console: Console) -> int:
     else:
         for line in borrowed([config]):
             console.print(line, markup=False)
+        announce_tracking(config.tracking, folder.parent, 1, console)
         with LiveRuns({folder: phases_of(config).env_steps}, console):
             status = execute(config)
         if status == "running":

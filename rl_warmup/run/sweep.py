@@ -21,7 +21,7 @@ from rl_warmup.run.execute import was_interrupted
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
-from rl_warmup.tracking.progress import progress_row, publish_after, sweep_progress
+from rl_warmup.tracking.progress import announce_tracking, progress_row, publish_after, sweep_progress
 
 Launch = Callable[[list["Job"]], Mapping[str, str] | None]
 """Trains jobs; why some of them were lost, by the ids of their runs, where the records do not tell it."""
@@ -106,6 +106,8 @@ def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Consol
     if config.plan_only:
         return 0
     _write_plan(config, plan, command)
+    recorded = {path.parent for path in plan.folder.glob("*/run.json")}
+    announce_tracking(config.tracking, plan.folder, len(recorded.union(job.folder for job in jobs)), console)
     lost = _train(jobs, plan, launch, console)
     from rl_warmup.report.command import report  # a plan does without what analysis imports
 

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import has_outage, record_outage
-from rl_warmup.tracking.sent import Destination, try_lock
+from rl_warmup.tracking.sent import Destination, announce, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, start_study_run
 
 PERIOD = 10.0
@@ -109,6 +109,15 @@ def _send(config: RunConfig, folder: Path, look: Callable[[], Mapping[str, float
 def _fail(folder: Path, reason: str) -> None:
     record_outage(folder, reason)
     _LOG.warning("W&B fails (%s): it does not show the progress of this sweep.", reason)
+
+
+def announce_tracking(tracking: TrackingConfig, folder: Path, runs: int, console: Console) -> None:
+    """Print where so many runs of a study will be sent, before the first upload; nothing if they are not."""
+    if tracking.name == "disabled":
+        return
+    with suppress(client.Unusable):  # whatever is to send them says why it cannot
+        if client.is_online(tracking.mode) and not has_outage(folder):
+            announce(tracking, folder, runs, "tracking=disabled switches this off", console)
 
 
 def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Console) -> None:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import digest
+from rl_warmup.records.words import counted, digest
 from rl_warmup.tracking import client
 
 
@@ -38,6 +40,12 @@ class Publications:
         """Whether just this was sent there; `rows_only`: of a run, be it with other metrics or none."""
         sent = str(self._lines.get((destination, key), {}).get("digest"))
         return sent == digest or (rows_only and sent.partition(".")[0] == digest.partition(".")[0])
+
+    def has_reached(self, destination: str) -> bool:
+        """Whether anything was sent there; a `destination` without an entity is that of any."""
+        wanted = destination.rsplit("/", 2)
+        sent = [where.rsplit("/", 2) for where, _ in self._lines]
+        return any(all(part in ("", found) for part, found in zip(wanted, where, strict=True)) for where in sent)
 
     def place(self, destination: str, key: str) -> str | None:
         """The id or address that was noted for `key`."""
@@ -75,6 +83,19 @@ def run_digest(run: Path, metrics: Mapping[str, Any] | None = None) -> str:
     """
     parts = (run / "run.json").read_bytes(), json.dumps(metrics or {}, sort_keys=True).encode()
     return ".".join(digest(part) for part in parts)
+
+
+def announce(settings: TrackingConfig, folder: Path, runs: int, way_out: str, console: Console) -> None:
+    """Print where so many runs of a study will be sent, unless something of it was sent there before.
+
+    Args:
+        folder: of the study.
+        way_out: how to switch it off.
+    """
+    if not Publications(folder).has_reached(client.destination(settings.project, settings.entity, online=True)):
+        where = client.web_address(settings.project, settings.entity)
+        text = f"W&B: {counted(runs, 'run')} will be sent to {where}; {way_out}"
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, first_line
 from rl_warmup.tracking import client, rows
 from rl_warmup.tracking.outage import record_outage
-from rl_warmup.tracking.sent import Destination, publishing, run_digest, try_lock
+from rl_warmup.tracking.sent import Destination, announce, publishing, run_digest, try_lock
 from rl_warmup.tracking.study_run import PROGRESS, current_report, publish_study
 
 AT_ONCE = 4
@@ -73,6 +73,9 @@ def publish(
             for item in items  # offline a run that was tracked live lacks metrics only, and is left as it is
             if again or checkpoints or not to.ledger.holds(to.name, item.id, item.digest, rows_only=not online)
         ]
+        if to.online and todo:
+            way_out = "--offline writes files instead, Ctrl-C stops it"
+            announce(replace(settings, entity=to.entity), folder, len(todo), way_out, console)
         problems += sender.send_all(todo, console)
         if report and not sender.gave_up:
             with try_lock(folder, PROGRESS) as free:

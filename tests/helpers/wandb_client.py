@@ -90,6 +90,20 @@ def serve(log_in):
         server.close()
 
 
+class Recorded(Console):
+    """A console that keeps the announcements of uploads, and which runs the server had when they were printed."""
+
+    def __init__(self, server):
+        super().__init__(file=io.StringIO())
+        self.server, self.announced, self.sent_before = server, [], []
+
+    def print(self, *texts, **options):
+        if "will be sent" in str(texts):
+            self.announced += texts
+            self.sent_before.append(list(self.server.runs))
+        super().print(*texts, **options)
+
+
 QUIET = {"console": Console(file=io.StringIO())}
 
 

@@ -14,7 +14,7 @@ FILES = {"wandb-history.jsonl": "history", "wandb-summary.json": "summary"}
 class Server(ThreadingHTTPServer):
     """Keeps runs, files, artifacts and views; one that hangs answers only once `release` is set.
 
-    `hangs`: "" (never), "rows" (where rows are sent), "all".
+    `hangs`: "" (never), "rows" (where rows are sent), "all"; "refuses": it answers, but takes no key.
     """
 
     daemon_threads = True
@@ -70,6 +70,9 @@ class Answer(BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         streams = self.path.endswith("/file_stream")
+        if self.server.hangs == "refuses":
+            self.reply({"errors": [{"message": "user is not logged in"}]}, 401)
+            return
         if self.server.hangs == "all" or (streams and self.server.hangs):
             self.server.release.wait(60)
             self.close_connection = True  # by then nobody waits for an answer; what it asked for is not done
@@ -217,9 +220,9 @@ class Answer(BaseHTTPRequestHandler):
         view = self.server.views.get(variables["reportId"])
         return {"view": view and {"id": variables["reportId"]} | view}
 
-    def reply(self, content):
+    def reply(self, content, status=200):
         body = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

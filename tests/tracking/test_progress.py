@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.configs import TINY
-from helpers.wandb_client import _fresh_client, decode, files, log_in, of, rows, serve, shown
+from helpers.wandb_client import KEY, Recorded, _fresh_client, decode, files, log_in, of, rows, serve, shown
 from rich.console import Console
 
 from rl_warmup.config.identity import run_folder, study_folder
@@ -66,8 +66,8 @@ def train(jobs):
         assert execute(replace(job.config, tracking=tracking)) == "completed"
 
 
-def sweep(jobs, launch=train):
-    return run_sweep(jobs, launch, "command", QUIET)
+def sweep(jobs, launch=train, console=QUIET):
+    return run_sweep(jobs, launch, "command", console)
 
 
 def study_run(server):
@@ -82,7 +82,11 @@ def tables(config):
 def test_a_sweep_shows_its_progress_and_sends_its_runs_at_the_end(jobs, serve, monkeypatch):
     monkeypatch.setattr(wandb_progress, "PERIOD", 0.2)
     server = serve()
-    assert sweep(jobs) == 0
+    console = Recorded(server)
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    assert sweep(jobs, console=console) == 0
+    assert console.announced == [announced("3 runs", f"{server.url}/team/rl_warmup")]
+    assert console.sent_before == [[]]
     folder = study_folder(jobs[0].config)
     shown = [row for row in server.rows(study_run(server)) if "progress/share" in row]
     assert len(shown) > 1
@@ -99,15 +103,34 @@ def test_a_sweep_shows_its_progress_and_sends_its_runs_at_the_end(jobs, serve, m
     assert all("metrics/final" in json.loads(server.runs[name]["summary"]) for name in sent)
     assert "answers" in json.loads(server.runs[study_run(server)]["summary"])
     before = len(server.history)
-    assert sweep(jobs) == 0
+    assert sweep(jobs, console=console) == 0
     assert len(server.history) == before
+    assert len(console.announced) == 1
 
 
-def test_a_single_run_says_where_it_is_at_w_and_b(configure, serve, capsys):
+def test_a_single_run_says_where_it_is_at_w_and_b(configure, serve):
     server = serve()
-    assert train_single(configure(*SETTINGS), Console()) == 0
+    console = Recorded(server)
+    assert train_single(configure(*SETTINGS), console) == 0
     [name] = server.runs
-    assert f"{server.url}/tester/rl_warmup/runs/{name}\n" in capsys.readouterr().out
+    assert f"{server.url}/tester/rl_warmup/runs/{name}\n" in console.file.getvalue()
+    assert train_single(configure(*SETTINGS, "seed=1"), console) == 0
+    assert console.announced == [announced("1 run", f"the project rl_warmup of your account at {server.url}")]
+    assert console.sent_before == [[]]
+    assert train_single(configure(*SETTINGS, "seed=2", "tracking.project=other"), console) == 0
+    assert len(console.announced) == 2
+
+
+def announced(runs, where):
+    return f"W&B: {runs} will be sent to {where}; tracking=disabled switches this off"
+
+
+@pytest.mark.parametrize("override", ["tracking=disabled", "tracking.mode=offline"])
+def test_nothing_is_announced_that_is_not_sent(override, configure, serve):
+    server = serve()
+    console = Recorded(server)
+    assert train_single(configure(*SETTINGS, override), console) == 0
+    assert (console.announced, server.asked) == ([], [])
 
 
 def test_runs_tracked_offline_are_not_written_again(configure, monkeypatch):
@@ -240,4 +263,47 @@ def test_a_command_whose_server_hangs_ends(serve, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [record.status for record in read_study(tmp_path / "sweep")[0]] == ["completed"]
-    assert "rl_warmup.publish" in done.stderr
+    no_progress, not_sent = done.stderr.splitlines()
+    assert no_progress.startswith("W&B fails (W&B does not say who we are: no answer within 6 s)")
+    assert f"python -m rl_warmup.publish {tmp_path / 'sweep'}" in not_sent
+
+
+NO_KEY = "W&B has no API key (`wandb login` stores one): this goes into offline files."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "hangs", "override", "message", "waited"),
+    [
+        (None, "", "tracking.mode=online", NO_KEY, 0.0),
+        ("short", "", "seed=0", "W&B does not start (W&B cannot be used: WANDB_API_KEY invalid", 0.0),
+        (KEY, "refuses", "seed=0", "W&B fails at the start (", 0.0),
+        pytest.param(KEY, "all", "seed=0", "W&B fails at the start (", wandb_client.INIT_SECONDS),
+    ],
+    ids=["no key", "no key at all", "a key that is refused", "a dead server"],
+)
+def test_a_single_run_says_in_one_line_what_is_wrong_with_w_and_b(
+    key, hangs, override, message, waited, serve, monkeypatch, tmp_path
+):  # fmt: skip
+    serve(hangs)
+    if key is None:
+        monkeypatch.delenv("WANDB_API_KEY")
+    else:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    command = [sys.executable, "-m", "rl_warmup.run", *SETTINGS, override, f"runs_dir={tmp_path}"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    elapsed = time.monotonic() - began
+    [line] = done.stderr.splitlines()
+    assert line.startswith(message)
+    [record] = read_study(tmp_path / "single")[0]
+    assert record.info["wall_seconds"] < elapsed - waited  # a server that is waited for is no training
+
+
+@pytest.mark.slow
+def test_a_sweep_says_once_what_is_wrong_with_w_and_b(tmp_path):
+    command = [sys.executable, "-m", "rl_warmup.run", "-m", "seed=0,1", *SETTINGS, "tracking.mode=online"]
+    done = subprocess.run(
+        [*command, f"runs_dir={tmp_path}"], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stderr == f"{NO_KEY}\n"

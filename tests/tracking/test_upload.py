@@ -18,6 +18,7 @@ from helpers.wandb_client import (
     KEY,
     QUIET,
     Choice,
+    Recorded,
     _fresh_client,
     decode,
     files,
@@ -320,6 +321,32 @@ def test_the_command_says_what_it_did_and_refuses_what_is_no_study(study, serve,
     assert "4 runs sent to W&B: http://127.0.0.1:" in capsys.readouterr().out
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "is not a folder with record files" in capsys.readouterr().err
+
+
+def test_a_first_upload_is_announced_before_it_starts(study, serve):
+    server = serve()
+    console = Recorded(server)
+    for _ in range(2):
+        assert publish(study, Choice(mode="online"), console) == 0
+    assert console.announced == [
+        f"W&B: 4 runs will be sent to {server.url}/tester/rl_warmup; "
+        "--offline writes files instead, Ctrl-C stops it"
+    ]
+    assert console.sent_before == [[]]
+
+
+@pytest.mark.parametrize("option", ["--project", "--entity"])
+def test_names_that_the_client_refuses_are_refused(option, study, serve, capsys):
+    server = serve()
+    assert main([str(study), option, "a/b"]) == 2
+    assert f"error: {option}=a/b is not a name that W&B takes; use" in capsys.readouterr().err
+    path = sorted(study.glob("*/config.yaml"))[0]
+    path.write_text(f"tracking: {{{option[2:]}: a/b}}")  # of a version that took it
+    os.utime(path, (2e9, 2e9))
+    assert main([str(study)]) == 2
+    assert server.asked == []
+    assert main([str(study), option, "mine"]) == 0
+    assert {run[option[2:]] for run in server.runs.values()} == {"mine"}
 
 
 def test_the_last_run_says_to_which_project_unless_the_command_does(study, serve):
