@@ -332,13 +332,14 @@ def test_a_client_that_hangs_at_the_end_is_left_behind(study, monkeypatch, caplo
 
     class Stuck:
         offline = True
+        id = url = "stuck"  # once released it ends well, and warns in no other test
         summary: dict[str, float] = {}  # noqa: RUF012
 
         def finish(self, exit_code):
             released.wait(60)
 
     monkeypatch.setattr(wandb_client, "FINISH_SECONDS", 0.1)
-    finish(tracking.Tracker(Stuck(), {}, study / "run", "here"), study)
+    finish(tracking.Tracker(Stuck(), {}, study / INFO["run_id"], "here"), study)
     released.set()
     assert ["still hangs 0.1 s" in message for message in warnings_in(caplog)] == [True]
 
