@@ -1,5 +1,6 @@
 """Which environments an algorithm can be trained in, by their spaces."""
 
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -91,14 +92,17 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
         reason = vector.refusal(backend, env_id)
         if reason is not None:
             raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
-        envs: Any = vector.make_envs(backend, env_id, [0], as_given=True)
-    else:
-        try:
-            envs = vector.make(env_id, checked=True)
-        except (gym.error.Error, ImportError) as error:
-            raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
-    envs.close()
-    return envs.observation_space, envs.action_space
+        with closing(vector.make_envs(backend, env_id, [0], as_given=True)) as pool:
+            return pool.observation_space, pool.action_space
+    try:
+        with closing(vector.make(env_id, checked=True)) as env:
+            return env.observation_space, env.action_space
+    except (gym.error.Error, ImportError) as error:
+        raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
+    except (Exception, SystemExit) as error:  # a constructor may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        way = "; what it needs is given in gym.register(..., kwargs={...})" if isinstance(error, TypeError) else ""
+        raise ConfigError(f"env.id={env_id} cannot be made: {reason}{way}") from error
 
 
 def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:

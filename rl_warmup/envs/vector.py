@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from rl_warmup.envs.declared import AsDeclared
+from rl_warmup.envs.finite import Finite, check, finite
 
 Array = NDArray[Any]
 
@@ -54,6 +55,8 @@ class VectorEnvs(Protocol):
 def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
     """The environment of a Gymnasium id, or of `module:id` from a package of the user's own, which is imported.
 
+    What it gives has to be finite, see `finite.check`.
+
     Args:
         env_id: as in `env.id`.
         checked: with Gymnasium's warnings of what an environment does against its interface.
@@ -62,7 +65,8 @@ def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
         gym.error.Error: if there is no such environment.
         ImportError: if its package is not installed.
     """
-    return AsDeclared(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
+    env = Finite(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
+    return AsDeclared(env, env_id)
 
 
 def make_envs(
@@ -141,6 +145,9 @@ class _EnvPoolEnvs:
         """Observations, rewards, and whether the episodes ended or were cut off by the limit."""
         acting = _fitting(actions, self.action_space)
         observations, rewards, terminated, truncated, info = self._pool.step(acting, which)
+        if not (finite(rewards) and finite(observations)):
+            for row in zip(info["elapsed_step"], observations, rewards, acting, strict=True):
+                check(self.env_id, *row)
         if self._limit is not None:
             truncated = truncated | (info["elapsed_step"] >= self._limit)
         return self._shown(observations), rewards.astype(np.float64), terminated, truncated & ~terminated

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from rl_warmup.config.conf import conf_dir
+from rl_warmup.config.conf import borrowed, conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -24,7 +24,7 @@ from rl_warmup.run.compose import CONFIG_NAME, command_of, explained, refuse_rew
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
-from rl_warmup.run.sweep import Job, borrowed, plan_of, print_plan
+from rl_warmup.run.sweep import Job, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent
 from rl_warmup.tracking.progress import announce_tracking

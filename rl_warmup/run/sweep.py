@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.config.conf import borrowed_env, borrowed_words
+from rl_warmup.config.conf import borrowed
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
@@ -82,7 +82,8 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     """Print, study by study, what would be done for runs that are tried as often as they are asked for."""
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
-        for line in plan_of(jobs, sys.maxsize).announce():
+        plan = plan_of(jobs, sys.maxsize)
+        for line in [*plan.announce(), *borrowed(job.config for job in jobs)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -132,12 +133,6 @@ def _train(jobs: Sequence[Job], plan: Plan, launch: Launch, console: Console) ->
         ),
     ):
         return _launch(launch, todo)
-
-
-def borrowed(configs: Iterable[RunConfig]) -> list[str]:
-    """Which environments are scored by the constants of another, each once."""
-    envs = [(env, borrowed_env(env.name, env.id)) for env in (config.env for config in configs)]
-    return list(dict.fromkeys(borrowed_words(env.name, env.id, known, "is") for env, known in envs if known))
 
 
 def _without_runs(jobs: Sequence[Job]) -> list[str]:

@@ -30,6 +30,8 @@ class Sink(Protocol):
     def diverge(self, reason: str) -> None:
         """A parameter, a loss or a return is not finite: an outcome of the run, not a failure.
 
+        A reward or an observation that is not is a failure, see `envs.finite`.
+
         Nothing more is emitted for the agent.
         """
 

@@ -1,5 +1,6 @@
 """Environments whose right answer is known, registered with Gymnasium under the namespace `probe`."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -34,6 +35,9 @@ ENDS: dict[str, Callable[[], None]] = {
 }
 
 
+NOT_FINITE = ("nan_reward", "nan_at_once", "inf_observation")
+
+
 class Probe(gym.Env[Any, Any]):
     """One kind of question a trainer must be able to answer; episodes of one or two steps.
 
@@ -47,6 +51,7 @@ class Probe(gym.Env[Any, Any]):
     broken: raises in its 30th step; interrupted: the user presses Ctrl-C there; exit: calls sys.exit;
     killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); like_ctrl_c, like_full:
     with those of a worker that was interrupted or cannot record; secret: its error tells one; large: out of memory.
+    nan_reward, inf_observation: gives one in its 30th step; nan_at_once: a reward in its first.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -65,6 +70,10 @@ class Probe(gym.Env[Any, Any]):
         self.steps += 1
         if self.steps == 30 and self.kind in ENDS:
             ENDS[self.kind]()
+        if self.kind in ("nan_reward", "nan_at_once") and self.steps >= (30 if self.kind == "nan_reward" else 1):
+            return self._observe(), float("nan"), True, False, {}
+        if self.kind == "inf_observation" and self.steps >= 30:
+            return np.array([0.0, -np.inf], np.float32), 0.0, True, False, {}
         if self.kind == "delayed":
             if self.step_index == 1:
                 self.first_action = int(action)
@@ -190,17 +199,58 @@ COUNTED: dict[str, tuple[gym.Space[Any], Callable[[int], Any], bool]] = {
     "wide": (gym.spaces.Box(0, 255, (2,), np.uint8), lambda count: np.array([count, 250]), True),
     "endless": (gym.spaces.Box(0.0, 9.0, (1,), np.float32), lambda count: np.ones(1, np.float32), False),
 }
+
+
+class Process(Limit):
+    """Its rewards come from a process of its own, which it leaves behind."""
+
+    def __init__(self) -> None:
+        self.pipe, other = multiprocessing.Pipe()
+        multiprocessing.Process(
+            target=lambda: [other.send(other.recv()) for _ in iter(int, 1)], daemon=True
+        ).start()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.pipe.send(1.0)
+        return np.ones(1, np.float32), self.pipe.recv(), False, False, {}
+
+
+class Needy(Limit):
+    """Its constructor needs an argument."""
+
+    def __init__(self, size: int) -> None:
+        raise AssertionError(size)
+
+
+class Levels(Limit):
+    """Its constructor needs a file."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "levels.txt")
+
+
+class Quits(Limit):
+    """Its constructor ends the process."""
+
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
 OTHERS: dict[str, tuple[str, int | None]] = {
     "signed": ("Signed", None),
     "limit": ("Limit", 5),
     "continuous": ("Continuous", None),
     "image": ("Image", None),
+    "process": ("Process", 5),
+    "needy": ("Needy", 5),
+    "levels": ("Levels", 5),
+    "quits": ("Quits", 5),
 }
 
 
 def register() -> None:
     """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
-    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *ENDS):
+    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *NOT_FINITE, *ENDS):
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point="helpers.probe_envs:Probe", kwargs={"kind": kind})
     for kind, (name, limit) in OTHERS.items():

@@ -19,6 +19,7 @@ from helpers.paths import TESTS
 from hydra._internal.utils import get_args_parser
 from rich.console import Console
 
+from rl_warmup import preview
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import ConfigError
@@ -34,6 +35,9 @@ STACKED = ["trainer=stacked", "hydra/launcher=stacked"]
 GYMNASIUM = ["trainer.envs=gymnasium"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 TINY_DQN = ["algo=dqn", "algo.learning_starts=100", "algo.train_freq=32", "algo.gradient_steps=4"]
+
+
+PROBES = {"PYTHONPATH": str(TESTS)}
 
 
 def long(*arguments):
@@ -68,6 +72,15 @@ def _own_process(monkeypatch):
         (["-m", "env=cartpole,LunarLander-v3"], "use env.id=LunarLander-v3 env.name=lunarlander, and"),
         (["-m", "learningrate=1,2"], "did you mean learning_rate? (in learningrate=1"),
         (["env.id=NoSuchEnv-v0"], "NoSuchEnv"),
+        (
+            ["env.id=helpers.probe_envs:probe/needy-v0"],
+            "env.id=helpers.probe_envs:probe/needy-v0 cannot be made: TypeError: Needy.__init__() missing 1",
+        ),
+        (
+            ["-m", "env.id=helpers.probe_envs:probe/levels-v0", "seed=0,1"],
+            "FileNotFoundError: [Errno 2] No such file",
+        ),
+        (["env.id=helpers.probe_envs:probe/quits-v0"], "cannot be made: SystemExit: 3"),
         (["warmup=steep"], "Could not find 'warmup/steep'; use one of constant, cosine"),
         (["warmup.shape=steep"], "warmup.shape=steep is not known"),
         (["learningrate=1"], "Could not override 'learningrate'"),
@@ -406,6 +419,54 @@ def test_the_recorded_command_makes_the_same_experiment_again(tmp_path, monkeypa
         assert within(monkeypatch, *words.stdout.split("\0")[3:-1]) == 0
         assert found in capfd.readouterr().out
     assert (tmp_path / "runs" / "x" / "commands.txt").read_text().splitlines() == lines
+
+
+@pytest.mark.usefixtures("_own_process")
+@pytest.mark.parametrize(
+    ("own", "notice"),
+    [
+        ([], "MountainCar-v0 is trained as env=cartpole, which is CartPole-v1: give it an env.name"),
+        (
+            ["env.name=car", "env.threshold=-110"],
+            "MountainCar-v0 is trained with env.return_floor=8, env.return_low=22.2, env.return_high=500, "
+            "env.reward_max=1 of CartPole-v1",
+        ),
+        (["env.name=car", "env.return_low=20"], None),
+    ],
+)
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_constants_of_another_environment_are_noted_before_training(
+    own, notice, sweep, tmp_path, monkeypatch, capsys
+):
+    arguments = ["env.id=MountainCar-v0", *own, *TINY, f"runs_dir={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["rl_warmup.run", *sweep, *arguments, "plan_only=true"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out = capsys.readouterr().out
+    assert (end.value.code, "is trained" in out) == (0, notice is not None)
+    assert (notice or "") in out
+    if not sweep:
+        preview.main(arguments)
+        assert (notice or "") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("launcher", [STACKED, long(), long(*JOBLIB)])
+def test_environments_with_processes_of_their_own_train_in_sweeps(launcher, tmp_path):
+    own = ["env.id=helpers.probe_envs:probe/process-v0", "env.name=process", "trainer.envs=gymnasium"]
+    sweep = ["-m", "seed=0,1", "algo.n_envs=2", *own, *TINY, *launcher, f"runs_dir={tmp_path}"]
+    code, _, err = call("run", *(sweep if launcher == STACKED else [*sweep, "trainer.envs=null"]), env=PROBES)
+    assert (code, err) == (0, "")
+    records, _ = read_study(tmp_path / "sweep")
+    assert [record.status for record in records] == ["completed"] * 2
+
+
+def test_a_value_that_is_not_finite_ends_a_run_with_its_environment_named(tmp_path):
+    own = ["env.id=helpers.probe_envs:probe/nan_at_once-v0", "env.name=nan"]
+    code, out, err = call("run", *own, *TINY, f"runs_dir={tmp_path}", env=PROBES)
+    assert (code, "Traceback" in out + err) == (1, False)
+    assert (
+        "failed: FloatingPointError: env.id=helpers.probe_envs:probe/nan_at_once-v0 gave the reward nan in" in out
+    )
 
 
 @pytest.mark.long

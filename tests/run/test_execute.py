@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 from helpers.configs import SHORT, TINY, Configure, probe
@@ -74,6 +75,26 @@ def test_a_failed_run_says_why_and_is_tried_again(configure: Configure):
     assert execute(config) == "failed"
     (earlier,) = read_info(run_folder(config))["earlier_attempts"]
     assert (earlier["status"], earlier["attempt_id"]) == ("failed", info["attempt_id"])
+
+
+@ALGOS
+@pytest.mark.parametrize("trainer", [[], ["trainer=stacked", "trainer.envs=gymnasium", "trainer.compile=false"]])
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("nan_at_once", "reward nan"),
+        ("nan_reward", "reward nan"),
+        ("inf_observation", r"observation -inf at \[1\]"),
+    ],
+)
+def test_what_is_not_finite_in_an_environment_is_a_failure_of_it(kind, what, trainer, algo, configure: Configure):
+    config = configure(*TINY[algo], *SHORT, *probe(kind), *trainer)
+    assert execute(config) == "failed"
+    info = read_info(run_folder(config))
+    (*_, last) = info["error"].splitlines()
+    assert re.match(rf"FloatingPointError: env.id=probe/{kind}-v0 gave the {what} in step 1 of an episode", last)
+    evaluations = Record(run_folder(config), info).table("evaluations")
+    assert evaluations.height == (0 if kind == "nan_at_once" else 1)  # found in the first evaluation, in training
 
 
 def test_sys_exit_in_a_run_is_a_failure_of_that_run(configure: Configure):

@@ -63,8 +63,6 @@ def train_apart(config: RunConfig) -> str:
         RunFailed: if it did not finish.
         ConfigError: if no process can be started here.
     """
-    if multiprocessing.get_start_method() == "loky":  # joblib's workers have it, which other processes do not know
-        multiprocessing.set_start_method("forkserver", force=True)
     # other processes are not known here
     lost = train_stacks([(config,)], 1, first_gpu=int(digest(identity(config)), 16))
     status = finished_status(run_folder(config))
@@ -152,7 +150,7 @@ class LocalProcesses:
         slot = next(free for free in count() if free not in taken)
         reader, writer = _FORKSERVER.Pipe(duplex=False)
         arguments = (group, {**os.environ, **self._gpu(self.first_gpu + slot)}, writer)
-        process = _FORKSERVER.Process(target=train, args=arguments, daemon=True)
+        process = _FORKSERVER.Process(target=train, args=arguments, daemon=False)  # which may have children
         process.start()
         writer.close()
         self._jobs.append(ProcessJob(process, reader, len(group), slot))

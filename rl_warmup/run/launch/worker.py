@@ -39,6 +39,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
         exit_pipe: takes an exit code of ours and its reason, since an environment may exit with any code.
     """
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(group[0].threads))})
+    multiprocessing.set_start_method(None, force=True)  # an environment may start processes as in a single run
     _watch_parent(PATIENCE)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every run holds its lock
@@ -60,6 +61,8 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for left in multiprocessing.active_children():  # of an environment; Python would wait for them for ever
+            left.kill()
     with suppress(OSError):  # the parent may have died
         exit_pipe.send((code, reason[-(2**14) :]))  # nobody reads the pipe before this process has ended
     sys.exit(code)
@@ -88,12 +91,13 @@ def handle_interrupts(again: float = 10.0) -> None:
 
 @cache
 def end_with_parent() -> None:
-    """Make a worker of joblib's end with its parent; a process that a user started is left as it is.
+    """Make a worker of joblib's end with its parent, and start processes as its parent does.
 
     It would finish its run and wait for more. Ctrl-C stops it while it trains; between two runs it is left to its
-    parent, and a traceback would look like a defect.
+    parent, and a traceback would look like a defect. A process that a user started is left as it is.
     """
     if multiprocessing.parent_process() is not None:
+        multiprocessing.set_start_method(None, force=True)  # not joblib's, which environments do not know
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _watch_parent(0.0)  # its run is trained by a process that watches this one
 
