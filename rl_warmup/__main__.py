@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 
+from rl_warmup import terminal
+
 COMMANDS = {  # name: (module, what it does)
     "run": ("rl_warmup.run.command", "train one run or, with -m or study=NAME, a sweep"),
     "preview": ("rl_warmup.preview", "show the learning rates that a config will deliver"),
@@ -28,6 +30,7 @@ HELP = "\n".join(
 
 def main() -> int | None:
     """Import and run the command that the first argument names, with the other arguments; the exit code."""
+    terminal.prepare()
     name = sys.argv[1] if sys.argv[1:] else ""
     code: int | None = 0
     if name in ("-h", "--help"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rl_warmup import terminal
 from rl_warmup.config.schema import ConfigError, TrackingConfig
 from rl_warmup.publish import chosen, command_line
 from rl_warmup.records import atomic, words
@@ -126,6 +127,7 @@ def _print(console: Console, text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    terminal.prepare()
     given = command_line("python -m rl_warmup.dashboard", _EXPLANATION, "write dashboard.json").parse_args(argv)
     try:
         return dashboard(given.folder, chosen(given), Console(), again=given.again)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from rl_warmup import terminal
 from rl_warmup.config.conf import borrowed
 from rl_warmup.config.identity import arm_of, cell_label, file_name
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
@@ -106,6 +107,7 @@ def figure(config: RunConfig, shown: Preview) -> Figure:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    terminal.prepare()
     parser = argparse.ArgumentParser(
         prog="python -m rl_warmup.preview",
         description="Show the learning rate that each update of a run will receive, before any training.",

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from rl_warmup import terminal
 from rl_warmup.config.checks import check
 from rl_warmup.config.schema import WANDB_NAME, ConfigError, TrackingConfig
 from rl_warmup.records.schema import RecordError
@@ -68,6 +69,7 @@ def chosen(given: argparse.Namespace) -> TrackingConfig:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    terminal.prepare()
     parser = command_line("python -m rl_warmup.publish", _EXPLANATION, "write files for `wandb sync`")
     parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
     given = parser.parse_args(argv)

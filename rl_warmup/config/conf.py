@@ -23,7 +23,10 @@ def conf_dir() -> Path:
 @cache
 def _known_envs() -> dict[str, dict[str, Any]]:
     """The environments of conf/env/ by name."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted((conf_dir() / "env").glob("*.yaml"))}
+    return {
+        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted((conf_dir() / "env").glob("*.yaml"))
+    }
 
 
 def borrowed_env(name: str, env_id: str) -> str | None:

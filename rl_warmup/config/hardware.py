@@ -74,5 +74,5 @@ def memory_bytes(device: str) -> int:
         return int(torch.cuda.get_device_properties(device).total_memory)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
-    allowed = [limit.read_text().strip() for limit in limits if limit.exists()]
+    allowed = [limit.read_text(encoding="utf-8").strip() for limit in limits if limit.exists()]
     return min([physical, *(int(text) for text in allowed if text.isdigit())])

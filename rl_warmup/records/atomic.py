@@ -12,9 +12,9 @@ from rl_warmup.config.schema import ConfigError
 
 
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:
-    """Replace `path` by `text`; see `replacing`."""
+    """Replace `path` by `text` in UTF-8, what that cannot hold as escapes; see `replacing`."""
     with replacing(path, check) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -63,11 +63,12 @@ def write(
 def _write_files(folder: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any]) -> None:
     folder.mkdir()
     state = {"env_step": checkpoint.env_step, "origin": checkpoint.origin, "values": checkpoint.values}
-    (folder / "state.json").write_text(json.dumps({**state, "belongs": belongs}))
+    (folder / "state.json").write_text(json.dumps({**state, "belongs": belongs}), encoding="utf-8")
     with (folder / "arrays.npz").open("wb") as arrays:
         np.savez(arrays, allow_pickle=False, **checkpoint.arrays)
     _save(checkpoint.tensors, folder / "tensors.pt")
-    (folder / "sha256.json").write_text(json.dumps({name: _digest(folder / name) for name in _FILES}))
+    digests = {name: _digest(folder / name) for name in _FILES}
+    (folder / "sha256.json").write_text(json.dumps(digests), encoding="utf-8")
 
 
 def _save(tensors: Mapping[str, Any], path: Path) -> None:
@@ -92,10 +93,10 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
     import torch
 
     try:
-        digests = json.loads((place / "sha256.json").read_text())
+        digests = json.loads((place / "sha256.json").read_text(encoding="utf-8"))
         if damaged := [name for name in _FILES if digests[name] != _digest(place / name)]:
             raise CheckpointError(f"its checkpoint is damaged: {', '.join(damaged)}")
-        state = json.loads((place / "state.json").read_text())
+        state = json.loads((place / "state.json").read_text(encoding="utf-8"))
         _check_belongs(state["belongs"], belongs)
         with np.load(place / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -113,7 +114,7 @@ def start_of(run: Path) -> tuple[int, int]:
     """(env_step, origin) of the run's checkpoint; zeros where it will begin."""
     if place := _newest(run):
         with suppress(OSError, ValueError, AttributeError):
-            state = json.loads((place / "state.json").read_text())
+            state = json.loads((place / "state.json").read_text(encoding="utf-8"))
             return int(state.get("env_step", 0)), int(state.get("origin", 0))
     return 0, 0
 

@@ -71,7 +71,8 @@ class Lease(NamedTuple):
 def this_machine() -> str:
     """Name of this machine and, where the system has one, the id of its boot."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else ''}"
+    name = boot.read_text(encoding="utf-8").strip() if boot.exists() else ""
+    return f"{platform.node()}/{name}"
 
 
 @contextmanager
@@ -127,7 +128,7 @@ def _create(path: Path, text: str) -> bool:
     """Create a file with its content, whole, unless it exists."""
     temporary = path.with_name(f".lease.{uuid.uuid4().hex}.new")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         try:
             os.link(temporary, path)
         except OSError as error:
@@ -140,7 +141,7 @@ def _create(path: Path, text: str) -> bool:
 
 def _create_in_place(path: Path, text: str) -> bool:
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         return False
@@ -163,7 +164,7 @@ def _latest(folder: Path) -> tuple[int, Holder | None]:
 
 def _read(lease: Path) -> Holder | None:
     """Who holds a lease; None once it is released."""
-    text = lease.read_text()
+    text = lease.read_text(encoding="utf-8")
     try:
         return Holder(**json.loads(text)) if text else None
     except (ValueError, TypeError):  # edited by hand
@@ -212,7 +213,7 @@ def _beating(folder: Path, beat: float) -> Iterator[Path]:
 def _last_beat(heartbeat: Path) -> int:
     """When a process last lived, in ns of its file system's clock; 0 if its file is gone."""
     try:
-        with heartbeat.open() as file:  # a network's file system looks up again what is opened
+        with heartbeat.open("rb") as file:  # a network's file system looks up again what is opened
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
         return 0

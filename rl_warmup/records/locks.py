@@ -15,7 +15,7 @@ from rl_warmup.records.leases import BEAT, NOT_OFFERED, Lease, LeaseError
 def study_lock(folder: Path) -> Iterator[None]:
     """Make the folder of a study, and keep other processes from changing its files meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -28,7 +28,7 @@ def run_lock(folder: Path, beat: float = BEAT) -> Iterator[Lease]:
         LeaseError: if another process has them; one of this machine is known at once, one of another by its lease.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("w", encoding="utf-8") as lock:
         deadline = time.monotonic() + 0.5  # `is_training` may hold the lock for a moment, a trainer holds it long
         while (locked := _try_lock(lock, fcntl.LOCK_EX)) is False:
             if time.monotonic() > deadline:
@@ -41,7 +41,7 @@ def run_lock(folder: Path, beat: float = BEAT) -> Iterator[Lease]:
 def is_training(folder: Path) -> bool:
     """Whether a process is training the run right now."""
     try:
-        with (folder / ".lock").open() as lock:
+        with (folder / ".lock").open(encoding="utf-8") as lock:
             free = _try_lock(lock, fcntl.LOCK_SH)
     except OSError:
         free = True

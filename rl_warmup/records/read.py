@@ -37,7 +37,7 @@ class Record:
         """
         path = self.folder / f"{name}.parquet"
         try:
-            frame = pl.read_parquet(path, memory_map=False)
+            frame = pl.read_parquet(path.read_bytes())  # in a path polars takes `[` for a pattern, `~` for a home
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
         for column, dtype in table_schemas(self.config["algo"]["name"])[name].items():
@@ -75,7 +75,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.json"
     try:
-        info = json.loads(path.read_text())
+        info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(info, dict):

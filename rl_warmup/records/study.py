@@ -51,7 +51,7 @@ def read_declaration(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        plan = yaml.safe_load(path.read_text())
+        plan = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(plan, dict):
@@ -92,7 +92,7 @@ def read_runs(folder: Path) -> StudyRuns:
     """
     path = folder / "plan.json"
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         runs = {
             run_id: Planned(kind, int(env_steps))
             for kind, of_kind in stored["env_steps"].items()
@@ -116,5 +116,5 @@ def record_command(folder: Path, command: str) -> None:
 def read_commands(folder: Path) -> list[str]:
     """The commands by which the runs of a study were trained, in the order of their first use."""
     path = folder / "commands.txt"
-    text = path.read_text(errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return [line for line in text.split("\n") if line]  # other signs of line breaks may be in one

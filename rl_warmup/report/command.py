@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rl_warmup import terminal
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.atomic import write_text
@@ -67,6 +68,7 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    terminal.prepare()
     parser = argparse.ArgumentParser(
         prog="python -m rl_warmup.report",
         description=_EXPLANATION,

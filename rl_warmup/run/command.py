@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+from rl_warmup import terminal
 from rl_warmup.config.conf import borrowed, conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
@@ -132,6 +133,7 @@ def _accept_lazy_help() -> None:
 
 def main() -> None:
     """Entry point of the command line."""
+    terminal.prepare()
     register_schema()
     _accept_lazy_help()
     _refuse_missing_launcher()

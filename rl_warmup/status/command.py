@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rl_warmup import terminal
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
 from rl_warmup.records.words import counted, duration
@@ -135,6 +136,7 @@ def _print(console: Console, text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
+    terminal.prepare()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m rl_warmup.status", description=_EXPLANATION, formatter_class=plain)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")

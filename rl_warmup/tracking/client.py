@@ -157,7 +157,7 @@ def written_before(run: wandb.Run) -> dict[str, Any]:
     for path in sorted(own.parent.glob(f"*run-*-{run.id}/*.wandb")):
         if path.parent != own:
             command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=READ_SECONDS)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=READ_SECONDS)
             records = map(json.loads, done.stdout.splitlines())
             for row in (record["history"]["item"] for record in records if record["type"] == "history"):
                 last |= row

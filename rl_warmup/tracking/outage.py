@@ -13,7 +13,7 @@ _FILE = Path("wandb", "no-answer.txt")
 def record_outage(folder: Path, reason: str) -> None:
     """Have the other runs of the study, in any process, not wait for the server that did not answer."""
     (folder / _FILE).parent.mkdir(parents=True, exist_ok=True)
-    (folder / _FILE).write_text(reason + "\n")
+    (folder / _FILE).write_text(reason + "\n", encoding="utf-8")
 
 
 def has_outage(folder: Path) -> bool:

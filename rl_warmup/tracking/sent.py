@@ -29,9 +29,10 @@ class Publications:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "published.jsonl"
         self._lines: dict[tuple[str, str], dict[str, Any]] = {}
-        for text in self._path.read_text(errors="replace").splitlines() if self._path.exists() else []:
+        text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
+        for each in text.splitlines():
             try:
-                line = json.loads(text)
+                line = json.loads(each)
                 self._lines[line["destination"], line["key"]] = line
             except (ValueError, KeyError, TypeError):
                 continue
@@ -105,7 +106,7 @@ def try_lock(folder: Path, doing: str) -> Iterator[bool]:
     Raises:
         OSError: if the folder cannot be written.
     """
-    with (folder / f".{doing}").open("w") as lock:
+    with (folder / f".{doing}").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -71,7 +71,7 @@ def current_report(folder: Path, records: Sequence[Record]) -> dict[str, Any]:
 
         report(folder, Console(file=StringIO()))
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content

@@ -179,5 +179,5 @@ def _missing(folder: Path, problems: Sequence[str]) -> int:
 def read_config(run: Path) -> dict[str, Any]:
     """The config.yaml of a run. Raises OSError or yaml.YAMLError if it cannot be read."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content: dict[str, Any] = yaml.load((run / "config.yaml").read_text(), loader)
+    content: dict[str, Any] = yaml.load((run / "config.yaml").read_bytes(), loader)
     return content

@@ -15,6 +15,7 @@ from functools import cache
 from multiprocessing import connection
 from types import FrameType
 
+from rl_warmup import terminal
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.run.execute import execute_stack
 from rl_warmup.run.launch.packing import RunGroup
@@ -38,6 +39,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
         environment: environment variables of the parent.
         exit_pipe: takes an exit code of ours and its reason, since an environment may exit with any code.
     """
+    terminal.prepare()
     os.environ.update({**environment, **dict.fromkeys(POOLS, str(group[0].threads))})
     multiprocessing.set_start_method(None, force=True)  # an environment may start processes as in a single run
     _watch_parent(PATIENCE)
