@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -72,7 +73,8 @@ def dashboard(folder: Path, settings: TrackingConfig, console: Console, *, again
             return 0
         to = Destination.of(folder, settings, online=True)
         if missing := unpublished(records, report, to):
-            _print(console, f"not published: {missing}; python -m rl_warmup.publish {folder} sends what is shown")
+            way_out = f"python -m rl_warmup.publish {words.quoted(folder)} sends what is shown"
+            _print(console, f"not published: {missing}; {way_out}")
         return _save(found, study_run_id(name, to), to, console, again)
 
 
@@ -117,7 +119,8 @@ def _save(found: Sequence[View], study_run: str, to: Destination, console: Conso
 
 
 def _apply(folder: Path, settings: TrackingConfig) -> str:
-    where = f"{folder} --project {settings.project}" + (f" --entity {settings.entity}" if settings.entity else "")
+    entity = ["--entity", settings.entity] if settings.entity else []
+    where = shlex.join([str(folder), "--project", settings.project, *entity])
     return f"wandb login; python -m rl_warmup.publish {where}; python -m rl_warmup.dashboard {where}"
 
 

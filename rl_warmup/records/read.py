@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import polars as pl
 
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
-from rl_warmup.records.words import first_line, last_line
+from rl_warmup.records.words import error_line, first_line, quoted
+
+LISTED = 5
+"""Studies that are named where one of them was probably meant."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
         RecordError: if `folder` is no folder or holds no run.
     """
     if not folder.is_dir():
-        raise RecordError(f"{folder} is not a folder with record files; give a study's folder, e.g. runs/quick")
+        raise no_study(folder)
     records, problems = [], []
     for child in sorted(path for path in folder.iterdir() if path.is_dir()):
         if (child / "run.json").exists() or (child / "config.yaml").exists():
@@ -103,8 +107,40 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
             except RecordError as error:
                 problems.append(str(error))
     if not records and not problems:
-        raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
+        raise no_study(folder)
     return records, problems
+
+
+def no_study(folder: Path) -> RecordError:
+    """That `folder` is not the folder of a study, with the one that was probably meant."""
+    parent = folder.resolve().parent
+    said, way_out = "is not a folder with record files", "give a study's folder, e.g. runs/quick"
+    if (folder / "run.json").exists():
+        said, near = "is a run, not a study", [parent]
+    elif folder.is_dir():
+        said, way_out = "holds no runs", "train some first (python -m rl_warmup.run)"
+        near = _studies(folder)
+    elif folder.is_file():
+        near = [parent] if _holds_runs(parent) else []
+    else:
+        names = get_close_matches(folder.name, [path.name for path in _studies(parent)], n=1)
+        near = [folder.parent / name for name in names]
+    if near:
+        more = f" and {len(near) - LISTED} more" if len(near) > LISTED else ""
+        way_out = f"did you mean {', '.join(map(quoted, near[:LISTED]))}{more}?"
+    return RecordError(f"{folder} {said}; {way_out}")
+
+
+def _studies(folder: Path) -> list[Path]:
+    """The folders in `folder` that hold runs."""
+    return [path for path in sorted(folder.iterdir()) if _holds_runs(path)] if folder.is_dir() else []
+
+
+def _holds_runs(folder: Path) -> bool:
+    try:
+        return any((path / "run.json").exists() for path in folder.iterdir())
+    except OSError:  # no folder, or not ours to read
+        return False
 
 
 def dose_of(updates: pl.DataFrame | None) -> dict[str, float] | None:
@@ -130,7 +166,7 @@ def dose_of(updates: pl.DataFrame | None) -> dict[str, float] | None:
 def unfinished(record: Record) -> str:
     """Why a run that is neither completed nor diverged has no score, in words."""
     if record.status == "failed":
-        reason = last_line(record.info.get("error")) or "no reason recorded"
+        reason = error_line(record.info.get("error")) or "no reason recorded"
         return f"it failed ({reason}); run it again"
     if is_training(record.folder):
         return "it is still running"

@@ -1,7 +1,13 @@
 """Numbers and errors in words, the same in every message; digests of texts."""
 
 import hashlib
+import re
+import shlex
+from pathlib import Path
 from typing import Any
+
+_STACK = "Traceback (most recent call last):"
+_NEXT = re.compile(r"^(?:The above exception was|During handling of the above) .*:$", re.MULTILINE)  # of a chain
 
 
 def first_line(error: BaseException) -> str:
@@ -9,9 +15,43 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def last_line(error: Any) -> str | None:
-    """The last line of a recorded error, which names it; None where nothing was recorded."""
-    return str(error).strip().splitlines()[-1] if error and str(error).strip() else None
+def error_line(error: Any) -> str | None:
+    """The line of a recorded error that names it; None where nothing was recorded.
+
+    Of a traceback it is the one after the stack, whatever lines the message has below it.
+
+    >>> error_line("Traceback (most recent call last):\\n  File ...\\nValueError: no\\nhint: compile with X=1")
+    'ValueError: no'
+    >>> error_line("loss is nan"), error_line("")
+    ('loss is nan', None)
+    """
+    lines = [
+        re.sub(r"^  [|+] ", "", line) for line in _NEXT.split(str(error or ""))[-1].splitlines()
+    ]  # of groups too
+    lines = [line for line in lines if line.strip()]
+    start = next((number for number, line in enumerate(lines) if line.endswith(_STACK)), -1)
+    named = [line for line in lines[start + 1 :] if start < 0 or not line.startswith(" ")]
+    if not named:
+        return None
+    return f"{named[0]}{named[1].strip()}" if named[0].endswith(": ") and named[1:] else named[0].strip()
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it.
+
+    >>> quoted(Path("runs/quick")), quoted(Path("my runs/[1]"))
+    ('runs/quick', "'my runs/[1]'")
+    """
+    return shlex.quote(str(path))
+
+
+def readable(value: float) -> str:
+    """A return of any size.
+
+    >>> [readable(value) for value in (412.25, 0.0, -0.00031, 1.5e-7, -3.2e21)]
+    ['412.2', '0.0', '-0.00031', '1.5e-07', '-3.2e+21']
+    """
+    return f"{value:.1f}" if value == 0 or 1 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def counted(count: int, noun: str) -> str:

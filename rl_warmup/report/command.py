@@ -27,7 +27,7 @@ better, worse, equivalent or inconclusive, in final return, area under the curve
 (stability) and share of runs that did not learn. Needs nothing but the record files in DIR.
 Runs that are not finished or cannot be read are left out and named.
 
-writes into DIR:
+writes into DIR, or where --out says:
   report.html   the answer, figures, tables, protocol: one file that needs no network
   report.md     the answer and the main table, for a README or an issue
   report.tex    the main table, for a paper
@@ -41,8 +41,8 @@ exit code:
 """
 
 
-def report(folder: Path, console: Console, figures: bool = True) -> int:
-    """Analyze the study in `folder`, write the report and its figures into it, print it; the exit code.
+def report(folder: Path, console: Console, figures: bool = True, out: Path | None = None) -> int:
+    """Analyze the study in `folder`, write the report and its figures into it or `out`, print it; the exit code.
 
     0: everything was analyzed. 1: the report was written, but something was left out. 2: there was nothing to
     report on, or the report cannot be written; one message on stderr says why.
@@ -51,9 +51,13 @@ def report(folder: Path, console: Console, figures: bool = True) -> int:
         analysis = analyse(folder)
         if not analysis.blocks:
             raise RecordError(f"{folder} holds no readable run: {'; '.join(map(str, analysis.problems))}")
-        content, paths = write(analysis, folder, figures)
     except (RecordError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        content, paths = write(analysis, out or folder, figures)
+    except OSError as error:
+        print(f"error: the report cannot be written: {error}; --out DIR writes it elsewhere", file=sys.stderr)
         return 2
     if not console.is_terminal:
         console.width = max(console.width, PIPED_WIDTH)
@@ -77,9 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick or runs/single"
     )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write there instead, e.g. if DIR may only be read")
     parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)
-    return report(arguments.folder, Console(), figures=not arguments.no_figures)
+    return report(arguments.folder, Console(), figures=not arguments.no_figures, out=arguments.out)
 
 
 def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:
@@ -101,6 +106,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
         "report.tex": latex(content),
         "report.json": json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         write_text(folder / name, text)
     drawn = [folder / "figures" / f"{figure['name']}.png" for figure in content["figures"]]

@@ -7,6 +7,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from rl_warmup.records.words import counted
@@ -36,16 +37,16 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     for family in ("confirmatory", "exploratory"):
         members = [row for row in shown if row["family"] == family]
         if members:
-            console.print(comparison_table(members, family, wide=console.width >= 100))
+            _print_comparisons(members, family, console)
     if len(shown) < len(report["comparisons"]):
         rest = counted(len(report["comparisons"]) - len(shown), "comparison")
         console.print(f"{rest} on other metrics, all exploratory: in report.html\n", highlight=False)
     cells = [{**row, **{name: number(row["metrics"][name]["iqm"]) for name in names}} for row in report["cells"]]
     columns = RUNS | {metric_name(name): f"{{{name}}}" for name in names}
-    console.print(cell_table("Cells: interquartile mean over the scored runs", cells, columns))
+    _print_cells("Cells: interquartile mean over the scored runs", cells, columns, console)
     if report["dose"]:
         title = "Dose: learning rates read from the optimizer, mean over the scored runs"
-        console.print(cell_table(title, report["dose"], DOSE))
+        _print_cells(title, report["dose"], DOSE, console)
     if report["problems"]:
         console.print(f"[bold yellow]Problems ({len(report['problems'])})[/bold yellow]")
     for problem in report["problems"]:
@@ -64,32 +65,66 @@ def headlines(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def comparison_table(comparisons: Sequence[Row], family: str, wide: bool = True) -> Table:
-    """One row a metric of each comparison of a family, with what is compared spelled out beside its rows."""
+def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console) -> None:
+    """One row a metric of each comparison, with what is compared beside its rows or, without room, above them."""
+    groups = grouped(comparisons, _compared)
     table = _table(f"Comparisons ({family}): treatment − control, mean over pairs of seeds")
     table.add_column("")
+    _add_comparisons(table, groups, wide=console.width >= 100)
+    if _room(table, console) <= console.width:
+        console.print(table)
+        return
+    console.print(f"[bold]{table.title}[/bold]")
+    for lines, rows in groups.items():
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
+        _add_comparisons(table, {(): rows}, wide=False)
+        table.width = _room(table, console)
+        console.print(", ".join(lines), markup=False, highlight=False)
+        console.print(table, crop=False)
+        console.print()
+
+
+def _add_comparisons(table: Table, groups: Mapping[tuple[str, ...], Sequence[Row]], wide: bool) -> None:
+    """Add a row a metric to a table that has a column for what is compared, if it is given."""
+    named = bool(table.columns)
     for heading in ("metric", "n", "diff.", "95% interval", "p adj.", "verdict"):
         table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
     for heading in ("n to decide", "pairing ρ") if wide else ():
         table.add_column(heading, justify="right")
-    for lines, rows in grouped(comparisons, _compared).items():
+    for lines, rows in groups.items():
         for line, row in zip_longest(lines, rows, fillvalue=None):
-            table.add_row(escape(line or ""), *(_values(row, wide) if row else ()))
+            table.add_row(*([escape(line or "")] if named else []), *(_values(row, wide, named) if row else ()))
         table.add_section()
-    return table
 
 
-def cell_table(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> Table:
-    """One row a cell: its arm, where it was trained, and its values by the formats of `columns`."""
+def _print_cells(title: str, rows: Sequence[Row], columns: Mapping[str, str], console: Console) -> None:
+    """One row a cell: its arm, where it was trained, and its values by the formats of `columns`; as text without
+    room for a table.
+    """
     table = _table(title)
-    table.add_column("arm")
-    table.add_column("env")
+    for heading in ("arm", "env"):
+        table.add_column(heading, overflow="fold")
     for heading in columns:
         table.add_column(heading, justify="right")
-    for row in rows:
-        values = [text.format_map(row) for text in columns.values()]
+    texts = [[text.format_map(row) for text in columns.values()] for row in rows]
+    for row, values in zip(rows, texts, strict=True):
         table.add_row(escape(row["arm"]), escape(_where(row)), *values)
-    return table
+    if _room(table, console) <= console.width:
+        console.print(table)
+        return
+    console.print(f"[bold]{title}[/bold]")
+    for row, values in zip(rows, texts, strict=True):
+        said = ", ".join(f"{heading} {value}" for heading, value in zip(columns, values, strict=True))
+        console.print(f"{row['arm']}, {_where(row)}: {said}", markup=False, highlight=False)
+    console.print()
+
+
+def _room(table: Table, console: Console) -> int:
+    """Columns of a terminal that a table needs, so that no number or word is cut."""
+    for column in table.columns:
+        if column.no_wrap:
+            column.min_width = max(console.measure(cell).maximum for cell in (column.header, *column.cells))
+    return Measurement.get(console, console.options.update(width=1000), table).minimum
 
 
 def _compared(row: Row) -> tuple[str, ...]:
@@ -99,7 +134,8 @@ def _compared(row: Row) -> tuple[str, ...]:
     return (*name, *arms, f"learning rate {short_rate(row)}", _where(row))
 
 
-def _values(row: Row, wide: bool) -> list[str]:
+def _values(row: Row, wide: bool, symbol: bool) -> list[str]:
+    verdict = f"{SYMBOLS[row['verdict']]} {row['verdict']}" if symbol else row["verdict"]
     decide = "" if row["n_to_decide"] is None else str(row["n_to_decide"])
     return [
         metric_name(row["metric"]),
@@ -107,7 +143,7 @@ def _values(row: Row, wide: bool) -> list[str]:
         number(row["estimate"], sign=True),
         "–" if row["estimate"] is None else escape(interval(row["ci_low"], row["ci_high"])),
         bare_p(row["p_adjusted"]),
-        f"[{STYLES[row['verdict']]}]{SYMBOLS[row['verdict']]} {row['verdict']}[/]",
+        f"[{STYLES[row['verdict']]}]{verdict}[/]",
         *([decide, number(row["pairing_correlation"], digits=2)] if wide else []),
     ]
 

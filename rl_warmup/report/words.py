@@ -18,13 +18,15 @@ _MINUS = re.compile(r"(?<![\w.)])-(?=[\d.∞])")
 
 
 def number(value: float | None, unknown: str = "–", sign: bool = False, digits: int = 3) -> str:
-    """A value with three decimals, or as many as asked for.
+    """A value with three decimals, or as many as asked for; from a million on, with three digits.
 
-    >>> number(0.12345), number(-0.0001, sign=True), number(None)
-    ('0.123', '0.000', '–')
+    >>> number(0.12345), number(-0.0001, sign=True), number(2.5e12), number(None)
+    ('0.123', '0.000', '2.5e+12', '–')
     """
     if value is None:
         return unknown
+    if abs(value) >= 1e6:
+        return f"{value:+.3g}" if sign else f"{value:.3g}"
     rounded = round(value, digits) + 0.0  # no minus before zero
     return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
 

@@ -89,11 +89,12 @@ def print_summary(record: read.Record, console: Console) -> None:
     info, evaluations, dose = record.info, record.table("evaluations"), read.dose_of(record.table("updates"))
     rows = {"run": info["run_id"], "status": info["status"]}
     if info["error"]:
-        rows["status"] += f": {words.last_line(info['error'])}"
+        rows["status"] += f": {words.error_line(info['error'])}"
     if not evaluations.is_empty():
         means = [sum(returns) / len(returns) for returns in evaluations["returns"].to_list()]
         rows["return"] = (
-            f"{means[-1]:.1f} at the end, {means[0]:.1f} at the start, {max(means):.1f} at best "
+            f"{words.readable(means[-1])} at the end, {words.readable(means[0])} at the start, "
+            f"{words.readable(max(means))} at best "
             f"(mean of {len(evaluations['returns'][0])} episodes)"
         )
     if dose is not None:

@@ -175,7 +175,7 @@ def _train(configs: Sequence[RunConfig], recorders: Sequence[RunRecorder]) -> No
     except (Exception, SystemExit) as reason:
         if was_interrupted(reason):
             raise KeyboardInterrupt from reason
-        status, error = "failed", traceback.format_exc() + _advice(reason, len(configs))
+        status, error = "failed", "".join(traceback.format_exception(_advised(reason, len(configs))))
     for recorder in recorders:
         recorder.end(status, error)
 
@@ -187,10 +187,13 @@ def was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _advice(error: BaseException, members: int) -> str:
-    """A line to follow the traceback of a stack that ran out of memory."""
+def _advised(error: BaseException, members: int) -> BaseException:
+    """An error that names the way out, if a stack ran out of memory; else the error itself."""
     # On a CPU torch raises a plain RuntimeError.
     lacking = isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error))
     if not lacking or members == 1:
-        return ""
-    return f"out of memory in a stack of {members} runs; hydra.launcher.width={members // 2} makes smaller ones\n"
+        return error
+    advice = f"out of memory in a stack of {members} runs; hydra.launcher.width={members // 2} makes smaller ones"
+    advised = MemoryError(advice)
+    advised.__cause__ = error
+    return advised

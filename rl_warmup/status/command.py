@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup import terminal
+from rl_warmup.records.read import no_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
-from rl_warmup.records.words import counted, duration
+from rl_warmup.records.words import counted, duration, quoted
 from rl_warmup.status.live import STYLES
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import STATES, RunState, read_states
@@ -52,7 +53,7 @@ def status(folder: Path) -> Plan:
     planned = read_runs(folder)
     runs = list(read_states(folder, planned.runs))
     if not runs:
-        raise RecordError(f"{folder} holds no runs; train some first (python -m rl_warmup.run)")
+        raise no_study(folder)
     return Plan(folder, runs, planned.runs, planned.retries)
 
 
@@ -99,7 +100,7 @@ def show(plan: Plan, console: Console, listed: int) -> None:
     if len(live) > listed:
         _print(console, f"running: … and {len(live) - listed:,} more (--all lists them)")
     if plan.is_done:
-        _print(console, f"Everything is done: python -m rl_warmup.report {plan.folder}")
+        _print(console, f"Everything is done: python -m rl_warmup.report {quoted(plan.folder)}")
     else:
         _print(console, f"left: {_left(plan)}")
         which = _which(read_commands(plan.folder))

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from rl_warmup.records.read import read_info
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import counted, duration
+from rl_warmup.records.words import counted, duration, readable
 
 STYLES = {"running": "cyan", "failed": "bold red", "diverged": "magenta", "waiting": "dim", "completed": "green"}
 ORDER = tuple(STYLES)
@@ -102,8 +102,11 @@ class LiveRuns:
         room = max(3, self._console.height - 5)
         shown = sorted(infos, key=lambda folder: ORDER.index(infos[folder].status))[:room]
         table = Table(box=None, padding=(0, 1))
-        for heading in ("run", "status", "progress", "", "return", "left"):
-            table.add_column(heading, justify="right" if heading in ("return", "left", "") else "left")
+        table.add_column("run")
+        for heading in ("status", *(("progress",) if self._bar else ()), "", "return", "left"):
+            table.add_column(
+                heading, justify="right" if heading in ("return", "left", "") else "left", no_wrap=True
+            )
         for folder in shown:
             table.add_row(*self._row(folder, infos[folder]))
         hidden = len(infos) - len(shown)
@@ -116,16 +119,21 @@ class LiveRuns:
         if status == "running" and done:
             elapsed = time.time() - (folder / "config.yaml").stat().st_mtime
             left = duration(elapsed * (total - done) / done)
-        wide = self._console.width >= 110
-        name, room = folder.name.rpartition("-")[0], max(12, self._console.width - (62 if wide else 52))
+        name, room = folder.name.rpartition("-")[0], max(12, self._console.width - 43 - self._bar)
+        bar = ProgressBar(total=total, completed=min(done, total), width=self._bar - 2)
         return [
             name if len(name) <= room else f"{name[: room - 6]}…{name[-5:]}",  # its end has the seed
             Text(status, style=STYLES[status]),
-            ProgressBar(total=total, completed=min(done, total), width=20 if wide else 10),
+            *([bar] if self._bar else []),
             f"{min(1.0, done / total):.0%}",
-            "" if info.latest_return is None else f"{info.latest_return:.1f}",
+            "" if info.latest_return is None else readable(info.latest_return),
             left,
         ]
+
+    @property
+    def _bar(self) -> int:
+        """Width of the column of bars: what a narrow terminal does without."""
+        return 22 if self._console.width >= 110 else 12 if self._console.width >= 80 else 0
 
     def _summary(self) -> Text:
         total = sum(self._totals.values())
@@ -140,7 +148,7 @@ class LiveRuns:
         for folder, info in self._infos.items():
             if info.status in ENDED and folder not in self._reported:
                 self._reported.add(folder)
-                value = "no return" if info.latest_return is None else f"return {info.latest_return:.1f}"
+                value = "no return" if info.latest_return is None else f"return {readable(info.latest_return)}"
                 count = f"[{len(self._reported)}/{len(self._totals)}]"
                 print(f"{count} {folder.name}: {info.status}, {value}", file=self._console.file, flush=True)
 

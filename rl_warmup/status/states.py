@@ -14,9 +14,9 @@ from rl_warmup.config.study import flat
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.provenance import versions
-from rl_warmup.records.read import read_info
+from rl_warmup.records.read import no_study, read_info
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.records.words import last_line
+from rl_warmup.records.words import error_line
 from rl_warmup.records.write import seconds_trained, session_started
 
 STATES = ("completed", "diverged", "running", "failed", "interrupted", "unreadable", "missing")
@@ -42,7 +42,7 @@ class RunState:
     failures: int = 0
     """Attempts that failed; interruptions are none."""
     error: str | None = None
-    """Last line of what went wrong."""
+    """What went wrong, in one line."""
     versions: str = ""
     """In what the versions that made it differ from today's, in words."""
 
@@ -87,7 +87,7 @@ def read_states(folder: Path, expected: Iterable[str] = ()) -> Iterator[RunState
         RecordError: if `folder` is no folder.
     """
     if not folder.is_dir():
-        raise RecordError(f"{folder} is not a folder with record files; give a study's folder, e.g. runs/quick")
+        raise no_study(folder)
     wanted = set(expected)
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries if entry.is_dir()}
@@ -136,7 +136,7 @@ def _of(folder: Path, info: Mapping[str, Any]) -> RunState:
         session=session,
         members=members,
         failures=sum(attempt.get("status") == "failed" for attempt in attempts),
-        error=last_line(info.get("error")),
+        error=error_line(info.get("error")),
         versions=_changed(json.dumps(info.get("versions") or {})),
     )
 

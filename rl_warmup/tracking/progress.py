@@ -16,7 +16,7 @@ from rich.console import Console
 
 from rl_warmup.config.schema import RunConfig, TrackingConfig
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import first_line
+from rl_warmup.records.words import first_line, quoted
 from rl_warmup.status.live import ORDER, Shown, steps_done
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client
@@ -124,7 +124,7 @@ def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Co
     """Send what a sweep of `runs` has recorded and W&B lacks; what cannot be sent is reported and costs nothing."""
     if tracking.name == "disabled":
         return
-    by_hand = f"python -m rl_warmup.publish {folder}"
+    by_hand = f"python -m rl_warmup.publish {quoted(folder)}"
     try:
         online = client.is_online(tracking.mode)
         if online is None:
@@ -132,7 +132,8 @@ def publish_after(tracking: TrackingConfig, folder: Path, runs: int, console: Co
         if online and has_outage(folder):
             print(f"W&B did not answer; {by_hand} sends what it lacks", file=sys.stderr)
         elif not online and runs > MOST_OFFLINE:
-            console.print(f"{by_hand} --offline writes files for `wandb sync`", soft_wrap=True, highlight=False)
+            text = f"{by_hand} --offline writes files for `wandb sync`"
+            console.print(text, soft_wrap=True, highlight=False, markup=False)
         else:
             from rl_warmup.tracking.upload import publish
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from rl_warmup.records.read import dose_of
 from rl_warmup.records.schema import FINISHED
-from rl_warmup.records.words import last_line
+from rl_warmup.records.words import error_line
 from rl_warmup.tracking import client
 
 TABLES = {"evaluations": "eval", "updates": "diagnostics", "episodes": "train"}
@@ -90,7 +90,7 @@ def close(run: client.Run, info: Mapping[str, Any], updates: pl.DataFrame, metri
         **{
             key: info.get(key) for key in ("status", "latest_return", "env_steps", "gradient_steps", "wall_seconds")
         },
-        "error": last_line(info.get("error")),
+        "error": error_line(info.get("error")),
         "diverged": int(info["status"] == "diverged"),
         **{f"received/{key}": value for key, value in dose.items()},
         **{f"metrics/{key}": value for key, value in metrics.items()},

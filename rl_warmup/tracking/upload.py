@@ -16,7 +16,7 @@ from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, read_study
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import counted, first_line
+from rl_warmup.records.words import counted, first_line, quoted
 from rl_warmup.tracking import client, rows
 from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.sent import Destination, announce, publishing, run_digest, try_lock
@@ -158,7 +158,7 @@ def _report_sent(console: Console, to: Destination, arrived: int, todo: int, tot
     """Print what was sent, and where it is."""
     part = "" if arrived == todo else f" of {todo:,}"
     there = f", {total - todo:,} were there" if total > todo else ""
-    where = f"into {to.folder / 'wandb'} (`wandb sync {to.folder / 'wandb'}/offline-run-*` uploads)"
+    where = f"into {to.folder / 'wandb'} (`wandb sync {quoted(to.folder / 'wandb')}/offline-run-*` uploads)"
     if to.online:
         address = (to.ledger.place(to.name, "study") or "").partition(" ")[2]
         where = f"to W&B: {address}" if address else "to W&B"
@@ -172,7 +172,7 @@ def _missing(folder: Path, problems: Sequence[str]) -> int:
     for problem in problems:
         print(f"not published: {problem}", file=sys.stderr)
     if problems:
-        print(f"python -m rl_warmup.publish {folder} completes it", file=sys.stderr)
+        print(f"python -m rl_warmup.publish {quoted(folder)} completes it", file=sys.stderr)
     return 1 if problems else 0
 
 
