@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 # pip compiles on one core; afterwards all of them do it.
 QUIETLY := --disable-pip-version-check --quiet --progress-bar off --no-compile
 
-.PHONY: study test test-long test-oldest check setup clean
+.PHONY: study test test-long test-locale test-oldest check setup clean
 
 study: $(READY)
 	$(BIN)/python -m rl_warmup.run study=quick
@@ -17,6 +17,13 @@ test: $(READY)
 # The cases that CI has no time for.
 test-long: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
+
+# The fast tests of commands and files in an ISO-8859-1 locale, which is made for them.
+LATIN := $(CURDIR)/$(VENV)/locale/en_US.ISO-8859-1
+test-locale: $(READY)
+	mkdir -p $(dir $(LATIN))
+	localedef -i en_US -f ISO-8859-1 $(LATIN)
+	LOCPATH=$(dir $(LATIN)) LC_ALL=en_US.ISO-8859-1 $(BIN)/python -m pytest -m "locale and not slow and not long"
 
 # The fast tests with the oldest versions that pyproject.toml allows, in a virtual environment of their own.
 OLDEST := .venv-oldest

@@ -11,6 +11,8 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.preview import figure, main, preview, table, terminal_plot
 
+pytestmark = pytest.mark.locale
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

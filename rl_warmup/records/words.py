@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-_STACK = "Traceback (most recent call last):"
+_STACK = re.compile(r"(Exception Group )?Traceback\b")
 _NEXT = re.compile(r"^(?:The above exception was|During handling of the above) .*:$", re.MULTILINE)  # of a chain
 
 
@@ -25,15 +25,15 @@ def error_line(error: Any) -> str | None:
     >>> error_line("loss is nan"), error_line("")
     ('loss is nan', None)
     """
-    lines = [
-        re.sub(r"^  [|+] ", "", line) for line in _NEXT.split(str(error or ""))[-1].splitlines()
-    ]  # of groups too
-    lines = [line for line in lines if line.strip()]
-    start = next((number for number, line in enumerate(lines) if line.endswith(_STACK)), -1)
-    named = [line for line in lines[start + 1 :] if start < 0 or not line.startswith(" ")]
-    if not named:
-        return None
-    return f"{named[0]}{named[1].strip()}" if named[0].endswith(": ") and named[1:] else named[0].strip()
+    last = _NEXT.split(str(error or ""))[-1]
+    plain = re.sub(r"^  [|+] ", "", last, flags=re.MULTILINE)  # groups of exceptions have a margin
+    lines = [line for line in plain.splitlines() if line.strip()]
+    start = next((number for number, line in enumerate(lines) if _STACK.match(line)), -1)
+    named = start + 1
+    while 0 <= start < named < len(lines) and lines[named].startswith(" "):
+        named += 1
+    line, *below = lines[named:] or [""]
+    return f"{line}{below[0].strip()}" if line.endswith(": ") and below else line.strip() or None
 
 
 def quoted(path: Path) -> str:

@@ -162,7 +162,7 @@ def test_what_is_damaged_is_not_overwritten(tmp_path: Path) -> None:
     (folder / "run.json").write_text("{")
     with pytest.raises(RecordError, match=r"run.json cannot be read"), recording(folder, INFO, CONFIG):
         pass
-    assert (folder / "run.json").read_text() == "{"
+    assert (folder / "run.json").read_text(encoding="utf-8") == "{"
 
 
 def test_an_unfinished_run_is_begun_again_and_its_attempts_are_kept(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_failure_while_writing_text_leaves_the_old_file(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "replace", _disk_full)
     with pytest.raises(OSError, match="no space"):
         write_text(path, "new")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.json": "old"}
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"run.json": "old"}
 
 
 def _disk_full(self: Any, target: Any) -> None:

@@ -17,6 +17,9 @@ from rl_warmup.report.command import main, report
 from rl_warmup.report.content import schema
 from rl_warmup.report.terminal import headlines, show
 from rl_warmup.report.words import number
+from rl_warmup.status.command import main as status
+
+pytestmark = pytest.mark.locale
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.C
     assert main([str(study)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    content = json.loads((study / "report.json").read_text())
+    content = json.loads((study / "report.json").read_text(encoding="utf-8"))
     assert set(content) == set(schema()["required"])
     names = {path.name for path in (study / "figures").iterdir()}
     assert names == {f"{drawn['name']}.{kind}" for drawn in content["figures"] for kind in ("png", "svg", "csv")}
@@ -55,8 +58,8 @@ def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.C
 
 def test_page_markdown_and_sentences_say_the_same(study: Path) -> None:
     main([str(study)])
-    content = json.loads((study / "report.json").read_text())
-    page, text = (study / "report.html").read_text(), (study / "report.md").read_text()
+    content = json.loads((study / "report.json").read_text(encoding="utf-8"))
+    page, text = (study / "report.html").read_text(encoding="utf-8"), (study / "report.md").read_text()
     assert content["answers"][0] == (
         "In 4 confirmatory comparisons warmup was better in 2 (final, area), worse in none, equivalent in none and "
         "inconclusive in 2."
@@ -64,7 +67,7 @@ def test_page_markdown_and_sentences_say_the_same(study: Path) -> None:
     for part in (page, text):
         assert content["answers"][0] in part
     assert page.count("<img ") == len(content["figures"]) > 4
-    assert "final & better & 8 & +0.185" in (study / "report.tex").read_text()
+    assert "final & better & 8 & +0.185" in (study / "report.tex").read_text(encoding="utf-8")
 
 
 def test_the_schema_is_a_schema_and_the_example_follows_it(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_every_report_follows_the_schema(tmp_path: Path, kind: str) -> None:
         write_run(folder, "linear", 4, LEARNS[:2], status="failed", error="Killed")
         write_run(folder, "linear", 5, LEARNS[:2], status="diverged", error="loss is nan")
     assert main([str(folder), "--no-figures"]) == (kind in ("failed", "lost"))
-    content = json.loads((folder / "report.json").read_text())
+    content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert faults(content) == []
     assert (kind == "rates") == bool(content["robustness"]["edges"])
 
@@ -148,7 +151,7 @@ def test_a_diverged_run_is_an_outcome_and_gives_zero(study: Path, capsys: pytest
 def test_only_failed_runs_are_still_reported(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "none", 0, [], status="failed", error="boom")
     assert main([str(tmp_path / "s")]) == 1
-    assert json.loads((tmp_path / "s" / "report.json").read_text())["cells"][0]["n_failed"] == 1
+    assert json.loads((tmp_path / "s" / "report.json").read_text(encoding="utf-8"))["cells"][0]["n_failed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -188,6 +191,81 @@ def test_a_narrow_terminal_still_shows_every_verdict(study: Path) -> None:
     assert output.getvalue().count("? inconclusive ") == 2
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_terminal_drops_decoration_and_no_number(
+    study: Path, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = StringIO()
+    report(study, Console(file=output, width=width, force_terminal=True, color_system=None), figures=False)
+    text = output.getvalue()
+    assert "…" not in text
+    lines = text.splitlines()
+    final = next(line for line in lines if line.startswith("final ")).split()
+    assert final == ["final", "8", "+0.185", "[+0.163,", "+0.207]", ".031", "better"]
+    words = " ".join(text.split())
+    assert "linear 20% gradient steps, against none, learning rate 0.001, toy ppo sb3 metric n diff." in words
+    assert "none lr=0.001 constant, toy ppo sb3: n 8, diverged 0, failed 0, final 1.000, area 0.720" in words
+    assert "below 99% of base 7, budget lost 8.8%, first rate 0.000125, mean rate 0.000913" in words
+    if width == 60:
+        assert max(len(line) for line in lines if "/" not in line) <= width  # paths are the terminal's to wrap
+
+
+def test_a_report_goes_where_out_says_and_leaves_the_study_as_it_is(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def content() -> dict[Path, tuple[float, bytes]]:
+        return {path: (path.stat().st_mtime, path.read_bytes()) for path in study.rglob("*") if path.is_file()}
+
+    before, out = content(), tmp_path / "my" / "report"
+    for path in (study, *study.iterdir()):
+        path.chmod(0o555)
+    assert main([str(study), "--out", str(out)]) == 0
+    assert content() == before
+    assert {path.name for path in out.iterdir()} == {
+        "figures",
+        *(f"report.{kind}" for kind in ("html", "md", "tex", "json")),
+    }
+    assert "curves-toy-ppo.png" in {path.name for path in (out / "figures").iterdir()}
+    assert str(out / "report.html") in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_names_the_way_out(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "figures").write_text("in the way")
+    assert main([str(study)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: the report cannot be written: ")
+    assert err.endswith("; --out DIR writes it elsewhere\n")
+
+
+def test_the_folder_that_was_meant_is_named(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "my study", "none", 0)
+    both = f"did you mean '{tmp_path}/my study', {study}?"
+    for given, message in (
+        (tmp_path, f"{tmp_path} holds no runs; {both}"),
+        (study / "none-0.001-s0", f"{study}/none-0.001-s0 is a run, not a study; did you mean {study}?"),
+        (study / "study.yaml", f"{study}/study.yaml is not a folder with record files; did you mean {study}?"),
+        (tmp_path / "toys", f"{tmp_path}/toys is not a folder with record files; did you mean {study}?"),
+    ):
+        for command in (main, status):
+            assert command([str(given)]) == 2
+            assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("name", ["exp[1]", "exp*", "exp?", "~", "a=1"])
+def test_a_path_is_a_path_and_never_a_pattern(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for sibling, value in (("exp1", 0.0), ("home", 0.0), (name, 100.0)):
+        write_run(Path(sibling), "none", 0, [value] * len(LEARNS))
+    assert main([name, "--no-figures"]) == 0
+    (run,) = json.loads((Path(name) / "report.json").read_text(encoding="utf-8"))["runs"]
+    assert run["metrics"]["final"] == 1.0
+
+
 def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
         write_run(tmp_path, "none", seed)
@@ -199,7 +277,7 @@ def test_markup_in_names_is_printed_as_it_is(tmp_path: Path, capsys: pytest.Capt
 def test_exploratory_verdicts_are_counted_and_make_no_headline(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"none": 0, "cosine": 15}, noise=1.0)
     main([str(study), "--no-figures"])
-    content = json.loads((study / "report.json").read_text())
+    content = json.loads((study / "report.json").read_text(encoding="utf-8"))
     assert {row["verdict"] for row in content["comparisons"]} == {"better", "inconclusive"}
     assert headlines(content)[0].startswith("In 4 exploratory comparisons warmup was better in 2 (final, area)")
     assert not any("▲" in line for line in headlines(content))

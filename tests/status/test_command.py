@@ -24,6 +24,8 @@ from rl_warmup.status.command import main, show, status
 from rl_warmup.status.plan import Forecast, Plan, at_once, forecast
 from rl_warmup.status.states import ForeignRecordError, RunState, read_state, read_states
 
+pytestmark = pytest.mark.locale
+
 CONFIG = {"algo": {"name": "ppo"}, "trainer": {"name": "sb3"}, "env": {"id": "Toy-v0"}, "seed": 0}
 KIND = "sb3 ppo Toy-v0"
 INFO: dict[str, Any] = {"arm": "a", "seed": 0, "warmup": {}, "config": CONFIG, "versions": versions()}
@@ -93,7 +95,7 @@ def test_every_state_is_told_apart(study: Path) -> None:
 )
 def test_a_record_with_a_wrong_type_is_unreadable_and_no_other(study: Path, wrong: dict[str, Any]) -> None:
     path = study / "completed" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | wrong))
     (study / "commands.txt").write_bytes(b"python -m x \xff\n")
     found = {run.run_id: run for run in status(study).runs}
     assert found["completed"].state == "unreadable"
@@ -253,6 +255,9 @@ def test_exit_codes_and_messages(study: Path, tmp_path: Path, capsys: pytest.Cap
     assert code == 0
     assert "Everything is done" in out
     assert "runs that were never begun are not known" in out
+    assert f"python -m rl_warmup.report {tmp_path}/done" in out
+    (tmp_path / "done").rename(tmp_path / "my [study]")
+    assert f"python -m rl_warmup.report '{tmp_path}/my [study]'" in call(capsys, tmp_path / "my [study]")[1]
     (tmp_path / "empty").mkdir()
     for folder, message in (("nowhere", "is not a folder"), ("empty", "holds no runs")):
         code, _, err = call(capsys, tmp_path / folder)

@@ -153,6 +153,32 @@ def test_long_names_leave_room_for_the_rest_and_keep_their_seed(tmp_path: Path, 
     assert "0123456789" not in text
 
 
+@pytest.mark.parametrize("width", [60, 79])
+def test_a_narrow_terminal_does_without_bars_and_keeps_the_numbers(tmp_path: Path, width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=30, _environ={})
+    folder = run(tmp_path, "cartpole-ppo-linear-10pct-gradient_steps-lr0.001-constant-s1")
+    with LiveRuns({folder: 1_000_000}, console):
+        make(folder, "running", (0, 1.0), (250_000, -12345.6))
+        began = time.time() - 6000
+        os.utime(folder / "config.yaml", (began, began))
+    text = shown(console)
+    assert max(map(len, text.splitlines())) <= width
+    row = row_of(text, "nt-s1 ")
+    assert "━" not in text
+    assert re.search(r"nt-s1 +running +25% +-12345.6 +5 h 00 min", row)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(412.25, "412.2"), (0.0, "0.0"), (0.00031, "0.00031"), (-3.2e21, "-3.2e+21")]
+)
+def test_returns_of_any_size_are_readable(tmp_path: Path, value: float, text: str) -> None:
+    for console in (terminal(), pipe()):
+        with LiveRuns({run(tmp_path, "done"): 1000}, console):
+            make(run(tmp_path, "done"), "completed", (1000, value))
+        assert text in row_of(shown(console), "done").split()
+        (run(tmp_path, "done") / "run.json").unlink()
+
+
 def test_elsewhere_each_run_that_ends_is_a_line(tmp_path: Path) -> None:
     console = pipe()
     names: dict[str, tuple[Any, ...]] = {

@@ -87,7 +87,7 @@ def test_a_diverged_member_ends_at_once_and_the_others_go_on(configure: Configur
     [
         ("broken", "OverflowError: the environment broke"),
         ("exit", "SystemExit: 3"),
-        ("large", "out of memory in a stack of 2 runs; hydra.launcher.width=1 makes smaller ones"),
+        ("large", "MemoryError: out of memory in a stack of 2 runs; hydra.launcher.width=1 makes smaller ones"),
     ],
 )
 def test_an_error_fails_every_member_of_the_stack_with_its_reason(
