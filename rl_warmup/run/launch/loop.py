@@ -15,7 +15,7 @@ from rl_warmup.config.identity import run_folder, run_id
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.records import locks, read, write
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import last_line
+from rl_warmup.records.words import error_line
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.packing import RunGroup
 from rl_warmup.run.launch.worker import PATIENCE
@@ -143,7 +143,9 @@ def _account(ended: _Training, loss: Loss) -> dict[str, str]:
         with suppress(RecordError, OSError):  # another process has it by now, or nothing can be written
             record_death(config, len(ended.group), ended.began, loss.reason)
     if runs:
-        report_line(f"{ended.name} was lost: {last_line(loss.reason)}, with {len(runs)} runs unfinished{loss.hint}")
+        report_line(
+            f"{ended.name} was lost: {error_line(loss.reason)}, with {len(runs)} runs unfinished{loss.hint}"
+        )
     return {run_id(config): loss.reason for config in runs} if loss.failed == "none" else {}
 
 

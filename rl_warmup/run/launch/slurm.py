@@ -8,7 +8,7 @@ from typing import Any
 
 from rl_warmup.config.hardware import cores
 from rl_warmup.config.schema import ConfigError
-from rl_warmup.records.words import last_line
+from rl_warmup.records.words import error_line
 from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
 from rl_warmup.run.launch.loop import Job, Loss
 from rl_warmup.run.launch.packing import RunGroup
@@ -45,7 +45,7 @@ class BatchJob(Job):
             return None
         what = f"was lost (state {self.job.state})"
         if isinstance(error, FailedJobError):  # an UncompletedJobError too
-            what = f"failed ({last_line(str(error).split(RULE)[1])})"
+            what = f"failed ({error_line(str(error).split(RULE)[1])})"
         return Loss(f"its job {self.job.job_id} {what}, see {self.job.paths.stderr}")
 
     def cancel(self) -> None:
