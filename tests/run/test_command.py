@@ -153,6 +153,7 @@ def test_bad_input_gets_one_clear_message_before_anything_is_trained(
 ):
     """In this process, whose start would take most of the time; `call` does the same in one of its own."""
     where = [] if any("runs_dir" in argument for argument in arguments) else [f"runs_dir={tmp_path}"]
+    monkeypatch.chdir(tmp_path)  # Hydra's own sweeper writes a multirun.yaml
     monkeypatch.setattr(sys, "argv", ["rl_warmup.run", *arguments, *where])
     with pytest.raises(SystemExit) as end:
         main()
