@@ -454,7 +454,16 @@ def test_constants_of_another_environment_are_noted_before_training(
 @pytest.mark.parametrize("launcher", [STACKED, long(), long(*JOBLIB)])
 def test_environments_with_processes_of_their_own_train_in_sweeps(launcher, tmp_path):
     own = ["env.id=helpers.probe_envs:probe/process-v0", "env.name=process", "trainer.envs=gymnasium"]
-    sweep = ["-m", "seed=0,1", "algo.n_envs=2", *own, *TINY, *launcher, f"runs_dir={tmp_path}"]
+    sweep = [
+        "-m",
+        "seed=0,1",
+        "algo.n_envs=2",
+        "algo.batch_size=64",
+        *own,
+        *TINY,
+        *launcher,
+        f"runs_dir={tmp_path}",
+    ]
     code, _, err = call("run", *(sweep if launcher == STACKED else [*sweep, "trainer.envs=null"]), env=PROBES)
     assert (code, err) == (0, "")
     records, _ = read_study(tmp_path / "sweep")
