@@ -153,7 +153,16 @@ def test_settings_that_runs_of_a_sweep_may_not_differ_in() -> None:
 # and the warmup have checks of their own, which depend on the run. `checkpoint` came later.
 BOUND = {
     *("study.name", "study.smallest_effect", "tuned_learning_rate", "seed"),
-    *("runs_dir", "tracking.name", "tracking.mode", "trainer.name", "trainer.envs", "checkpoint.seconds"),
+    *(
+        "runs_dir",
+        "tracking.name",
+        "tracking.mode",
+        "tracking.project",
+        "tracking.entity",
+        "trainer.name",
+        "trainer.envs",
+        "checkpoint.seconds",
+    ),
     *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes", "evaluation.max_steps"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
