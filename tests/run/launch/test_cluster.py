@@ -182,7 +182,7 @@ def test_a_job_that_fails_tells_its_reason(batch: BatchSystem) -> None:
     jobs = [BatchJob(batch._executor().submit(work)) for work in (_fall, str)]
     failed, well = (job.lost() for job in jobs)
     assert failed is not None
-    assert failed.reason.endswith(f" failed (at all), see {jobs[0].job.paths.stderr}")
+    assert failed.reason.endswith(f" failed (OSError: no room), see {jobs[0].job.paths.stderr}")
     assert well is None
 
 
