@@ -30,12 +30,17 @@ def git_commit() -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    # `git describe --dirty` would write the index, and leave it locked where the disk is full
+    asked = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    command = ["git", "--no-optional-locks", "-C", str(root)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        commit, changes = (
+            subprocess.run([*command, *what], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            for what in asked
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return f"{commit}-dirty" if changes else commit
 
 
 @cache
