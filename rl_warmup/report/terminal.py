@@ -85,7 +85,7 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
 
 
 def _add_comparisons(table: Table, groups: Mapping[tuple[str, ...], Sequence[Row]], wide: bool) -> None:
-    """Add a row a metric to a table that has a column for what is compared, if it is given."""
+    """Add one row per metric to a table, beside what is compared if the table has a column for it."""
     named = bool(table.columns)
     for heading in ("metric", "n", "diff.", "95% interval", "p adj.", "verdict"):
         table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
