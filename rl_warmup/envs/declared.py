@@ -6,28 +6,36 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.envs.finite import check
+
 
 class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
     """Casts actions and observations to the environment's spaces, so that training and evaluation see the same.
 
     Observations are cast as in Stable-Baselines3's vector environments, which cast all but the last of an episode.
+    What the environment gives has to be finite, see `finite.check`.
     """
 
     def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
         super().__init__(env)
-        self._env_id = env_id
+        self._env_id, self._step = env_id, 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """The first observation, and info."""
+        self._step = 0
         observation, info = self.env.reset(seed=seed, options=options)
+        check(self._env_id, 0, observation)
         return self._cast(observation), info
 
     def step(self, action: NDArray[Any]) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act; Gymnasium's five answers."""
-        observation, *others = self.env.step(action.astype(self.action_space.dtype, copy=False))
-        return self._cast(observation), *others  # type: ignore[return-value]
+        self._step += 1
+        action = action.astype(self.action_space.dtype, copy=False)
+        observation, reward, *others = self.env.step(action)
+        check(self._env_id, self._step, observation, reward, action)
+        return self._cast(observation), reward, *others  # type: ignore[return-value]
 
     def _cast(self, observation: Any) -> NDArray[Any]:
         """A copy: an environment may go on writing into its own.

@@ -2,34 +2,11 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = np.float64(np.finfo(np.float32).max)
 """Networks take what environments give as float32: what is beyond it is infinite for them."""
-
-
-class Finite(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment that is held to what `check` asks."""
-
-    def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
-        super().__init__(env)
-        self._id, self._step = env_id, 0
-
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Start an episode."""
-        self._step = 0
-        observation, info = self.env.reset(**options)
-        check(self._id, 0, observation)
-        return observation, info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Act."""
-        self._step += 1
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        check(self._id, self._step, observation, reward, action)
-        return observation, reward, terminated, truncated, info
 
 
 def check(env_id: str, step: int, observation: Any, reward: Any = 0.0, action: Any = 0.0) -> None:

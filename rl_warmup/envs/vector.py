@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from rl_warmup.envs.declared import AsDeclared
-from rl_warmup.envs.finite import Finite, check, finite
+from rl_warmup.envs.finite import check, finite
 
 Array = NDArray[Any]
 
@@ -65,8 +65,7 @@ def make(env_id: str, checked: bool = False) -> gym.Env[Any, Any]:
         gym.error.Error: if there is no such environment.
         ImportError: if its package is not installed.
     """
-    env = Finite(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
-    return AsDeclared(env, env_id)
+    return AsDeclared(gym.make(env_id, disable_env_checker=None if checked else True), env_id)
 
 
 def make_envs(
