@@ -32,7 +32,7 @@ test-oldest:
 	awk -F== 'NR == FNR { old[tolower($$1)]; print; next } !(tolower($$1) in old)' \
 	  constraints-oldest.txt constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt torch
-	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt -e '.[dev,envpool]'
+	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt -e '.[dev,envpool,mujoco,atari,video]'
 	$(OLDEST)/bin/python -m pytest -m "not slow and not long"
 
 check: $(READY)
@@ -48,7 +48,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt torch
-	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[dev,envpool]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[dev,envpool,mujoco,atari,video]'
 	@$(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib >/dev/null 2>&1 || true  # some are for other Pythons
 	touch $(READY)
 

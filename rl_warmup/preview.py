@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup import terminal
-from rl_warmup.config.conf import borrowed
+from rl_warmup.config.conf import notes_on
 from rl_warmup.config.identity import arm_of, cell_label, file_name
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for line in borrowed([config]):
+    for line in notes_on([config]):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(table(config, shown))
     print(terminal_plot(shown, console.width))

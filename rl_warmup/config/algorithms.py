@@ -13,6 +13,7 @@ class Algorithm:
     """What the code outside the trainers needs of an algorithm."""
 
     config: type[AlgoConfig]
+    learning_rate: float  # Stable-Baselines3's default
     count_phases: Callable[..., Phases]  # of a budget, and of:
     sizes: tuple[str, ...]  # the settings that its update phases depend on
     check: Callable[[Any], None]  # refuses what is out of range only together
@@ -49,6 +50,7 @@ def _replay(algo: DQNConfig, phases: Phases, size: int) -> int:
 ALGORITHMS: Mapping[str, Algorithm] = {
     "ppo": Algorithm(
         config=PPOConfig,
+        learning_rate=3e-4,
         count_phases=ppo_phases,
         sizes=("n_envs", "n_steps", "batch_size", "n_epochs"),
         check=_check_ppo,
@@ -59,6 +61,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     ),
     "dqn": Algorithm(
         config=DQNConfig,
+        learning_rate=1e-4,
         count_phases=dqn_phases,
         sizes=("n_envs", "train_freq", "gradient_steps", "learning_starts"),
         check=lambda algo: None,

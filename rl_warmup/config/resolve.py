@@ -6,13 +6,18 @@ from dataclasses import replace
 import numpy as np
 
 from rl_warmup import schedules
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check, check_values, tried
+from rl_warmup.config.conf import changed_env
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import POSITIVE, ConfigError, RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig
 from rl_warmup.schedules.numbers import steps_of
 from rl_warmup.schedules.phases import Phases, evaluation_grid
 from rl_warmup.schedules.warmups import CLOCKS, Shape, shape_of
+
+UNTUNED_TIMESTEPS = 100_000
+"""Environment steps where no budget was published or given."""
 
 
 def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
@@ -22,12 +27,13 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
         elsewhere: whether another machine trains; a CUDA device must be here otherwise.
 
     Returns:
-        With learning_rate, learning_rate_scale, warmup.length (as a count in the unit of its clock) and start,
-        device and trainer.envs.
+        With env.name, total_timesteps, learning_rate, learning_rate_scale, warmup.length (as a count in the unit of
+        its clock) and start, device and trainer.envs.
 
     Raises:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
     """
+    config = replace(config, total_timesteps=_total_timesteps(config))
     check_values(config)
     rate, tuned = _learning_rate(config), config.tuned_learning_rate
     config = replace(
@@ -35,7 +41,8 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
         learning_rate=rate,
         learning_rate_scale=None if tuned is None else rate / tuned,
         device=resolved_device(config.device, elsewhere),
-        trainer=_trainer(config.trainer),
+        env=replace(config.env, name=config.env.name or config.env.id),
+        trainer=_trainer(config),
         schedule=_schedule(config.schedule),
     )
     phases = phases_of(config)
@@ -150,24 +157,34 @@ def _refuse_inert(config: RunConfig, phases: Phases) -> None:
     )
 
 
+def _total_timesteps(config: RunConfig) -> int | None:
+    untuned = config.tuned_learning_rate is None
+    return UNTUNED_TIMESTEPS if config.total_timesteps is None and untuned else config.total_timesteps
+
+
 def _learning_rate(config: RunConfig) -> float:
+    """The peak: as given, else the tuned one, else Stable-Baselines3's default."""
     rate, scale, tuned = config.learning_rate, config.learning_rate_scale, config.tuned_learning_rate
     if rate is not None and scale is not None and (tuned is None or not math.isclose(rate, scale * tuned)):
         raise ConfigError(f"learning_rate={rate:g} and learning_rate_scale={scale:g} exclude each other; give one")
     if rate is None:
-        if tuned is None:
-            raise ConfigError(
-                f"there is no tuned learning rate for {config.algo.name} on {config.env.name}; give learning_rate="
-            )
-        product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * tuned
+        usual = ALGORITHMS[config.algo.name].learning_rate if tuned is None else tuned
+        product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * usual
         rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
     return check("learning_rate", rate, POSITIVE)
 
 
-def _trainer(trainer: TrainerConfig) -> TrainerConfig:
+def _trainer(config: RunConfig) -> TrainerConfig:
     """With who makes the environments, where that is a choice."""
+    trainer, own = config.trainer, changed_env(config.env)
     if trainer.name == "stacked":
-        return replace(trainer, envs=trainer.envs or "envpool")
+        same = config.env.envpool is not None and not own
+        if own and trainer.envs == "envpool":
+            raise ConfigError(
+                f"trainer.envs=envpool does not go with {own}, which is for Gymnasium alone: use "
+                "trainer.envs=gymnasium, or an env file of your own (docs/environments.md)"
+            )
+        return replace(trainer, envs=trainer.envs or ("envpool" if same else "gymnasium"))
     if trainer.envs == "envpool":
         raise ConfigError(
             f"trainer.envs=envpool does not go with trainer={trainer.name}, whose environments are Gymnasium's; "

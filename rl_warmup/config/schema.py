@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import MISSING as UNSET
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,10 @@ WANDB_NAME = Bound(
     re.compile(r"[^/\\#?%:]{1,128}").fullmatch,
     "is not a name that W&B takes; use 1 to 128 characters, none of them / \\ # ? % :",
 )
+WRAPPERS = Bound(
+    lambda wrappers: all(map(_is_wrapper, wrappers)),
+    "is no list of wrappers; use dotted paths, gymnasium.wrappers.FlattenObservation, or {path: {argument: value}}",
+)
 SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
 
@@ -52,6 +57,14 @@ class Setting:
     identity: Literal["always", "changed", "never"] = "always"  # changed: where it does not have its default
     per_member: bool = False  # members of one stack may differ in it: a value in its programs, not their shape
     sweepable: bool = True  # runs of one sweep may differ in it
+
+
+def _is_wrapper(entry: Any) -> bool:
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((entry, arguments),) = entry.items()
+        if arguments is not None and not isinstance(arguments, dict):
+            return False
+    return isinstance(entry, str) and re.fullmatch(r"\w+(\.\w+)+", entry) is not None
 
 
 def is_short(name: str) -> bool:
@@ -73,7 +86,14 @@ def setting(default: Any, bound: Bound | None = None, **how: Any) -> Any:
 
 
 declared: Callable[[type], tuple[tuple[str, Any, Setting], ...]] = cache(
-    lambda kind: tuple((one.name, one.default, one.metadata.get("setting", Setting())) for one in fields(kind))
+    lambda kind: tuple(
+        (
+            one.name,
+            one.default if one.default_factory is UNSET else one.default_factory(),
+            one.metadata.get("setting", Setting()),
+        )
+        for one in fields(kind)
+    )
 )
 """Name, default and declaration of each setting of a class of settings, in their order."""
 
@@ -101,8 +121,17 @@ class OptimizerConfig:
 class EnvConfig:
     """An environment and the fixed constants by which its returns are normalised and scored."""
 
-    name: str = MISSING
+    name: str = ""  # default: the id
     id: str = MISSING  # Gymnasium id
+    # package that registers it when imported, or the path of a function of it that does; `package:id` does, too
+    module: str | None = setting(None, identity="changed")
+    kwargs: dict[str, Any] = setting(dict, identity="changed")  # of gymnasium.make
+    # dotted paths, or {path: {argument: value}}, from the inside out
+    wrappers: list[Any] = setting(list, WRAPPERS, identity="changed")
+    # around those in training alone, e.g. clipped rewards: what the agent learns from, not what it is scored by
+    training_wrappers: list[Any] = setting(list, WRAPPERS, identity="changed")
+    # what EnvPool is given for the same environment: {} the id alone, null nothing; see envs/pool.py
+    envpool: dict[str, Any] | None = setting(dict, identity="changed")
     return_floor: float = setting(MISSING, FINITE)  # worst attainable return: what a diverged run is scored with
     return_low: float = setting(MISSING, FINITE)  # return of the random policy
     return_high: float = setting(MISSING, FINITE)  # reference return of a trained agent

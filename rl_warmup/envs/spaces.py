@@ -1,5 +1,6 @@
 """Which environments an algorithm can be trained in, by their spaces."""
 
+import json
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -8,8 +9,10 @@ import gymnasium as gym
 import numpy as np
 
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.envs import vector
+from rl_warmup.config.identity import identity
+from rl_warmup.config.schema import ConfigError, EnvConfig, RunConfig
+from rl_warmup.envs import pool
+from rl_warmup.envs.make import make
 
 PLAYABLE = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 WRAPPED = "use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
@@ -23,7 +26,7 @@ def check_env(config: RunConfig) -> None:
         ConfigError: naming the environment, the reason and the way out.
     """
     env_id = config.env.id
-    observations, actions = spaces(env_id, config.trainer.envs)
+    observations, actions = spaces(config.env, config.trainer.envs)
     for what, space, reason in (
         ("observations", observations, _unseen(observations, config.algo.normalize)),
         ("actions", actions, _unplayable(actions, config)),
@@ -78,8 +81,7 @@ def _unplayable(space: gym.Space[Any], config: RunConfig) -> str | None:
     return None
 
 
-@cache
-def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym.Space[Any]]:
+def spaces(env: EnvConfig, backend: str | None = None) -> tuple[gym.Space[Any], gym.Space[Any]]:
     """Spaces of the observations and actions of one environment.
 
     Args:
@@ -88,21 +90,28 @@ def spaces(env_id: str, backend: str | None = None) -> tuple[gym.Space[Any], gym
     Raises:
         ConfigError: if it cannot be made.
     """
+    return _spaces(json.dumps(identity(env)), backend)
+
+
+@cache
+def _spaces(described: str, backend: str | None) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    env = EnvConfig(**json.loads(described))
+    what = f"env.id={env.id} cannot be made"
     if backend == "envpool":
-        reason = vector.refusal(backend, env_id)
+        reason = pool.refusal(env)
         if reason is not None:
-            raise ConfigError(f"env.id={env_id} cannot be made by trainer.envs={backend}: {reason}")
-        with closing(vector.make_envs(backend, env_id, [0], as_given=True)) as pool:
-            return pool.observation_space, pool.action_space
+            raise ConfigError(f"{what} by trainer.envs={backend}: {reason}")
+        with closing(pool.PoolEnvs(env, [0], as_given=True)) as envs:
+            return envs.observation_space, envs.action_space
     try:
-        with closing(vector.make(env_id, checked=True)) as env:
-            return env.observation_space, env.action_space
+        with closing(make(env, checked=True, training=True)) as made:
+            return made.observation_space, made.action_space
     except (gym.error.Error, ImportError) as error:
-        raise ConfigError(f"env.id={env_id} cannot be made: {error}") from error
+        raise ConfigError(f"{what}: {error}") from error
     except (Exception, SystemExit) as error:  # a constructor may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        way = "; what it needs is given in gym.register(..., kwargs={...})" if isinstance(error, TypeError) else ""
-        raise ConfigError(f"env.id={env_id} cannot be made: {reason}{way}") from error
+        way = "; what it needs is given in env.kwargs={...}" if isinstance(error, TypeError) else ""
+        raise ConfigError(f"{what}: {reason}{way}") from error
 
 
 def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rl_warmup import terminal
-from rl_warmup.config.conf import borrowed, conf_dir
+from rl_warmup.config.conf import conf_dir, notes_on
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -73,7 +73,7 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        for line in borrowed([config]):
+        for line in notes_on([config]):
             console.print(line, markup=False)
         announce_tracking(config.tracking, folder.parent, 1, console)
         with LiveRuns({folder: phases_of(config).env_steps}, console):

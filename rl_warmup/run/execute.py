@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from rl_warmup.config.conf import borrowed_env
+from rl_warmup.config.conf import borrowed_env, hyperparameters
 from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -74,6 +74,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "warmup": {key: value for key, value in vars(config.warmup).items() if key != "target" or value},
         "config": identity(config),
         "borrowed_env": borrowed_env(config.env.name, config.env.id),
+        "hyperparameters": hyperparameters(config),
         "tuned_learning_rate": config.tuned_learning_rate,
         "planned_gradient_steps": phases_of(config).gradient_steps,
         "members": members,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.config.conf import borrowed
+from rl_warmup.config.conf import notes_on
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
@@ -83,7 +83,7 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
         plan = plan_of(jobs, sys.maxsize)
-        for line in [*plan.announce(), *borrowed(job.config for job in jobs)]:
+        for line in [*plan.announce(), *notes_on(job.config for job in jobs)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -102,7 +102,7 @@ def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Consol
     config = jobs[0].config
     _refuse_redeclared(study_folder(config), config.study)
     plan = plan_of(jobs, config.retries)
-    for line in [*plan.announce(), *borrowed(job.config for job in jobs), *_without_runs(jobs)]:
+    for line in [*plan.announce(), *notes_on(job.config for job in jobs), *_without_runs(jobs)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from rl_warmup import schedules
 from rl_warmup.config import conf
-from rl_warmup.config.conf import borrowed_env, conf_dir
+from rl_warmup.config.conf import borrowed_env, conf_dir, notes_on
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
 from rl_warmup.run.compose import register_schema, resolved
@@ -21,7 +21,7 @@ from rl_warmup.run.execute import run_info
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {
-    "env": ENVS,
+    "env": (*ENVS, "gym"),
     "algo": ALGOS,
     "trainer": ("sb3", "stacked"),
     "schedule": tuple(sorted(("custom", *schedules.BASES))),
@@ -268,11 +268,17 @@ def test_command_line_wins_over_a_study() -> None:
     assert (config.total_timesteps, config.study.name) == (60_000, "mine")
 
 
-def test_an_environment_without_tuned_file_needs_a_learning_rate() -> None:
-    own = ["env.name=other", "total_timesteps=5120"]
-    assert run(*own, "learning_rate=1e-3").env.name == "other"
-    with pytest.raises(ConfigError, match=r"no tuned learning rate for ppo on other; give learning_rate="):
-        run(*own, "tuned_learning_rate=null")
+@pytest.mark.parametrize(("algo", "rate"), [("ppo", 3e-4), ("dqn", 1e-4)])
+def test_an_environment_without_tuned_file_has_the_defaults_of_stable_baselines3(algo: str, rate: float) -> None:
+    constants = ("env.return_floor=-200", "env.return_low=-200", "env.return_high=-100", "env.threshold=-110")
+    own = ("env=gym", "env.id=MountainCar-v0", f"algo={algo}", *constants)
+    config = run(*own)
+    assert config.env.name == "MountainCar-v0"
+    assert (config.learning_rate, config.learning_rate_scale, config.total_timesteps) == (rate, None, 100_000)
+    assert run(*own, "learning_rate_scale=4").learning_rate == 4 * rate
+    (line,) = notes_on([config])
+    assert line.startswith(f"MountainCar-v0 has no published hyperparameters for {algo}: what is not given is S")
+    assert run_info(config, 1)["hyperparameters"] == "Stable-Baselines3's defaults"
 
 
 @pytest.mark.parametrize(

@@ -235,8 +235,6 @@ nan, inf = math.nan, math.inf
             r"learning_rate=0.002 and learning_rate_scale=3 exclude",
         ),
         ({"learning_rate": 1.0, "learning_rate_scale": 1.0, "tuned_learning_rate": None}, r"exclude each other"),
-        ({"tuned_learning_rate": None}, r"no tuned learning rate for ppo on cartpole; give learning_rate="),
-        ({"tuned_learning_rate": None, "learning_rate_scale": 2.0}, r"no tuned learning rate for ppo on cartpole"),
         ({"warmup__clock": None}, r"warmup.clock=None is not a clock; use one of: gradient_steps, env_steps"),
         ({"warmup__clock": "seconds"}, r"warmup.clock=seconds is not a clock"),
         (

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.configs import by_id
 
 from rl_warmup.envs.finite import check, finite
 from rl_warmup.envs.vector import make_envs
@@ -33,7 +34,7 @@ def test_what_follows_from_an_action_that_is_not_finite_is_the_agents() -> None:
 
 
 def test_environments_of_envpool_are_held_to_it() -> None:
-    envs: Any = make_envs("envpool", "CartPole-v1", [0, 1])
+    envs: Any = make_envs("envpool", by_id("CartPole-v1"), [0, 1])
     envs.reset()
     step = envs._pool.step
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import FlattenObservation, TransformAction
 from helpers.composing import composed, unresolved
+from helpers.configs import by_id
 from helpers.probe_envs import with_spaces
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, EnvConfig
+from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.seeds import STREAMS, evaluation_seeds, stream_seed
-from rl_warmup.envs.spaces import check_env, spaces
-from rl_warmup.envs.vector import GymnasiumEnvs, evaluate
+from rl_warmup.envs.spaces import _spaces, check_env, spaces
+from rl_warmup.envs.vector import GymnasiumEnvs
 
 Observations = NDArray[Any]
 
@@ -90,7 +92,7 @@ class Evaluator:
     """Evaluations of a policy that sees the episodes that have not ended, on the same environments each time."""
 
     def __init__(self, env_id: str, seed: int, episodes: int) -> None:
-        self._seed, self._episodes, self._envs = seed, episodes, GymnasiumEnvs(env_id, [0] * episodes)
+        self._seed, self._episodes, self._envs = seed, episodes, GymnasiumEnvs(by_id(env_id), [0] * episodes)
 
     def __call__(self, index: int, act: Callable[[Observations], Any]) -> tuple[list[float], list[int]]:
         self._envs.seeds = evaluation_seeds(self._seed, index, self._episodes)
@@ -213,10 +215,10 @@ def test_networks_for_images_that_fit(trainer: tuple[str, ...], env_id: str, ext
 
 
 def test_spaces_are_found_by_making_an_environment_once() -> None:
-    spaces.cache_clear()
-    (observations, actions), again = spaces("Acrobot-v1"), spaces("Acrobot-v1")
+    _spaces.cache_clear()
+    (observations, actions), again = spaces(by_id("Acrobot-v1")), spaces(by_id("Acrobot-v1"))
     assert (observations.shape, actions) == ((6,), gym.spaces.Discrete(3))
-    assert spaces.cache_info().hits == 1
+    assert _spaces.cache_info().hits == 1
     assert again == (observations, actions)
 
 

@@ -1,5 +1,6 @@
 """Environments of a stack: exact resets, independent streams, Gymnasium's dynamics, and evaluation."""
 
+import importlib.util
 import warnings
 from contextlib import closing
 from functools import partial
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 from helpers import probe_envs
+from helpers.configs import by_id
 from scipy.stats import ks_2samp
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
-from rl_warmup.envs import vector as vector_envs
-from rl_warmup.envs.vector import EndlessEpisode, evaluate, make_envs, refusal
+from rl_warmup.envs.evaluation import EndlessEpisode, evaluate
+from rl_warmup.envs.pool import refusal
+from rl_warmup.envs.vector import make_envs
 
 probe_envs.register()
 BACKENDS = ["envpool", "gymnasium"]
@@ -33,7 +36,7 @@ def _actions(space: gym.Space[Any], count: int, step: int) -> np.ndarray:
 
 def _play(backend: str, env_id: str, seeds: list[int], steps: int, which: int, threads: int = 1) -> list[tuple]:
     """What environment `which` shows and is given, whose actions depend on the step only."""
-    envs = make_envs(backend, env_id, seeds, threads)
+    envs = make_envs(backend, by_id(env_id), seeds, threads)
     seen = [envs.reset()[which].tolist()]
     for step in range(steps):
         one = _actions(envs.action_space, 1, step)
@@ -56,7 +59,7 @@ def test_an_environment_depends_on_its_own_seed_only(backend: str, env_id: str) 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_reset_step_enters(backend: str) -> None:
     """The first step of a new episode earns its reward, and an episode is as long as its rewards."""
-    envs = make_envs(backend, "CartPole-v1", list(range(6)))
+    envs = make_envs(backend, by_id("CartPole-v1"), list(range(6)))
     observations, lengths = envs.reset(), np.zeros(6, int)
     for _ in range(200):
         transition = envs.step(np.zeros(6, int))
@@ -76,7 +79,7 @@ def test_no_reset_step_enters(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("env_id", "limit"), [("MountainCar-v0", 200), ("Pendulum-v1", 200)])
 def test_time_limits_truncate_and_do_not_terminate(backend: str, env_id: str, limit: int) -> None:
-    envs = make_envs(backend, env_id, [3, 4])
+    envs = make_envs(backend, by_id(env_id), [3, 4])
     envs.reset()
     for step in range(2 * limit):
         transition = envs.step(np.zeros((2, *envs.action_space.shape)))
@@ -89,7 +92,7 @@ def test_time_limits_truncate_and_do_not_terminate(backend: str, env_id: str, li
 def test_gymnasium_environments_are_those_that_stable_baselines3_steps(env_id: str) -> None:
     reference = make_vec_env(partial(gym.make, env_id), n_envs=3)
     reference.seed(40)
-    envs = make_envs("gymnasium", env_id, [40, 41, 42])
+    envs = make_envs("gymnasium", by_id(env_id), [40, 41, 42])
     np.testing.assert_array_equal(envs.reset(), reference.reset())
     for step in range(420):
         actions = _actions(envs.action_space, 3, step)
@@ -117,7 +120,7 @@ def _state(env_id: str, observation: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_envpool_follows_gymnasiums_dynamics(env_id: str) -> None:
-    envs = make_envs("envpool", env_id, [5])
+    envs = make_envs("envpool", by_id(env_id), [5])
     slow: Any = gym.make(env_id)
     slow.reset()
     slow.unwrapped.state = _state(env_id, envs.reset()[0])
@@ -139,7 +142,7 @@ def test_envpool_follows_gymnasiums_dynamics(env_id: str) -> None:
 def test_an_end_in_the_last_step_of_the_limit_is_an_end(backend: str) -> None:
     """Balance the pole, then push to one side, so that some poles fall in step 500 exactly."""
     count = 48
-    envs = make_envs(backend, "CartPole-v1", list(range(count)))
+    envs = make_envs(backend, by_id("CartPole-v1"), list(range(count)))
     observations, lengths = envs.reset(), np.zeros(count, int)
     for step in range(1, 501):
         balancing = (observations @ np.array([0.05, 0.1, 1.0, 0.5]) > 0).astype(np.int64)
@@ -157,7 +160,7 @@ def test_an_end_in_the_last_step_of_the_limit_is_an_end(backend: str) -> None:
 
 
 def _first_observations(backend: str, env_id: str, count: int) -> np.ndarray:
-    envs = make_envs(backend, env_id, list(range(count)))
+    envs = make_envs(backend, by_id(env_id), list(range(count)))
     first = envs.reset()
     envs.close()
     return first
@@ -175,7 +178,7 @@ def test_episodes_begin_in_envpool_as_in_gymnasium(env_id: str) -> None:
 
 
 def test_later_episodes_begin_elsewhere() -> None:
-    envs = make_envs("envpool", "MountainCar-v0", [3])
+    envs = make_envs("envpool", by_id("MountainCar-v0"), [3])
     first = [float(envs.reset()[0, 0])]
     for _ in range(600):
         transition = envs.step(np.zeros(1, int))
@@ -189,7 +192,7 @@ def test_later_episodes_begin_elsewhere() -> None:
     ("backend", "env_id"), [("gymnasium", "probe/continuous-v0"), ("envpool", "HalfCheetah-v4")]
 )
 def test_continuous_actions_are_clipped_to_the_bounds(backend: str, env_id: str) -> None:
-    envs = make_envs(backend, env_id, [5, 5])
+    envs = make_envs(backend, by_id(env_id), [5, 5])
     envs.reset()
     for action in (5.0, -5.0):
         shape = envs.action_space.shape
@@ -200,7 +203,7 @@ def test_continuous_actions_are_clipped_to_the_bounds(backend: str, env_id: str)
 
 
 def test_envpools_images_come_channels_first_too() -> None:
-    envs = make_envs("envpool", "CarRacing-v3", [4])
+    envs = make_envs("envpool", by_id("CarRacing-v3"), [4])
     assert envs.observation_space == gym.spaces.Box(0, 255, (3, 96, 96), np.uint8)
     seen = [envs.reset(), envs.step(np.zeros((1, 3))).final]
     envs.close()
@@ -216,7 +219,7 @@ def test_envpools_images_come_channels_first_too() -> None:
 def test_images_come_channels_first_as_in_stable_baselines3() -> None:
     reference = VecTransposeImage(make_vec_env(partial(gym.make, "probe/image-v0"), n_envs=2))
     reference.seed(9)
-    envs = make_envs("gymnasium", "probe/image-v0", [9, 10])
+    envs = make_envs("gymnasium", by_id("probe/image-v0"), [9, 10])
     assert envs.observation_space == reference.observation_space
     np.testing.assert_array_equal(envs.reset(), reference.reset())
     for step in range(5):
@@ -232,7 +235,7 @@ def test_images_come_channels_first_as_in_stable_baselines3() -> None:
 def test_observations_are_cast_as_in_stable_baselines3(kind: str) -> None:
     """A number for an array, numbers with decimals for whole ones, 64 bits for 8."""
     reference = DummyVecEnv([partial(gym.make, f"probe/{kind}-v0", disable_env_checker=True)] * 2)
-    envs = make_envs("gymnasium", f"probe/{kind}-v0", [0, 0])
+    envs = make_envs("gymnasium", by_id(f"probe/{kind}-v0"), [0, 0])
     shown = [envs.reset()]
     expected = [reference.reset()]
     for _ in range(4):
@@ -266,7 +269,10 @@ def test_observations_that_cannot_be_cast_name_the_environment(
     given = {"space": space, "show": lambda count: shown}
     gym.registry.pop("probe/unfit-v0", None)
     gym.register("probe/unfit-v0", probe_envs.Counted, kwargs=given)
-    with closing(make_envs("gymnasium", "probe/unfit-v0", [0])) as envs, pytest.raises(ValueError, match=message):
+    with (
+        closing(make_envs("gymnasium", by_id("probe/unfit-v0"), [0])) as envs,
+        pytest.raises(ValueError, match=message),
+    ):
         envs.reset()
 
 
@@ -279,7 +285,7 @@ def test_an_environment_that_writes_into_its_observation_keeps_the_last_one_of_a
 
     gym.registry.pop("probe/shared-v0", None)
     gym.register("probe/shared-v0", probe_envs.Counted, kwargs={"space": gym.spaces.Box(0, 9, (1,)), "show": show})
-    with closing(make_envs("gymnasium", "probe/shared-v0", [0])) as envs:
+    with closing(make_envs("gymnasium", by_id("probe/shared-v0"), [0])) as envs:
         envs.reset()
         steps = [envs.step(np.zeros(1, int)) for _ in range(5)]
     assert [float(step.final[0, 0]) for step in steps] == [1, 2, 3, 4, 5]
@@ -289,7 +295,7 @@ def test_an_environment_that_writes_into_its_observation_keeps_the_last_one_of_a
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_discrete_observations_are_one_hot_as_in_stable_baselines3(backend: str) -> None:
     space = gym.spaces.Discrete(16)
-    with closing(make_envs(backend, "FrozenLake-v1", [3, 4, 5])) as envs:
+    with closing(make_envs(backend, by_id("FrozenLake-v1"), [3, 4, 5])) as envs:
         shown = [envs.reset(), *(envs.step(np.array([1, 2, step % 4])).final for step in range(8))]
         assert envs.observation_space == gym.spaces.Box(0, 1, (16,), np.float32)
     assert (np.stack(shown).sum(axis=2) == 1).all()
@@ -302,7 +308,7 @@ def test_discrete_observations_are_one_hot_as_in_stable_baselines3(backend: str)
 def test_multi_discrete_observations_are_one_hot_as_in_stable_baselines3() -> None:
     space = gym.spaces.MultiDiscrete([2, 5, 3], seed=0)
     env_id = probe_envs.with_spaces("digits", space, gym.spaces.Discrete(2))
-    with closing(make_envs("gymnasium", env_id, list(range(9)))) as envs:
+    with closing(make_envs("gymnasium", by_id(env_id), list(range(9)))) as envs:
         shown = envs.reset()
     digits = np.stack([gym.make(env_id).reset(seed=seed)[0] for seed in range(9)])
     np.testing.assert_array_equal(shown, preprocess_obs(torch.from_numpy(digits), space).numpy(), strict=True)
@@ -312,12 +318,12 @@ def test_multi_discrete_observations_are_one_hot_as_in_stable_baselines3() -> No
 def test_an_episode_that_does_not_end_is_given_up_with_a_way_out(backend: str) -> None:
     env_id = {"gymnasium": "probe/endless-v0", "envpool": "Pendulum-v1"}[backend]
     message = f"env.id={env_id} has not ended after 60 steps; give it a time limit .* evaluation.max_steps"
-    with closing(make_envs(backend, env_id, [1, 2])) as envs, pytest.raises(EndlessEpisode, match=message):
+    with closing(make_envs(backend, by_id(env_id), [1, 2])) as envs, pytest.raises(EndlessEpisode, match=message):
         evaluate(envs, lambda seen, active: np.zeros((len(active), *envs.action_space.shape)), 60)
 
 
 def test_an_episode_may_end_in_its_last_step() -> None:
-    with closing(make_envs("gymnasium", "probe/int-v0", [0, 1])) as envs:
+    with closing(make_envs("gymnasium", by_id("probe/int-v0"), [0, 1])) as envs:
         returns, lengths = evaluate(envs, lambda seen, active: np.zeros(len(active)), 5)
     assert (returns.tolist(), lengths.tolist()) == ([5, 5], [5, 5])
 
@@ -330,13 +336,13 @@ def test_evaluation_is_the_slow_loop(backend: str) -> None:
     def act(observations: np.ndarray) -> np.ndarray:
         return (observations[:, 2] > 0).astype(np.int64)
 
-    with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
+    with closing(make_envs(backend, by_id("CartPole-v1"), seeds)) as envs:
         returns, lengths = evaluate(envs, lambda seen, active: act(seen)[active], 500)
-    with closing(make_envs(backend, "CartPole-v1", seeds)) as envs:
+    with closing(make_envs(backend, by_id("CartPole-v1"), seeds)) as envs:
         others = evaluate(envs, lambda seen, active: act(seen[active]), 500)
     assert [x.tolist() for x in others] == [returns.tolist(), lengths.tolist()]
     for episode, seed in enumerate(seeds):
-        with closing(make_envs(backend, "CartPole-v1", [seed])) as envs:
+        with closing(make_envs(backend, by_id("CartPole-v1"), [seed])) as envs:
             observation, total, steps, done = envs.reset(), 0.0, 0, False
             while not done:
                 transition = envs.step(act(observation))
@@ -357,7 +363,7 @@ def test_an_episode_that_has_ended_is_not_stepped_any_more(backend: str) -> None
         asked.append(len(observations))
         return np.array([0, 1, 0, 1])[active] * (len(asked) % 2)
 
-    with closing(make_envs(backend, "CartPole-v1", [1, 2, 3, 4])) as envs:
+    with closing(make_envs(backend, by_id("CartPole-v1"), [1, 2, 3, 4])) as envs:
         returns, lengths = evaluate(envs, act, 500)
     assert (returns == lengths).all()
     assert len(asked) == lengths.max() > lengths.min()
@@ -368,18 +374,12 @@ def _raise(error: Exception, *_: Any, **__: Any) -> None:
 
 
 def test_refusals_say_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refusal("gymnasium", "probe/action-v0") is None
-    assert refusal("envpool", "CartPole-v1") is None
-    assert "EnvPool has no probe/action-v0; use trainer.envs=gymnasium" in str(
-        refusal("envpool", "probe/action-v0")
-    )
-    assert "it has 2 players in EnvPool, and an agent plays alone" in str(refusal("envpool", "Chess-v1"))
+    assert refusal(by_id("CartPole-v1")) is None
+    assert "EnvPool has no probe/action-v0; use trainer.envs=gymnasium" in str(refusal(by_id("probe/action-v0")))
+    assert "it has 2 players in EnvPool, and an agent plays alone" in str(refusal(by_id("Chess-v1")))
     with monkeypatch.context() as patch:
         patch.setattr(envpool, "make", partial(_raise, ImportError("no such library")))
         message = "EnvPool cannot make Acrobot-v1: no such library; use trainer.envs=gymnasium"
-        refusal.cache_clear()
-        assert refusal("envpool", "Acrobot-v1") == message
-    monkeypatch.setattr(vector_envs.importlib.util, "find_spec", lambda name: None)
-    refusal.cache_clear()
-    assert "EnvPool is not installed; pip install 'rl-warmup[envpool]'" in str(refusal("envpool", "CartPole-v1"))
-    refusal.cache_clear()
+        assert refusal(by_id("Acrobot-v1")) == message
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "EnvPool is not installed; pip install 'rl-warmup[envpool]'" in str(refusal(by_id("CartPole-v1")))

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 
-from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.schema import EnvConfig, RunConfig
 
 Configure = Callable[..., RunConfig]
+
+
+def by_id(env_id: str) -> EnvConfig:
+    """An environment of which no more is told than its id."""
+    return EnvConfig(id=env_id)
 
 
 def probe(kind: str) -> list[str]:

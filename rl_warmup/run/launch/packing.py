@@ -101,7 +101,7 @@ def default_width(config: RunConfig, workers: int) -> int:
 def member_bytes(config: RunConfig) -> int:
     """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
     algo = config.algo
-    size = flatdim(spaces(config.env.id, config.trainer.envs)[0])
+    size = flatdim(spaces(config.env, config.trainer.envs)[0])
     widths = [size, *algo.net_arch]
     parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
     activations = 8 * algo.batch_size * sum(widths)

@@ -17,9 +17,11 @@ from rl_warmup.config.learning_rate import base_schedule, env_schedule, phases_o
 from rl_warmup.config.schema import PPOConfig, RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
+from rl_warmup.envs.evaluation import evaluate
+from rl_warmup.envs.make import make
 from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
-from rl_warmup.envs.vector import GymnasiumEnvs, evaluate, make
+from rl_warmup.envs.vector import GymnasiumEnvs
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.policies import policy_arguments
 from rl_warmup.trainers.protocol import Sink
@@ -89,7 +91,7 @@ def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
 
 def training_env(config: RunConfig) -> VecEnv:
     """The environments that a run is trained in, side by side, normalised where the settings ask for it."""
-    env = make_vec_env(partial(make, config.env.id, checked=True), n_envs=config.algo.n_envs)
+    env = make_vec_env(partial(make, config.env, checked=True, training=True), n_envs=config.algo.n_envs)
     return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
 
 
@@ -107,7 +109,7 @@ class _Recorder(BaseCallback):
         self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
         self._evaluated = self._origin = self._resets = 0
         # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
-        self.envs = GymnasiumEnvs(config.env.id, [0] * config.evaluation.episodes, as_given=True)
+        self.envs = GymnasiumEnvs(config.env, [0] * config.evaluation.episodes, as_given=True)
         steps = phases.env_steps // config.algo.n_envs
         self._log = ActionLog(self.envs.action_space, steps, config.algo.n_envs, "gymnasium")
         if found is None:

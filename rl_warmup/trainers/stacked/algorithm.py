@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_warmup.envs.vector import Transition
+from rl_warmup.envs.protocol import Transition
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.stack import Stack

@@ -7,8 +7,9 @@ import numpy as np
 from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import replay
+from rl_warmup.envs.protocol import Array, VectorEnvs
 from rl_warmup.envs.seeds import environment_seed
-from rl_warmup.envs.vector import Array, VectorEnvs, make_envs
+from rl_warmup.envs.vector import make_envs
 from rl_warmup.records.checkpoints import Checkpoint
 
 
@@ -18,9 +19,10 @@ def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:
     return [(first + i) % 2**31 for i in range(config.algo.n_envs)]
 
 
-def make_stack_envs(config: RunConfig, seeds: Sequence[int]) -> VectorEnvs:
+def make_stack_envs(config: RunConfig, seeds: Sequence[int], training: bool = False) -> VectorEnvs:
     """One environment a seed, made as the settings of a stack say."""
-    return make_envs(str(config.trainer.envs), config.env.id, seeds, env_threads(config.device, len(seeds)))
+    threads = env_threads(config.device, len(seeds))
+    return make_envs(str(config.trainer.envs), config.env, seeds, threads, training=training)
 
 
 def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tuple[VectorEnvs, Array, bool]:
@@ -34,7 +36,7 @@ def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tup
 
     def made(resets: Sequence[int]) -> VectorEnvs:
         seeds = [s for c, n in zip(configs, resets, strict=True) for s in env_seeds(c, n)]
-        return make_stack_envs(configs[0], seeds)
+        return make_stack_envs(configs[0], seeds, training=True)
 
     resets = [checkpoint.values["resets"] for checkpoint in found] or [0] * len(configs)
     if not found:

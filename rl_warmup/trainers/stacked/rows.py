@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.delivery.meter import dose_columns
-from rl_warmup.envs.vector import Transition
+from rl_warmup.envs.protocol import Transition
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
 from rl_warmup.trainers.stacked.stack import Stack

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.envs.evaluation import evaluate
+from rl_warmup.envs.protocol import Array, VectorEnvs
 from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import STREAMS, evaluation_seeds
-from rl_warmup.envs.vector import Array, VectorEnvs, evaluate
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.functional.draws import Draws

@@ -1,0 +1,50 @@
+"""The environment that a config describes: found, wrapped, and held to what it declares."""
+
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import Any
+
+import gymnasium as gym
+
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.envs.declared import AsDeclared
+
+
+def make(env: EnvConfig, checked: bool = False, training: bool = False, **kwargs: Any) -> gym.Env[Any, Any]:
+    """One environment of Gymnasium, in its wrappers; what it gives has to be finite, see `finite.check`.
+
+    Args:
+        checked: with Gymnasium's warnings of what an environment does against its interface.
+        training: in `training_wrappers`, too.
+        kwargs: beside those of the config, e.g. `render_mode`.
+
+    Raises:
+        gym.error.Error: if there is no such environment.
+        ImportError: if the package of the environment or of a wrapper is not installed.
+    """
+    register(env)
+    made = gym.make(env.id, disable_env_checker=None if checked else True, **{**env.kwargs, **kwargs})
+    for wrapper in [*env.wrappers, *(env.training_wrappers if training else [])]:
+        path, arguments = path_and_arguments(wrapper)
+        made = resolve_name(path)(made, **arguments)
+    return AsDeclared(made, env.id)
+
+
+def register(env: EnvConfig) -> None:
+    """Import `env.module`; where it is a function, it is called, if the id is not registered yet."""
+    if env.module is not None:
+        found = resolve_name(env.module)
+        if callable(found) and env.id not in gym.registry:
+            found()
+
+
+def path_and_arguments(wrapper: Any) -> tuple[str, Mapping[str, Any]]:
+    """Dotted path and keyword arguments of an entry of `env.wrappers`.
+
+    >>> path_and_arguments("a.B"), path_and_arguments({"a.B": {"n": 4}})
+    (('a.B', {}), ('a.B', {'n': 4}))
+    """
+    if isinstance(wrapper, str):
+        return wrapper, {}
+    ((path, arguments),) = wrapper.items()
+    return path, arguments or {}
