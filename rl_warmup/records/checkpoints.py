@@ -137,8 +137,8 @@ def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         keys = ", ".join(key for key in {**here, **there} if there.get(key) != here.get(key))
         raise CheckpointError(f"its checkpoint is of another config: {keys}")
     now, then = expected["versions"] or {}, found["versions"] or {}
-    if changed := [name for name in {**now, **then} if now.get(name) != then.get(name)]:
-        versions = "; ".join(f"{name} {then.get(name)}, now {now.get(name)}" for name in changed)
+    if changed := [name for name in then if now.get(name) != then[name]]:
+        versions = "; ".join(f"{name} {then[name]}, now {now.get(name)}" for name in changed)
         raise CheckpointError(f"its checkpoint was made with {versions}")
 
 

@@ -13,15 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("rl-warmup", "stable-baselines3", "gymnasium", "torch", "numpy", "hydra-core", "wandb", "polars")
+OPTIONAL = ("envpool", "box2d", "minigrid", "minatar", "mujoco", "ale-py")
+"""Packages of environments."""
 
 
 @cache
 def versions() -> dict[str, str]:
     """Version of Python and of every package that can change a result."""
-    installed = {name: version(name) for name in PACKAGES}
-    with suppress(PackageNotFoundError):  # it is optional
-        installed["envpool"] = version("envpool")
-    return {"python": platform.python_version(), **installed}
+    installed = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    for name in OPTIONAL:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 @cache
