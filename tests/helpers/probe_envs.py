@@ -151,6 +151,25 @@ class Image(gym.Env[Any, Any]):
         return self.shown.copy(), 1.0 if int(action) == self.lit else -1.0, True, False, {}
 
 
+class Noise(gym.Env[Any, Any]):
+    """Other noise in every step; the action of the brighter half's number earns 1; some episodes end early."""
+
+    observation_space = gym.spaces.Box(0, 255, (2, 10, 10), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return self._draw(), {}
+
+    def _draw(self) -> Any:
+        self.shown = self.np_random.integers(256, size=(2, 10, 10)).astype(np.uint8)
+        return self.shown
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        reward = float(int(action) == self.shown.sum((1, 2)).argmax())
+        return self._draw(), reward, bool(self.np_random.random() < 0.15), False, {}
+
+
 class Spaces(gym.Env[Any, Any]):
     """Shows samples of its space; every action that is of its space, type included, earns 1."""
 
@@ -241,6 +260,7 @@ OTHERS: dict[str, tuple[str, int | None]] = {
     "limit": ("Limit", 5),
     "continuous": ("Continuous", None),
     "image": ("Image", None),
+    "noise": ("Noise", 7),
     "process": ("Process", 5),
     "needy": ("Needy", 5),
     "levels": ("Levels", 5),

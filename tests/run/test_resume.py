@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.configs import Configure
+from helpers.configs import Configure, probe
 from helpers.resuming import Memory, train
 
 from rl_warmup.config.identity import run_folder
@@ -32,6 +32,17 @@ CASES = [
     for algo in (PPO, DQN)
     for env, more in (("cartpole", ["total_timesteps=900"]), ("acrobot", ["total_timesteps=1100"]))
 ]
+
+
+IMAGES = [
+    *probe("noise"),
+    "trainer.envs=gymnasium",
+    "algo.extractor=small_cnn",
+    "learning_rate=1e-3",
+    *SMALL,
+    "total_timesteps=700",
+]
+CASES += [pytest.param([*STACKED, *algo, *IMAGES], id=f"stacked-{algo[0][5:]}-images") for algo in (PPO, DQN)]
 
 
 COMPILED = [

@@ -22,6 +22,7 @@ class RunningMoments:
 
     def update(self, batch: Tensor) -> None:  # [members, envs, *shape]
         """Take in what the environments of every member show at one step."""
+        batch = as_float(batch)
         mean, var, count = batch.mean(1).double(), batch.var(1, correction=0).double(), batch.shape[1]
         total, delta = self.count + count, mean - self.mean
         spread = self.var * self.count + var * count + delta.square() * (self.count * count / total)
@@ -97,3 +98,8 @@ class Normalizer:
 def normalized(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:  # [members, rows, ...] and [members, ...]
     """(x - mean) / scale, clipped to [-10, 10], float32."""
     return ((values - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
+
+
+def as_float(values: Tensor) -> Tensor:
+    """Real numbers as they are, whole ones as float32."""
+    return values if values.is_floating_point() else values.float()

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.envs.protocol import Transition
@@ -25,20 +26,28 @@ class Step:
     terminated: Tensor  # [members, envs] 0 or 1
     truncated: Tensor  # [members, envs] 0 or 1
     any_truncated: bool  # known on the host, so that the device is not read
+    ended: NDArray[np.int64]  # [ends, (member, env)] of the episodes that ended, on the host
 
 
-def to_device(transition: Transition, members: int, device: torch.device) -> Step:
-    """A transition on the device, in one copy."""
-    shape = (members, len(transition.rewards) // members)
-    images = [x.reshape(*shape, -1) for x in (transition.observations, transition.final)]
+def to_device(transition: Transition, stack: Stack) -> Step:
+    """A transition on the device, in one copy; what observations have as bytes comes apart."""
+    shape = (len(stack), len(transition.rewards) // len(stack))
+    ended = np.argwhere((transition.terminated | transition.truncated).reshape(shape))
     columns = (transition.rewards, transition.terminated, transition.truncated)
     flags = [column.reshape(*shape, 1) for column in columns]
-    packed = torch.from_numpy(np.concatenate([*images, *flags], axis=2, dtype=np.float32)).to(device)
-    size = images[0].shape[2]
-    *shown, rest = packed.split([size, size, 3], dim=2)
-    observations, final = (x.reshape(*shape, *transition.observations.shape[1:]) for x in shown)
+    images = [transition.observations, transition.final if len(ended) else transition.observations]
+    if stack.observed.itemsize > 1:
+        packed = torch.from_numpy(
+            np.concatenate([*(x.reshape(*shape, -1) for x in images), *flags], axis=2, dtype=np.float32)
+        ).to(stack.device)
+        size = (packed.shape[2] - len(flags)) // 2
+        *shown, rest = packed.split([size, size, len(flags)], dim=2)
+    else:
+        rest = torch.from_numpy(np.concatenate(flags, axis=2, dtype=np.float32)).to(stack.device)
+        shown = [torch.from_numpy(x).to(stack.device) for x in (images if len(ended) else images[:1])]
+    observations, final = (x.reshape(*shape, *stack.observation_shape) for x in (shown[0], shown[-1]))
     rewards, terminated, truncated = rest.unbind(2)
-    return Step(observations, final, rewards, terminated, truncated, bool(transition.truncated.any()))
+    return Step(observations, final, rewards, terminated, truncated, bool(transition.truncated.any()), ended)
 
 
 @dataclass(frozen=True)

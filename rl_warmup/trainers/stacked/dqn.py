@@ -14,6 +14,7 @@ from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
+from rl_warmup.trainers.stacked.replay import Replay, make_replay
 from rl_warmup.trainers.stacked.stack import Stack
 
 
@@ -28,14 +29,19 @@ class DQN(Algorithm):
         assert isinstance(algo, DQNConfig)
         assert isinstance(space, Discrete)
         trained = Network(stack.policy, Q_NETWORK, stack.tanh)
-        super().__init__(stack, draws, dqn_loss(trained, Layout(stack.policy), stack.observation_shape))
+        self.replay = make_replay(stack, algo.buffer_size // algo.n_envs)
+        super().__init__(stack, draws, dqn_loss(trained, Layout(stack.policy), self.replay))
         self._algo, self._actions = algo, int(space.n)
         self.network = Network(stack.policy, Q_NETWORK, torch.tanh)
         self._mode = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
         self.target = self.learner.parameters.clone()
         self._target_due = False
-        self.replay = _Replay(stack, algo.buffer_size // algo.n_envs)
         self._step = 0  # vector steps done
+
+    def begin(self, observations: Tensor) -> None:
+        """Take the first observations."""
+        super().begin(observations)
+        self.replay.begin(observations)
 
     def act(self) -> Tensor:
         """A random action with probability epsilon, one coin for all environments of a member, else argmax Q."""
@@ -64,7 +70,7 @@ class DQN(Algorithm):
     def observe(self, step: Step) -> None:
         """Store a vector step; an episode that a time limit cut off is not stored as ended."""
         self._counted(step, step.terminated + step.truncated)
-        self.replay.add(self._observations, step.final, self._taken, step.rewards, step.terminated)
+        self.replay.add(self._observations, self._taken, step)
         self._observations = step.observations
         self._step += 1
         # The online network is constant during a rollout, so that the copy can wait for the next update.
@@ -78,17 +84,18 @@ class DQN(Algorithm):
         n_steps = int(self._stack.phases.n_steps[phase])
         stored = self.replay.stored * self._algo.n_envs
         indices = self._draws.replay(phase, n_steps, self._algo.batch_size, stored)
-        data = [self.replay.rows, self.target]
+        data = [*self.replay.whole, self.target]
         if self._normalizer is not None:
             data += self._normalizer.statistics()
-        steps = self.learner.update(self._stack.rates(phase), self._gamma, indices.unbind(1), data)
+        rates, batches = self._stack.rates(phase), indices.unbind(1)
+        steps = self.learner.update(rates, self._gamma, batches, data, self.replay.gather)
         rate = torch.full((len(self._stack), 1), self.exploration_rate(self._step), device=steps.device)
         return Outcome(steps, rate)
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update."""
-        own = {"target": self.target, "replay": self.replay.filled, "observations": self._observations}
-        return super().tables() | own
+        own = {"target": self.target, "observations": self._observations}
+        return super().tables() | own | self.replay.tables()
 
     def counts(self) -> dict[str, float]:
         """The rest of its state."""
@@ -99,16 +106,15 @@ class DQN(Algorithm):
         """Resume from that state."""
         super().restore(tables, counts)
         self.target.copy_(tables["target"])
-        self._step, self.replay.added = int(counts["step"]), int(counts["added"])
-        self._target_due = bool(counts["target_due"])
-        self.replay.filled.copy_(tables["replay"])
+        self._step, self._target_due = int(counts["step"]), bool(counts["target_due"])
+        self.replay.restore(tables, int(counts["added"]))
 
 
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")
 
 
-def dqn_loss(network: Network, layout: Layout, shape: Sequence[int]) -> Loss:
-    """DQN's loss of batches; data: the replay buffer's rows, the target parameters, perhaps statistics."""
+def dqn_loss(network: Network, layout: Layout, replay: Replay) -> Loss:
+    """DQN's loss of batches; data: what the replay buffer samples from, target parameters, perhaps statistics."""
 
     def loss(
         parameters: Parameters,
@@ -116,9 +122,8 @@ def dqn_loss(network: Network, layout: Layout, shape: Sequence[int]) -> Loss:
         indices: Tensor,  # [members, batch]
         data: Sequence[Tensor],
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        rows, target, *statistics = data
-        batch = rows.gather(1, indices.unsqueeze(2).expand(-1, -1, rows.shape[2]))
-        observations, following, actions, rewards, dones = _unpacked(batch, shape)
+        target, *statistics = data[replay.sampled :]
+        observations, following, actions, rewards, dones = replay.sample(indices, data[: replay.sampled])
         if statistics:
             mean, scale, reward_scale = statistics
             observations, following = (normalized(x, mean, scale) for x in (observations, following))
@@ -131,40 +136,3 @@ def dqn_loss(network: Network, layout: Layout, shape: Sequence[int]) -> Loss:
         return losses.huber(q, targets), (q.abs().mean(1), largest, error.mean(1))
 
     return loss
-
-
-class _Replay:
-    """A ring of transitions [members, slots * envs, row], a row being (s, s', a, r, terminated)."""
-
-    def __init__(self, stack: Stack, slots: int) -> None:
-        envs, phases = stack.config.algo.n_envs, stack.phases
-        self._slots = max(1, min(slots, phases.env_steps // envs))  # no more than the run fills
-        size = 2 * torch.Size(stack.observation_shape).numel() + 3
-        self._table = torch.zeros(len(stack), self._slots, envs, size, device=stack.device)
-        self.rows = self._table.flatten(1, 2)
-        self.added = 0  # vector steps ever stored
-
-    @property
-    def stored(self) -> int:
-        """Vector steps in the buffer."""
-        return min(self.added, self._slots)
-
-    @property
-    def filled(self) -> Tensor:
-        """The table up to where it is filled, [members, vector steps, envs, row]."""
-        return self._table[:, : self.stored]
-
-    def add(self, observations: Tensor, following: Tensor, actions: Tensor, rewards: Tensor, ends: Tensor) -> None:
-        """Store one vector step, [members, envs, ...] each, in place of the oldest where the buffer is full."""
-        columns = (actions.float().unsqueeze(2), rewards.unsqueeze(2), ends.unsqueeze(2))
-        row = torch.cat([observations.flatten(2), following.flatten(2), *columns], dim=2)
-        self._table[:, self.added % self._slots] = row
-        self.added += 1
-
-
-def _unpacked(batch: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:  # [members, batch, row]
-    size = torch.Size(shape).numel()
-    observations, following, rest = batch.split([size, size, 3], dim=2)
-    actions, rewards, ends = rest.unbind(2)
-    observations, following = (x.unflatten(2, tuple(shape)) for x in (observations, following))
-    return observations, following, actions.long(), rewards, ends

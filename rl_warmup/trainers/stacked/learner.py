@@ -51,14 +51,21 @@ class Learner:
         coefficients: Tensor,  # [members, ...]
         indices: Sequence[Tensor],  # [steps] of [members, batch]
         data: Sequence[Tensor],  # [members, ...] each
+        gather: Callable[[slice, Tensor], Sequence[Tensor]] = lambda members, batch: (),
     ) -> Tensor:  # [steps, members, metrics]
-        """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each."""
+        """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each.
+
+        `gather`: gives the data of some members that a batch needs before the others.
+        """
         chunks = []
         for part in self._parts:
             state = self.parameters[part], self.moments.first[part], self.moments.second[part]
             own, shared = coefficients[part], [rows[part] for rows in data]
             batches = [batch[part] for batch in indices]
-            steps = [self._step(*state, rates[k, part], own, batch, *shared) for k, batch in enumerate(batches)]
+            steps = [
+                self._step(*state, rates[k, part], own, batch, *gather(part, batch), *shared)
+                for k, batch in enumerate(batches)
+            ]
             chunks.append(torch.stack(steps))
         return torch.cat(chunks, dim=1)
 

@@ -9,6 +9,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from rl_warmup.trainers.functional.normalization import as_float
+
 Parameters = Mapping[str, Tensor]  # name in Stable-Baselines3's policy -> [members, *shape]
 Activation = Callable[[Tensor], Tensor]
 Layer = Callable[[Parameters, Tensor], Tensor]  # of parameters and inputs [members, rows, ...]
@@ -63,6 +65,7 @@ class Network:
 
     def __call__(self, parameters: Parameters, inputs: Tensor) -> Tensor:  # [members, rows, ...]
         """Outputs [members, rows, features]."""
+        inputs = as_float(inputs)
         if self._scale is not None:
             inputs = inputs / self._scale
         for layer in self._layers:

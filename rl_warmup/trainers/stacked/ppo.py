@@ -188,7 +188,8 @@ class _Rollout:
         def table(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(len(stack), steps, envs, *shape, dtype=dtype, device=stack.device)
 
-        self.observations = table(*stack.observation_shape)
+        seen = torch.float32 if stack.config.algo.normalize else stack.observed
+        self.observations = table(*stack.observation_shape, dtype=seen)
         self.actions = table(dtype=torch.int64) if discrete else table(self.action_size)
         self.log_prob, self.rewards, self.starts = table(), table(), table()
 

@@ -37,6 +37,7 @@ class Stack:
     ) -> None:
         self.configs, self.config, self.device, self.compiled = configs, configs[0], device, compiled
         self.observation_shape, self.action_space = observation_space.shape or (), action_space
+        self.observed = observed_dtype(observation_space)
         self.phases = phases_of(configs[0])
         self.base = np.stack([base_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
         self._dose = np.stack([planned_dose(c) for c in configs])  # [members, gradient steps]
@@ -96,3 +97,9 @@ class Stack:
             return None
         gamma = self.tensor(self.of("algo.gamma"), torch.float64)
         return Normalizer(len(self), self.config.algo.n_envs, self.observation_shape, gamma, self.device)
+
+
+def observed_dtype(space: gym.Space[Any]) -> torch.dtype:
+    """The type in which observations are kept: their own where that takes one byte a number, as images do."""
+    of_one_byte = {"uint8": torch.uint8, "int8": torch.int8, "bool": torch.bool}
+    return of_one_byte.get(str(space.dtype), torch.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
@@ -95,7 +96,7 @@ class StackTraining:
         counts, self._env_step = found[0].values, found[0].env_step
         self._evaluated, self._phase = counts["evaluated"], counts["update_phase"]
         names, device = found[0].tensors, self.stack.device
-        tables = {name: torch.stack([c.tensors[name] for c in found]).to(device) for name in names}
+        tables = {name: stacked_rows([c.tensors[name] for c in found]).to(device) for name in names}
         self.algorithm.restore(tables, counts)
         self._shown = observations
         if as_before:
@@ -121,7 +122,7 @@ class StackTraining:
             self._recorder.step(self._env_step, transition)
             while self._evaluated < len(self._grid) - 1 and self._env_step >= self._grid[self._evaluated]:
                 self._evaluate()
-            self.algorithm.observe(to_device(transition, len(self.stack), self.stack.device))
+            self.algorithm.observe(to_device(transition, self.stack))
             if self._phase < len(phases.env_step) and self._env_step == phases.env_step[self._phase]:
                 self._update(self._phase)
                 self._phase += 1
@@ -164,4 +165,11 @@ class StackTraining:
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
         shape = (len(self.stack), -1, *observations.shape[1:])
-        return torch.from_numpy(observations).reshape(shape).to(self.stack.device).float()
+        return torch.from_numpy(observations).reshape(shape).to(self.stack.device).to(self.stack.observed)
+
+
+def stacked_rows(rows: Sequence[Tensor]) -> Tensor:  # -> [members, ...]
+    """One row a member, filled up with zeros where a member has less than another."""
+    if len({row.shape for row in rows}) == 1:
+        return torch.stack(list(rows))
+    return pad_sequence(list(rows), batch_first=True)

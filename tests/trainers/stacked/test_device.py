@@ -41,6 +41,7 @@ CASES = {
         "algo.gradient_steps=2",
     ],
 }
+CASES["dqn image"] = CASES["dqn"]
 QUICK = ["trainer=stacked", "warmup=none", "evaluation.count=2", "evaluation.episodes=1"]
 IMAGE = gym.spaces.Box(0, 255, (1, 10, 10), np.uint8)
 
@@ -65,13 +66,16 @@ def _live(algorithm: Algorithm, case: str, device: str, phases: int = 1) -> torc
     def drawn(*size: int) -> torch.Tensor:
         return torch.rand(4, envs, *size, generator=random).to(device)
 
-    flags = torch.zeros(4, envs, device=device)
-    algorithm.begin(drawn(*shape))
+    def observed() -> torch.Tensor:
+        return (255 * drawn(*shape)).to(torch.uint8) if "image" in case else drawn(*shape)
+
+    flags, ended = torch.zeros(4, envs, device=device), np.array([[0, 0], [2, envs - 1]])
+    algorithm.begin(observed())
     for phase in range(phases):
         for _ in range(4):
             algorithm.act()
-            algorithm.observe(Step(drawn(*shape), drawn(*shape), drawn(), flags, flags, any_truncated=True))
-        algorithm.greedy(drawn(*shape))
+            algorithm.observe(Step(observed(), observed(), drawn(), flags, flags, any_truncated=True, ended=ended))
+        algorithm.greedy(observed())
         outcome = algorithm.update(phase)
     assert outcome.steps.device == outcome.phase.device == torch.device(device)
     return outcome.steps

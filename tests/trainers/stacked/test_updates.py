@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers.configs import Configure
+from helpers.configs import Configure, probe
 from helpers.sb3_draws import Follower, follow
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
@@ -37,6 +37,14 @@ CASES = {
         "algo.gradient_steps=32",
     ],
 }
+NOISE = [
+    *probe("noise"),
+    "trainer.envs=gymnasium",
+    "algo.extractor=small_cnn",
+    "algo.net_arch=[16]",
+    "tuned_learning_rate=3e-4",
+]
+CASES |= {f"{algo} images": [*CASES[algo], *NOISE] for algo in ("ppo", "dqn")}
 QUICK = ["trainer=stacked", "evaluation.count=2", "evaluation.episodes=1"]
 
 
@@ -71,20 +79,9 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
 
     def replayed(self: ReplayBuffer, *args: Any, **kwargs: Any) -> Any:
         drawn = sample(self, *args, **kwargs)
-        batches.append(
-            [
-                torch.cat(
-                    [
-                        drawn.observations,
-                        drawn.next_observations,
-                        drawn.actions.float(),
-                        drawn.rewards,
-                        drawn.dones,
-                    ],
-                    1,
-                )
-            ]
-        )
+        rest = [drawn.actions.float(), drawn.rewards, drawn.dones]
+        images, numbers = [drawn.observations, drawn.next_observations], torch.cat(rest, 1)
+        batches.append([*images, numbers] if images[0].ndim > 2 else [torch.cat([*images, *rest], 1)])
         return drawn
 
     def watched(config: RunConfig, env: Any) -> PPO | DQN:
@@ -124,10 +121,16 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 @pytest.mark.parametrize(
-    ("scale", "compiled"),
-    [(1, False), (16, False), (1, True), pytest.param(16, True, marks=pytest.mark.long)],
+    ("algo", "scale", "compiled"),
+    [
+        pytest.param(
+            algo, scale, compiled, marks=pytest.mark.long if compiled and (scale > 1 or "images" in algo) else ()
+        )
+        for algo in CASES
+        for scale in (1, 16)
+        for compiled in (False, True)
+    ],
 )
-@pytest.mark.parametrize("algo", CASES)
 def test_every_gradient_step_is_that_of_stable_baselines3(
     algo: str, scale: int, compiled: bool, configure: Configure
 ) -> None:
@@ -139,7 +142,7 @@ def test_every_gradient_step_is_that_of_stable_baselines3(
     learner, rates = _learner(config, run, compiled)
     assert len(seen) == len(rates) >= 40
     for k, step in enumerate(seen):
-        if step.clip_range == 0 and algo == "ppo":
+        if step.clip_range == 0 and config.algo.name == "ppo":
             continue  # the end of the clip schedule: the last bit of a ratio of 1 decides what is clipped
         mine = _step(learner, config, step, rates[k : k + 1])
         assert step.after is not None
@@ -160,7 +163,7 @@ def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Confi
     ends = np.cumsum(phases_of(config).n_steps).tolist()
     assert len(ends) >= 4
     for first, last in pairwise([0, *ends]):
-        if seen[first].clip_range == 0 and algo == "ppo":
+        if seen[first].clip_range == 0 and config.algo.name == "ppo":
             continue
         _take(learner, seen[first])
         for k in range(first, last):
