@@ -22,7 +22,7 @@ def conf_dir() -> Path:
 
 
 @cache
-def _known_envs() -> dict[str, dict[str, Any]]:
+def known_envs() -> dict[str, dict[str, Any]]:
     """The environments of conf/env/ by name."""
     return {
         path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -32,13 +32,13 @@ def _known_envs() -> dict[str, dict[str, Any]]:
 
 def borrowed_env(name: str, env_id: str) -> str | None:
     """The environment whose name and constants another `env.id` was given; None where they are its own."""
-    known = str(_known_envs().get(name, {"id": env_id})["id"])
+    known = str(known_envs().get(name, {"id": env_id})["id"])
     return None if known == env_id else known
 
 
 def changed_env(env: EnvConfig) -> str | None:
     """What Gymnasium alone is told of an environment, as on the command line; None if EnvPool is told its like."""
-    known = _known_envs().get(env.name)
+    known = known_envs().get(env.name)
     if known is None and env.envpool:
         return None
     for name, default, _ in declared(EnvConfig):
@@ -78,7 +78,7 @@ def _borrowed(config: RunConfig) -> list[str]:
     if known := borrowed_env(env.name, env.id):
         return [borrowed_words(env.name, env.id, known, "is")]
     lines = []
-    for other in _known_envs().values():
+    for other in known_envs().values():
         kept = [f"env.{key}={other[key]}" for key in CONSTANTS if getattr(env, key) == other.get(key) is not None]
         # the return of a random policy is measured: no two environments share it by chance
         if other["id"] != env.id and env.return_low == other.get("return_low") is not None:

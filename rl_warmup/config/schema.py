@@ -46,6 +46,7 @@ WRAPPERS = Bound(
     lambda wrappers: all(map(_is_wrapper, wrappers)),
     "is no list of wrappers; use dotted paths, gymnasium.wrappers.FlattenObservation, or {path: {argument: value}}",
 )
+MAPPING = Bound(lambda given: isinstance(given, dict), "is no mapping; use {name: value}, {} or null")
 SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
 
@@ -131,7 +132,7 @@ class EnvConfig:
     # around those in training alone, e.g. clipped rewards: what the agent learns from, not what it is scored by
     training_wrappers: list[Any] = setting(list, WRAPPERS, identity="changed")
     # what EnvPool is given for the same environment: {} the id alone, null nothing; see envs/pool.py
-    envpool: dict[str, Any] | None = setting(dict, identity="changed")
+    envpool: Any = setting(dict, MAPPING, identity="changed")
     return_floor: float = setting(MISSING, FINITE)  # worst attainable return: what a diverged run is scored with
     return_low: float = setting(MISSING, FINITE)  # return of the random policy
     return_high: float = setting(MISSING, FINITE)  # reference return of a trained agent

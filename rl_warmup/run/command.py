@@ -21,10 +21,11 @@ from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
-from rl_warmup.run.compose import CONFIG_NAME, command_of, explained, refuse_rewritten, register_schema, resolved
+from rl_warmup.run.compose import CONFIG_NAME, command_of, refuse_rewritten, register_schema, resolved
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
+from rl_warmup.run.suggestions import explained
 from rl_warmup.run.sweep import Job, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent

@@ -1,10 +1,9 @@
-"""From Hydra's composed config to a resolved, checked `RunConfig`; what was probably meant where it cannot be."""
+"""From Hydra's composed config to a resolved, checked `RunConfig`."""
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,24 +13,24 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import SEED, ConfigError, RunConfig
+from rl_warmup.config.schema import SEED, ConfigError, RunConfig, leaves
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.provenance import command
 from rl_warmup.records.words import first_line
+from rl_warmup.run.suggestions import explained, refuse_unknown
 
 CONFIG_NAME = "config"
 """The YAML file of conf/ that is composed, unless --config-name says otherwise."""
 
 _PLAIN_SEED = re.compile(r"seed=\d+")
-_VERSION = re.compile(r"-v\d+$")  # of a Gymnasium id
 
 
 def resolved(config: DictConfig, study_name: str) -> RunConfig:
@@ -56,7 +55,7 @@ def _built(config: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(first_line(error)) from error
     assert isinstance(run, RunConfig)
-    _refuse_unknown(run)
+    refuse_unknown(run)
     return run
 
 
@@ -168,25 +167,18 @@ class SweepComposer:
 def _with(node: Any, path: Sequence[str], value: Any) -> Any:
     """A copy of a config in which the value at `path` is another; what does not change is shared."""
     name, *rest = path
+    if isinstance(node, dict):
+        return {**node, name: _with(node.get(name, {}), rest, value) if rest else value}
     return replace(node, **{name: _with(getattr(node, name), rest, value) if rest else value})
-
-
-def _refuse_unknown(config: Any, path: str = "") -> None:
-    """Refuse keys that the schema does not have: Hydra lets them in with a `+` before them."""
-    known = [field.name for field in fields(config)]
-    for name, value in vars(config).items():
-        if name not in known:
-            near = _nearest(name, known)
-            way = f"did you mean {path}{near}?" if near else "leave it out, or see --help"
-            raise ConfigError(f"+{path}{name}={value}: there is no such key; {way}")
-        if is_dataclass(value):
-            _refuse_unknown(value, f"{path}{name}.")
 
 
 def register_schema() -> None:
     """Make the schema known to Hydra, so that an unknown key or a wrong type is refused when it composes."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=RunConfig)
+    store, schema = ConfigStore.instance(), OmegaConf.structured(RunConfig)
+    for key, value, _ in leaves(RunConfig()):
+        if isinstance(value, dict):  # its keys are the user's
+            OmegaConf.set_struct(OmegaConf.select(schema, key), False)
+    store.store(name="schema", node=schema)
     for name, algorithm in ALGORITHMS.items():
         store.store(group="schema/algo", name=name, node=algorithm.config)
 
@@ -221,58 +213,3 @@ def _kind(key: str) -> Any:
     for name in key.split("."):
         kind = get_type_hints(kind).get(name) if is_dataclass(kind) else None
     return kind
-
-
-def explained(error: Exception) -> str:
-    """The message of an error of Hydra or OmegaConf: one line with a suggestion for unknown options and keys."""
-    cause = error.__cause__
-    first, *_ = str(error).splitlines()
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        path = error.missing_cfg_file
-        group, _, option = path.rpartition("/") if path.startswith("hydra/") else path.partition("/")
-        return f"{first}; {_option(group, option, error.options)}"
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
-        known: Any = OmegaConf.to_container(cause.parent_node._get_root())
-        near = _key(str(cause.full_key), list(_keys(known)))
-        return f"{first.rstrip('.')}: there is no such key; {f'did you mean {near}?' if near else 'see --help'}"
-    message = str(error).partition("\nConfig search path")[0].rstrip()
-    if not isinstance(cause, OmegaConfBaseException):
-        return message
-    reason = str(cause).splitlines()[0]
-    whole = re.search(r"Value '(.*)' of type 'float' could not be converted to Integer", reason)
-    if whole and float(whole[1]).is_integer():
-        reason += f"; write {float(whole[1]):.0f}"
-    return f"{message}: {reason}"
-
-
-def _option(group: str, option: str, options: Sequence[str]) -> str:
-    if near := _nearest(_VERSION.sub("", option).lower(), options):
-        return f"did you mean {group}={near}?"
-    if group == "env" and _VERSION.search(option):
-        name = _VERSION.sub("", re.split("[/:]", option)[-1]).lower()
-        return (
-            f"{option} is a Gymnasium id: use env.id={option} env.name={name}, and give what env= would set: "
-            "env.return_floor, env.return_low, env.return_high, env.threshold, env.reward_max, learning_rate, "
-            "total_timesteps"
-        )
-    return f"use one of {', '.join(options)}"
-
-
-def _keys(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")
-
-
-def _key(unknown: str, keys: Sequence[str]) -> str | None:
-    """The key that is written most like `unknown`, or whose last part is."""
-    keys = [key for key in keys if not unknown.startswith(f"{key}.") and "._" not in key]
-    shorter = {key.rpartition(".")[2]: key for key in reversed(keys) if not key.startswith("hydra.")}
-    last = _nearest(unknown.rpartition(".")[2], list(shorter))
-    return _nearest(unknown, keys) or (shorter[last] if last else None)
-
-
-def _nearest(word: str, words: Sequence[str]) -> str | None:
-    """The one of `words` that is written most like `word`, if one is close."""
-    return next(iter(get_close_matches(word, words, 1)), None)

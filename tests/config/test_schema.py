@@ -164,7 +164,7 @@ BOUND = {
         "checkpoint.seconds",
     ),
     *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes", "evaluation.max_steps"),
-    *("env.wrappers", "env.training_wrappers"),
+    *("env.wrappers", "env.training_wrappers", "env.envpool"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),

@@ -175,6 +175,9 @@ JOBS = [
     ["env.id=Acrobot-v1", "env.name=other", "algo.clip_range=0.1"],
     ["env.name=${algo.name}", "seed=2"],
     ["algo.optimizer={beta1: 0.5}", "seed=2"],
+    ["env.kwargs.sutton_barto_reward=true", "seed=2"],
+    ["env.kwargs={sutton_barto_reward: true}", "env.wrappers=[a.B]", "env.wrappers=[]"],
+    ["env.wrappers=[{gymnasium.wrappers.TimeLimit: {max_episode_steps: 9}}]", "env.envpool=null"],
 ]
 
 

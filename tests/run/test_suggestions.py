@@ -38,12 +38,38 @@ def test_what_was_meant(overrides: list[str], meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("id_", "name"),
-    [("LunarLander-v3", "lunarlander"), ("MinAtar/Breakout-v1", "breakout"), ("my_package:Maze-v0", "maze")],
+    ("option", "answer"),
+    [
+        ("ACROBOT-v1", "did you mean env=acrobot?"),
+        (
+            "CartPole-v0",
+            "did you mean env=cartpole? The Gymnasium environment of this id is env=gym env.id=CartPole-v0",
+        ),
+        ("FrozenLake-v1", "a Gymnasium environment is given by its id: env=gym env.id=FrozenLake-v1"),
+        ("my_package:Maze-v0", "a Gymnasium environment is given by its id: env=gym env.id=my_package:Maze-v0"),
+        ("Taxi", ", or any Gymnasium environment by its id, env=gym env.id=..."),
+    ],
 )
-def test_an_id_is_no_option_and_the_way_to_use_it_is_named(id_: str, name: str) -> None:
-    with pytest.raises(ConfigError, match="Could not find") as caught:
-        configured([f"env={id_}"], "test")
-    assert f"; {id_} is a Gymnasium id: use env.id={id_} env.name={name}, and give what env= would set: " in str(
-        caught.value
-    )
+def test_an_id_is_no_option_and_the_way_to_use_it_is_named(option: str, answer: str) -> None:
+    with pytest.raises(ConfigError, match=f"Could not find 'env/{option}'; ") as caught:
+        configured([f"env={option}"], "test")
+    assert str(caught.value).endswith(answer)
+
+
+@pytest.mark.parametrize(
+    ("override", "answer"),
+    [
+        ('env.kwargs={"a": 1}', "of a dictionary without any: 'env.kwargs={name: value}'"),
+        ("env.kwargs={a:", "is written in single quotes in a shell, "),
+        ("env.kwargs=a:1", "; write 'env.kwargs={name: value}'"),
+        ("env.wrappers=a.B", "; write 'env.wrappers=[a.Wrapper, {another.Wrapper: {argument: value}}]'"),
+        ("env.wrappers={a.B:{}}", "; write 'env.wrappers=[a.Wrapper, {another.Wrapper: {argument: value}}]'"),
+        ("env.wrapper=[a.B]", "did you mean env.wrappers?"),
+        ("env.envpool=3", "env.envpool=3 is no mapping; use {name: value}, {} or null"),
+    ],
+)
+def test_how_lists_and_dictionaries_are_written(override: str, answer: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured([override], "test")
+    assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
