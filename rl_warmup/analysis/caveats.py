@@ -11,7 +11,6 @@ from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.verdicts import Note
-from rl_warmup.config.conf import borrowed_env, borrowed_words
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 
@@ -62,24 +61,11 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
                 planned, taken = run.info.get("planned_gradient_steps"), run.info.get("gradient_steps")
                 if run.status == "completed" and planned not in (None, taken):
                     problems.add("mixed", f"{run.run_id} took {taken} of {planned} planned gradient steps", where)
-            seeds = [run.seed for run in cell.scored if run.status == "diverged"]
+            seeds = [run.seed for run in cell.scored if run.status == "diverged" and run.worst is not None]
             if seeds:
                 share = f"({len(seeds)} of {len(cell.scored)})"
                 text = f"{seeds_words(seeds)} diverged {share}, scored at the floor from there on"
                 problems.add("floor", text, where)
-
-
-def note_borrowed(blocks: Sequence[Block], problems: Problems) -> None:
-    """Name environments that are scored as another: `env.id` was set, the rest of the group `env` was not.
-
-    Runs recorded before run.json said so are held against the environments that are known today.
-    """
-    found = set()
-    for run in (run for block in blocks for cell in block.cells for run in cell.runs):
-        name, env_id = (str(run.info["config"]["env"].get(key)) for key in ("name", "id"))
-        found.add((name, env_id, run.info.get("borrowed_env", borrowed_env(name, env_id))))
-    for name, env_id, known in sorted(one for one in found if one[2]):
-        problems.add("mixed", borrowed_words(name, env_id, known))
 
 
 def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems: Problems) -> None:

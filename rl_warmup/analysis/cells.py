@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.constants import Given, Scale
 from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
@@ -35,7 +36,17 @@ class Cell(Scores):
     warmup: Mapping[str, Any]
     runs: tuple[Run, ...]  # all readable ones
     scored: tuple[Run, ...]  # by rising seed
-    returns: FloatArray  # [scored, grid], diverged runs at the floor
+    returns: FloatArray  # [scored, grid], diverged runs at the worst attainable return; nan where that is not known
+
+    @property
+    def normalized(self) -> bool:
+        """Whether its scores are in normalized return, not in the environment's own."""
+        return Scale.of(self.settings).normalized
+
+    @property
+    def timed(self) -> NDArray[np.bool_]:  # [scored]
+        """Whether it is known of a run if and when it reached the threshold."""
+        return np.isfinite(self.scores["time_to_threshold"])
 
     def count(self, status: str) -> int:
         """Number of runs with this status."""
@@ -51,6 +62,11 @@ class Block:
     settings: Mapping[str, Any]  # without the warmup
     steps: NDArray[np.int64]  # [grid], environment steps of the evaluations
     cells: tuple[Cell, ...]
+
+    @property
+    def normalized(self) -> bool:
+        """Whether its cells' scores are in normalized return, not in the environment's own."""
+        return Scale.of(self.settings).normalized
 
     @property
     def group(self) -> Group:
@@ -78,14 +94,19 @@ def rate_scale(block: Block) -> float | None:
     return float(f"{block.settings['learning_rate'] / known[0]:.6g}") if len(known) == 1 else None
 
 
-def blocks_of(records: Iterable[Record], problems: Problems, rng: np.random.Generator | None = None) -> list[Block]:
+def blocks_of(
+    records: Iterable[Record],
+    problems: Problems,
+    rng: np.random.Generator | None = None,
+    sources: Sequence[Given] = (),
+) -> list[Block]:
     """Read every run once and put it where it belongs; whatever is left out is named in `problems`.
 
     `rng` decides the draws of the noise floors, by default always the same ones; a run's do not depend on what
-    other runs there are.
+    other runs there are. `sources`: constants that take the place of those in the records.
     """
     entropy = int(rng.integers(2**63)) if rng is not None else 0
-    runs = [run for record in records if (run := read_run(record, problems)) is not None]
+    runs = [run for record in records if (run := read_run(record, problems, sources)) is not None]
     dropped = _identity_without(runs)
     cells: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -160,7 +181,7 @@ def _cell(
     entropy: int,
 ) -> Cell:
     runs = sorted(runs, key=lambda run: (run.seed, run.steps is None, run.run_id))
-    curves = _curves(arm.label, runs, grid, settings["env.return_floor"], problems)
+    curves = _curves(arm.label, runs, grid, problems)
     returns = np.array([curve for _, curve in curves]).reshape(len(curves), grid.size)
     scored = tuple(run for run, _ in curves)
     return Cell(
@@ -177,7 +198,7 @@ def _cell(
 
 
 def _curves(
-    arm: str, runs: Sequence[Run], grid: NDArray[np.int64], floor: float, problems: Problems
+    arm: str, runs: Sequence[Run], grid: NDArray[np.int64], problems: Problems
 ) -> list[tuple[Run, FloatArray]]:
     """The runs that can be scored, one for each seed, each with its returns on the grid."""
     curves: dict[int, tuple[Run, FloatArray]] = {}
@@ -186,13 +207,13 @@ def _curves(
             problems.add("left out", f"{run.run_id} is left out: seed {run.seed} of {arm} is there twice")
         elif run.steps is not None:
             try:
-                curves[run.seed] = run, _on_grid(run, grid, floor)
+                curves[run.seed] = run, _on_grid(run, grid)
             except ValueError as error:
                 problems.add("left out", f"{run.run_id} is left out: {error}")
     return list(curves.values())
 
 
-def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> FloatArray:
+def _on_grid(run: Run, grid: NDArray[np.int64]) -> FloatArray:
     assert run.steps is not None
     assert run.returns is not None
     if run.status == "completed" and not np.array_equal(run.steps, grid):
@@ -200,7 +221,7 @@ def _on_grid(run: Run, grid: NDArray[np.int64], floor: float) -> FloatArray:
             f"its {run.steps.size} evaluations are not at the {grid.size} steps at which most runs it is "
             "compared with were evaluated"
         )
-    return fill_diverged(grid, run.steps, run.returns, floor)
+    return fill_diverged(grid, run.steps, run.returns, run.worst)
 
 
 def _identity_without(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rl_warmup.analysis.metrics.table import RETURN_EFFECT, Metric
+from rl_warmup.analysis.metrics.table import NORMALIZED, RETURN_EFFECT, Metric
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.records.schema import RecordError
@@ -34,8 +34,13 @@ class Declaration:
             return "confirmatory"
         return "exploratory"
 
-    def effect(self, metric: Metric) -> float | None:
-        """Smallest effect on a metric: the study's, where the metric is a normalized return; else its own."""
+    def effect(self, metric: Metric, normalized: bool = True) -> float | None:
+        """Smallest effect on a metric: the study's, where the metric is a normalized return; else its own.
+
+        None where the metric is in returns that cannot be normalized.
+        """
+        if not normalized and metric.unit.startswith(NORMALIZED):
+            return None
         in_return = metric.unit == "normalized return" and metric.smallest_effect is not None
         return self.smallest_effect if in_return else metric.smallest_effect
 

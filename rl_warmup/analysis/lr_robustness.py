@@ -65,7 +65,7 @@ def sensitivities_of(blocks: Sequence[Block]) -> tuple[Sensitivity, ...]:
     for grid in _grids(blocks):
         env, algo, trainer, _ = grid[0].group
         for name, arm in _arms(grid).items():
-            if all(cell.scored for cell in arm.values()):
+            if all(cell.scored and np.isfinite(cell.scores["area"]).all() for cell in arm.values()):
                 grids[name, algo, trainer, grid[0].settings["schedule.name"]].append((env, arm.values()))
     found = []
     for (name, algo, _, _), rows in sorted(grids.items()):
@@ -111,6 +111,10 @@ def _critical_rate(
     label = f"{' against '.join(names)} over {len(rates)} learning rates ({' '.join(block.group[:3])})"
     seeds = _usable_seeds(rates, arms, label, problems)
     if not seeds:
+        return []
+    if not all(np.isfinite(_of(cell, "not_learned", seeds)).all() for cells in arms for cell in cells):
+        text = "no robustness: which runs learned is not known without the constants of the environment"
+        problems.add("robustness", text, label)
         return []
     success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in cells]).T for cells in arms]
     worth = [robustness.lr_sensitivity([_of(cell, "final", seeds).mean() for cell in cells]) for cells in arms]
@@ -168,4 +172,4 @@ def _scaled(cells: Collection[Cell], blocks: Sequence[Block], env: str, algo: st
     """Mean area at each rate, scaled by all runs of the environment with this algorithm."""
     here = [cell for block in blocks if block.group[:2] == (env, algo) for cell in block.cells]
     runs = np.concatenate([cell.scores["area"] for cell in here])
-    return robustness.percentile_scaled([cell.scores["area"].mean() for cell in cells], runs)
+    return robustness.percentile_scaled([cell.scores["area"].mean() for cell in cells], runs[np.isfinite(runs)])

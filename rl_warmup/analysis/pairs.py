@@ -37,6 +37,11 @@ class Pairing:
         )
 
     @property
+    def normalized(self) -> bool:
+        """Whether its arms are scored in normalized return, not in the environment's own."""
+        return all(cell.normalized for _, cell in self.terms)
+
+    @property
     def treatment(self) -> Cell:
         """The arm with the first positive weight."""
         return self._side(1)[0][1]
@@ -113,13 +118,27 @@ def barred(pairing: Pairing, problems: Problems) -> tuple[str, ...]:
     if len(pairing.pairs) < 2:
         arms = "both arms" if len(pairing.terms) == 2 else f"all {len(pairing.terms)} arms"
         return (f"{len(pairing.pairs)} seeds are scored in {arms}, and it takes two",)
-    reasons: list[str] = []
+    reasons = _constants_reasons(pairing)
     for one, other in combinations(range(len(pairing.terms)), 2):
         first, second = (pairing.terms[place][1] for place in (one, other))
         # where they differ in nothing but the warmup, their learning rates must not be the same
         if without_warmup(first.settings) == without_warmup(second.settings):
             reasons += _dose_reasons(pairing, one, other, problems)
     return tuple(reasons)
+
+
+def _constants_reasons(pairing: Pairing) -> list[str]:
+    """What is not known of the environment, and would have to be guessed for a verdict."""
+    reasons = []
+    if len({cell.normalized for _, cell in pairing.terms}) > 1:
+        reasons.append("the constants that normalize returns are known for some of its arms only")
+    runs = [run for _, cell in pairing.terms for run in cell.scored]
+    seeds = {run.seed for run in runs if run.status == "diverged" and run.worst is None}
+    if seeds:
+        reasons.append(
+            f"{seeds_words(sorted(seeds))} diverged, and env.return_floor, the score of that, is not known"
+        )
+    return reasons
 
 
 def _dose_reasons(pairing: Pairing, one: int, other: int, problems: Problems) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ Kind = Literal[
     "mixed",  # what is not the same in all runs
     "undefined",  # metrics without a value in some runs
     "floor",  # diverged runs
+    "constants",  # of an environment, that are missing, another's or given; returns beyond its bounds
     "no verdict",  # why a comparison has none
     "limit",  # of the verdicts of a family
     "robustness",  # to the learning rate: what is not known of it

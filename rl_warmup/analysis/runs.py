@@ -1,7 +1,7 @@
 """Runs as analysis sees them: the record files, each read once, and what is wrong with them in words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.constants import Given, bounded, rescored
 from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
@@ -16,7 +17,6 @@ from rl_warmup.records.read import Record, dose_of, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
 _NEEDED = {
-    "env": ("return_floor", "return_low", "return_high", "threshold"),
     "algo": ("name",),
     "trainer": ("name",),
     "schedule": ("name",),
@@ -53,14 +53,28 @@ class Run:
         """Status in run.json."""
         return str(self.info["status"])
 
+    @property
+    def worst(self) -> float | None:
+        """What is missing of its curve where it diverged: the worst attainable return; None: not known."""
+        worst = self.info["config"]["env"].get("return_floor")
+        return (self.info.get("bounds") or {}).get("floor") if worst is None else worst
 
-def read_run(record: Record, problems: Problems) -> Run | None:
-    """The run of a record, with its curve if it may be scored; None if even its config cannot be used."""
+
+def read_run(record: Record, problems: Problems, sources: Sequence[Given] = ()) -> Run | None:
+    """The run of a record, with its curve if it may be scored; None if even its config cannot be used.
+
+    Args:
+        sources: constants that take the place of those in the record.
+    """
     lacking = _lacking(record.info)
     if lacking:
         problems.add("left out", f"{record.folder}/run.json is not used: {lacking}")
         return None
-    run_id, info = record.info["run_id"], record.info
+    run_id, info = record.info["run_id"], rescored(record.info, sources)
+    contradiction = _contradiction(info["config"]["env"])
+    if contradiction:
+        problems.add("left out", f"{record.folder}/run.json is not used: {contradiction}")
+        return None
     if record.status not in FINISHED:
         problems.add("left out", f"{run_id} is not scored: {unfinished(record)}")
         return Run(info)
@@ -73,9 +87,16 @@ def read_run(record: Record, problems: Problems) -> Run | None:
     if updates is not None:
         updates = updates.filter(pl.col("n_steps") > 0)
     episodes = _table(record, "episodes", "its training episodes are not known", problems)
+    run = Run(info, steps, returns, updates, None, each)
     if episodes is not None and record.status == "diverged":
-        episodes = fill_episodes(episodes, info["config"])
-    return Run(info, steps, returns, updates, episodes, each)
+        episodes = fill_episodes(episodes, info["config"], run.worst)
+    return run if episodes is None else replace(run, episodes=_within(episodes, info["bounds"]))
+
+
+def _within(episodes: pl.DataFrame, bounds: Mapping[str, Any] | None) -> pl.DataFrame:
+    """Episodes with their returns within the bounds of the environment."""
+    returns = bounded(episodes["return"].to_numpy(), bounds)
+    return episodes.with_columns(pl.Series("return", returns))
 
 
 def mean_dose(runs: Sequence[Run]) -> dict[str, Any] | None:
@@ -135,6 +156,7 @@ def _lacking(info: Mapping[str, Any]) -> str | None:
     if not isinstance(config, dict) or not isinstance(info["warmup"], dict) or not isinstance(info["seed"], int):
         return "config, warmup or seed is not what it should be"
     keys = [key for key in ("learning_rate", "total_timesteps", "warmup") if config.get(key) is None]
+    keys += [] if isinstance(config.get("env"), dict) else ["env"]
     for group, names in _NEEDED.items():
         values = config.get(group)
         keys += [f"{group}.{name}" for name in names if not isinstance(values, dict) or values.get(name) is None]
@@ -142,6 +164,12 @@ def _lacking(info: Mapping[str, Any]) -> str | None:
         return f"its config lacks {', '.join(keys)}"
     if config["algo"]["name"] not in ALGORITHMS:
         return f"algo.name {config['algo']['name']!r} is neither {' nor '.join(ALGORITHMS)}"
-    if not config["env"]["return_low"] < config["env"]["return_high"]:
-        return "env.return_low is not below env.return_high"
     return None
+
+
+def _contradiction(env: Mapping[str, Any]) -> str | None:
+    """What cannot be true of the constants by which a run is to be scored."""
+    low, high = env.get("return_low"), env.get("return_high")
+    if low is None or high is None or low < high:
+        return None
+    return "env.return_low is not below env.return_high"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.constants import Scale, bounded
 from rl_warmup.analysis.metrics.curve import normalise, reached
 from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draws, floor_of
 from rl_warmup.analysis.metrics.registry import metrics
@@ -31,41 +32,55 @@ class Scores:
 def score(
     runs: Sequence[Run],
     grid: NDArray[np.int64],
-    returns: FloatArray,  # [runs, grid], diverged runs at the floor
+    returns: FloatArray,  # [runs, grid], as `Cell.returns`
     settings: Mapping[str, Any],
     entropy: int,
 ) -> Scores:
     """Score runs that share their settings; `entropy` decides the draws of the noise floors, run by run."""
-    low, high = settings["env.return_low"], settings["env.return_high"]
-    threshold = float(normalise(settings["env.threshold"], low, high))
-    curves = normalise(returns, low, high)
-    values = {name: _values(metric, runs, grid, curves, threshold) for name, metric in metrics().items()}
-    noise = [_noise(run, grid, high - low, entropy) for run in runs]
+    scale = Scale.of(settings)
+    within = [bounded(row, run.info.get("bounds")) for run, row in zip(runs, returns, strict=True)]
+    curves = normalise(np.array(within).reshape(returns.shape), scale.low, scale.high)
+    values = {name: _values(metric, runs, grid, curves, scale) for name, metric in metrics().items()}
+    noise = [_noise(run, grid, scale.high - scale.low, entropy) for run in runs]
     together = np.stack(noise, axis=1) if noise else np.empty((RESAMPLES, 0, grid.size))
     noisy = [metric for metric in metrics().values() if metric.noise_floor]
-    draws = {metric.name: floor_of(metric.function, grid, together, threshold) for metric in noisy}
+    draws = {metric.name: _floors(metric, grid, together, scale) for metric in noisy}
     return Scores(
         scores=values,
-        reached=reached(curves, threshold),
+        reached=reached(curves, scale.threshold),
         floors={name: drawn.mean(axis=0) for name, drawn in draws.items()},
         above_floor={one.name: beyond(values[one.name], draws[one.name], one.better) for one in noisy},
     )
 
 
 def _values(
-    metric: Metric, runs: Sequence[Run], grid: NDArray[np.int64], curves: FloatArray, threshold: float
+    metric: Metric, runs: Sequence[Run], grid: NDArray[np.int64], curves: FloatArray, scale: Scale
 ) -> FloatArray:  # [runs]
-    """A metric of the runs' curves, or of each run's table; nan where there is none."""
+    """A metric of the runs' curves, or of each run's table; nan where there is none, or a constant is not known."""
+    if not scale.serves(metric):
+        return np.full(len(runs), np.nan)
     if metric.source != "curve":
         tables = [(getattr(run, metric.source), run.info["config"]) for run in runs]
-        found = [math.nan if table is None else float(metric.function(table, about)) for table, about in tables]
-        return np.array(found, dtype=np.float64)
-    values = np.asarray(metric.function(grid, curves, threshold), dtype=np.float64)
-    if values.shape != curves.shape[:1]:
+        each = [math.nan if table is None else float(metric.function(table, about)) for table, about in tables]
+        return np.array(each, dtype=np.float64)
+    known = np.isfinite(curves).all(axis=1)  # not so of a diverged run, where nothing says what that is worth
+    values = np.full(len(curves), np.nan)
+    found = np.asarray(metric.function(grid, curves[known], scale.threshold), dtype=np.float64)
+    if found.shape != (known.sum(),):
         raise ConfigError(
-            f"metric {metric.name}: it gives {values.shape} for {len(curves)} runs; give one number each"
+            f"metric {metric.name}: it gives {found.shape} for {known.sum()} runs; give one number each"
         )
+    values[known] = found
     return values
+
+
+def _floors(
+    metric: Metric, grid: NDArray[np.int64], noise: FloatArray, scale: Scale
+) -> FloatArray:  # [resamples, runs]
+    """A metric's values for runs that are nothing but noise; nan where what it needs is not known."""
+    if not scale.serves(metric):
+        return np.full(noise.shape[:2], np.nan)
+    return floor_of(metric.function, grid, noise, float(np.nan_to_num(scale.threshold)))
 
 
 def _noise(run: Run, grid: NDArray[np.int64], span: float, entropy: int) -> FloatArray:  # [resamples, grid]

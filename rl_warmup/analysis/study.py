@@ -9,9 +9,11 @@ import numpy as np
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.caveats import note_borrowed, note_limits, note_mixture, note_runs, note_undefined
+from rl_warmup.analysis.caveats import note_limits, note_mixture, note_runs, note_undefined
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
+from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
+from rl_warmup.analysis.lacking import note_bounds, note_constants
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.registry import with_role
@@ -77,13 +79,15 @@ class Analysis:
         return ((block, cell) for block in self.blocks for cell in block.cells)
 
 
-def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
+def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Sequence[Given] = ()) -> Analysis:
     """Analyze a study from nothing but its record files.
 
     `rng` draws the resamples of intervals and of tests with more than 20 pairs; by default always the same ones.
+    `sources`: constants of environments that take the place of those in the records.
 
     Raises:
         RecordError: if `folder` is no folder or holds no run.
+        ConfigError: if no run is of an environment of `sources`.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     records, unreadable = read_study(folder)
@@ -91,8 +95,9 @@ def analyse(folder: Path, rng: np.random.Generator | None = None) -> Analysis:
     for text in unreadable:
         problems.add("left out", text)
     declared = declaration(folder, problems)
-    blocks = blocks_of(records, problems, rng)
-    note_borrowed(blocks, problems)
+    blocks = blocks_of(records, problems, rng, sources)
+    note_constants(blocks, sources, folder, problems)
+    note_bounds(blocks, problems)
     note_runs(blocks, problems)
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
@@ -154,7 +159,7 @@ def _family_of(
     family: Family, samples: Sequence[_Sample], declared: Declaration, rng: np.random.Generator
 ) -> list[Comparison]:
     """Compare the samples of a family, and decide on all of them together."""
-    effects = [declared.effect(sample.metric) for sample in samples]
+    effects = [declared.effect(sample.metric, sample.pairing.normalized) for sample in samples]
     paired = [sample.compare(effect, rng) for sample, effect in zip(samples, effects, strict=True)]
     better = [sample.metric.better for sample in samples]
     verdicts = decide(list(zip(paired, better, effects, strict=True)), CORRECTIONS[family])
@@ -185,12 +190,12 @@ def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tup
     """Compare the spread over the paired seeds, for every pairing of two arms with two or more of them."""
     found = []
     for pairing in pairings:
-        if pairing.contrast is None and len(pairing.pairs) > 1:
+        if pairing.contrast is None:
             for metric in SPREAD_METRICS:
-                arms = pairing.values(metric)
-                mads = [float(stats.median_abs_deviation(values)) for values in arms]
-                found.append(
-                    Dispersion(pairing, metric, len(arms[0]), mads[0], mads[1], brown_forsythe_p(*arms, rng))
-                )
+                treatment, control, seeds = pairing.defined(metric)
+                if len(seeds) > 1:
+                    mads = [float(stats.median_abs_deviation(values)) for values in (treatment, control)]
+                    p_value = brown_forsythe_p(treatment, control, rng)
+                    found.append(Dispersion(pairing, metric, len(seeds), mads[0], mads[1], p_value))
     p_adjusted = adjusted([one.p_value for one in found], "fdr_bh")
     return tuple(replace(one, p_adjusted=p) for one, p in zip(found, p_adjusted, strict=True))

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
+from rl_warmup.config.constants import check_constants
 from rl_warmup.config.schema import Bound, ConfigError, RunConfig, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
 
@@ -23,12 +24,7 @@ def check_values(config: RunConfig) -> None:
             check(key, value, how.bound)
     _check_target("schedule", config.schedule.name, config.schedule.target, tuple(schedules.BASES))
     _check_target("warmup", config.warmup.shape, config.warmup.target, ("none", *schedules.SHAPES))
-    env = config.env
-    if not env.return_floor <= env.return_low < env.return_high:
-        raise ConfigError(
-            f"env.return_floor={env.return_floor:g}, env.return_low={env.return_low:g} and "
-            f"env.return_high={env.return_high:g} must satisfy floor <= low < high"
-        )
+    check_constants(vars(config.env))
     _check_declared(config)
     algorithm = ALGORITHMS[check("algo.name", config.algo.name, one_of(*ALGORITHMS))]
     if not isinstance(config.algo, algorithm.config):

@@ -133,10 +133,14 @@ class EnvConfig:
     training_wrappers: list[Any] = setting(list, WRAPPERS, identity="changed")
     # what EnvPool is given for the same environment: {} the id alone, null nothing; see envs/pool.py
     envpool: Any = setting(dict, MAPPING, identity="changed")
-    return_floor: float = setting(MISSING, FINITE)  # worst attainable return: what a diverged run is scored with
-    return_low: float = setting(MISSING, FINITE)  # return of the random policy
-    return_high: float = setting(MISSING, FINITE)  # reference return of a trained agent
-    threshold: float = setting(MISSING, FINITE)  # return from which the task counts as solved
+    # Constants of its returns, null where they are not known; python -m rl_warmup.measure measures what can be.
+    return_floor: float | None = setting(None, FINITE)  # worst attainable: what a diverged run is scored with
+    return_low: float | None = setting(None, FINITE)  # return of the random policy
+    return_high: float | None = setting(None, FINITE)  # reference return of a trained agent
+    threshold: float | None = setting(None, FINITE)  # return from which the task counts as solved
+    # returns beyond these are scored as these, so that a few cannot decide; null: return_floor, and no bound
+    floor: float | None = setting(None, FINITE, identity="never")
+    ceiling: float | None = setting(None, FINITE, identity="never")
     reward_max: float | None = setting(None, POSITIVE)  # largest |reward| of one step, if known: it bounds values
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Table, table
-from rl_warmup.report.words import Row, interval, metric_name, number, place, rate, share, varied
+from rl_warmup.report.words import Row, interval, metric_name, number, own_returns, place, rate, share, varied
 
 DOSE = ("n_below_99", "budget_lost", "learning_rate_mean")  # descriptive metrics that the table of doses shows
 EVENTS = ("recovered",)  # descriptive metrics that belong to stability
@@ -48,8 +48,8 @@ def across_seeds(report: Mapping[str, Any]) -> Table | None:
         "not learned": partial(_share, "not_learned"),
     }
     caption = (
-        "Differences between seeds, in normalized return (IPR-90: percentile 95 − 5, in %; worst quarter: mean of "
-        "the lowest 25% of runs), and shares of runs with Wilson 95% intervals."
+        "Differences between seeds, in normalized return unless headed otherwise (IPR-90: percentile 95 − 5, in %; "
+        "worst quarter: mean of the lowest 25% of runs), and shares of runs with Wilson 95% intervals."
     )
     return _cells("across-seeds", "Across seeds", caption, report["cells"], columns)
 
@@ -62,11 +62,12 @@ def time_to_threshold(report: Mapping[str, Any]) -> Table | None:
         "restricted mean": lambda row: share(row["time_to_threshold"]["restricted_mean"]),
         "median": lambda row: share(row["time_to_threshold"]["median"], unknown="not reached"),
     }
+    rows = [row for row in report["cells"] if row["time_to_threshold"]["restricted_mean"] is not None]
     caption = (
         "Environment steps to the threshold as a share of the budget (Kaplan–Meier). Runs that never reach "
         "it count with the whole budget in the restricted mean."
     )
-    return _cells("time", "Time to the threshold", caption, [row for row in report["cells"] if row["n"]], columns)
+    return _cells("time", "Time to the threshold", caption, rows, columns)
 
 
 def dose(report: Mapping[str, Any]) -> Table | None:
@@ -94,7 +95,9 @@ def diagnostics(report: Mapping[str, Any]) -> Table | None:
 
 def _cells(name: str, title: str, caption: str, rows: Sequence[Row], columns: Columns) -> Table | None:
     named = varied(rows)
-    return table(name, title, caption, rows, columns, lambda row: f"{place(row, named)}, {rate(row)}")
+    return table(
+        name, title, caption, rows, columns, lambda row: f"{place(row, named)}, {rate(row)}{own_returns(row)}"
+    )
 
 
 def _measured(

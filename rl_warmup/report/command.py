@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from rl_warmup import terminal
+from rl_warmup.analysis.constants import given
 from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.records.atomic import write_text
@@ -41,14 +42,17 @@ exit code:
 """
 
 
-def report(folder: Path, console: Console, figures: bool = True, out: Path | None = None) -> int:
+def report(
+    folder: Path, console: Console, figures: bool = True, out: Path | None = None, envs: Sequence[str] = ()
+) -> int:
     """Analyze the study in `folder`, write the report and its figures into it or `out`, print it; the exit code.
 
+    `envs`: YAML files of environments, or names of those in conf/env/, whose constants the runs are scored by.
     0: everything was analyzed. 1: the report was written, but something was left out. 2: there was nothing to
     report on, or the report cannot be written; one message on stderr says why.
     """
     try:
-        analysis = analyse(folder)
+        analysis = analyse(folder, sources=[given(env) for env in envs])
         if not analysis.blocks:
             raise RecordError(f"{folder} holds no readable run: {'; '.join(map(str, analysis.problems))}")
     except (RecordError, ConfigError, OSError) as error:
@@ -82,9 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick or runs/single"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write there instead, e.g. if DIR may only be read")
+    parser.add_argument(
+        "--env",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="YAML file of an environment (or a name of conf/env) with constants that the records lack",
+    )
     parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)
-    return report(arguments.folder, Console(), figures=not arguments.no_figures, out=arguments.out)
+    figures, out, envs = not arguments.no_figures, arguments.out, arguments.env
+    return report(arguments.folder, Console(), figures, out, envs)
 
 
 def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:

@@ -67,7 +67,13 @@ def paired(pairing: Pairing) -> dict[str, Any]:
         "treatment": pairing.treatment_label,
         "control": pairing.control_label,
         "contrast": pairing.contrast,
+        **_unless_normalized(pairing),
     }
+
+
+def _unless_normalized(scored: Pairing | Cell) -> dict[str, bool]:
+    """What a row says of scores in the environment's own returns; nothing where they are normalized."""
+    return {} if scored.normalized else {"normalized": False}
 
 
 def _study(analysis: Analysis) -> dict[str, Any]:
@@ -99,31 +105,36 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 
 def _cell(block: Block, cell: Cell) -> dict[str, Any]:
     """One cell: its runs, each metric over the scored ones, dispersion over seeds, and time to the threshold."""
-    n, times, reached = len(cell.scored), cell.scores["time_to_threshold"], cell.reached
-    counts = {"diverged": cell.count("diverged"), "not_learned": int(cell.scores["not_learned"].sum())}
+    n, known, unlearned = len(cell.scored), cell.timed, _finite(cell.scores["not_learned"])
+    times, reached = cell.scores["time_to_threshold"][known], cell.reached[known]
+    of_lead: dict[str, float | None] = (
+        {} if cell.normalized else {"ipr90": None}
+    )  # a share of the reference's lead over a random policy
+    counts = {"diverged": (cell.count("diverged"), n), "not_learned": (int(unlearned.sum()), unlearned.size)}
     about = {
         "n": n,
-        "n_diverged": counts["diverged"],
+        "n_diverged": cell.count("diverged"),
         "n_failed": cell.count("failed"),
         "warmup": dict(cell.warmup),
         "metrics": {name: _metric(cell, name) for name in metrics()},
-        "across_seeds": {name: across(cell.scores[name]) for name in ("final", "area")},
+        "across_seeds": {name: across(_finite(cell.scores[name])) | of_lead for name in ("final", "area")},
         "shares": {
-            name: dict(zip(("share", "ci_low", "ci_high"), share(min(count, n), n), strict=True))
-            for name, count in counts.items()
+            name: dict(zip(("share", "ci_low", "ci_high"), share(min(count, runs), runs), strict=True))
+            for name, (count, runs) in counts.items()
         },
         "time_to_threshold": {
-            "reached": int(reached.sum()),
-            "restricted_mean": restricted_mean(times, reached) if n else None,
-            "median": median(times, reached) if n else None,
+            "reached": int(reached.sum()) if times.size or not n else None,
+            "restricted_mean": restricted_mean(times, reached) if times.size else None,
+            "median": median(times, reached) if times.size else None,
         },
+        **_unless_normalized(cell),
     }
     return _row("cell", vars(cell) | coordinates(block) | about)
 
 
 def _metric(cell: Cell, name: str) -> dict[str, float | None]:
     """Mean with its interval, and IQM, of the runs that have a value; None without any, no interval with one."""
-    values = cell.scores[name][np.isfinite(cell.scores[name])]
+    values = _finite(cell.scores[name])
     row: dict[str, float | None] = dict.fromkeys(("mean", "iqm", "ci_low", "ci_high"))
     if values.size:
         row |= {"mean": float(values.mean()), "iqm": float(iqm(values))}
@@ -189,8 +200,13 @@ def _reproduce(folder: Path, infos: Sequence[Mapping[str, Any]]) -> dict[str, An
 
 
 def _row(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the fields that the schema lists for a row of this kind."""
-    return {key: _plain(values[key]) for key in schema()["$defs"][kind]["properties"]}
+    """The values of the fields that the schema lists for a row of this kind; one that is not required may lack."""
+    fields = schema()["$defs"][kind]
+    return {key: _plain(values[key]) for key in fields["properties"] if key in values or key in fields["required"]}
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    return values[np.isfinite(values)]
 
 
 def _plain(value: Any) -> Any:

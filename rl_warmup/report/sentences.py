@@ -77,7 +77,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """One comparison with better, worse or equivalent as its verdict."""
-    unit = report["study"]["metrics"][row["metric"]]["unit"]
+    unit = words.unit(row, report)
     noun, less, more = words.nouns(row["metric"])
     n = f"n = {counted(row['n'], 'pair')}"
     if row["verdict"] == "equivalent":
@@ -153,17 +153,22 @@ def limits(report: Mapping[str, Any], problems: Iterable[Problem], notes: Iterab
         texts.append(f"{len(barred) - OPEN_SENTENCES} more pairs of arms have no verdict; the problems say why.")
     excluded = sorted({str(note) for note in notes if note.kind == "collapse"})
     texts += [f"the verdict “equivalent” is about the mean: {note}." for note in excluded]
-    return texts + _lost_runs(report["cells"])
+    texts += [str(problem) for problem in problems if problem.kind == "constants"]
+    return texts + _lost_runs(report["cells"], report["runs"])
 
 
-def _lost_runs(cells: Sequence[Row]) -> list[str]:
+def _lost_runs(cells: Sequence[Row], runs: Sequence[Row]) -> list[str]:
     """Runs that diverged, by arm, and runs that failed."""
     texts = []
     if diverged := [row for row in cells if row["n_diverged"]]:
         total = f"{sum(row['n_diverged'] for row in cells)} of {counted(sum(row['n'] for row in cells), 'run')}"
         arms = [f"{row['n_diverged']} of {row['n']} in {row['short']} at {words.rate(row)}" for row in diverged]
         most = listed(arms) if len(arms) <= OPEN_SENTENCES else f"in {len(arms)} arms, which the problems name"
-        texts.append(f"{total} diverged, which is scored as the worst attainable return: {most}.")
+        unscored = any(run["status"] == "diverged" and run["metrics"]["final"] is None for run in runs)
+        scored = (
+            "which leaves runs without a score" if unscored else "which is scored as the worst attainable return"
+        )
+        texts.append(f"{total} diverged, {scored}: {most}.")
     if failed := sum(row["n_failed"] for row in cells):
         texts.append(f"{counted(failed, 'run')} failed and {'is' if failed == 1 else 'are'} not scored.")
     return texts
@@ -218,6 +223,7 @@ def _relative(row: Row, report: Mapping[str, Any]) -> str:
         for cell in report["cells"]
         if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in GROUP)
     ]
-    if row["metric"] != "area" or row["contrast"] is not None or len(control) != 1 or (control[0] or 0) <= 0:
+    shown = row["metric"] == "area" and row["contrast"] is None and row.get("normalized", True)
+    if not shown or len(control) != 1 or (control[0] or 0) <= 0:
         return ""
     return f" ({share(abs(row['estimate']) / control[0])} of the control's {number(control[0], digits=2)})"

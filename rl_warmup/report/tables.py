@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rl_warmup.report.words import Row, capital, place, short_rate, varied
+from rl_warmup.report.words import Row, capital, own_returns, place, short_rate, varied
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -83,7 +83,7 @@ def heading_of(rows: Sequence[Row]) -> Callable[[Row], str]:
         subject = f"{row['treatment']} against {row['control']}"
         if row.get("contrast") is not None:
             subject = f"contrast {row['contrast']}: {subject}"
-        return f"{capital(subject)} · {place(row, named)} · learning rate {short_rate(row)}"
+        return f"{capital(subject)} · {place(row, named)} · learning rate {short_rate(row)}{own_returns(row)}"
 
     return heading
 

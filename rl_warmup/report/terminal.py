@@ -13,7 +13,7 @@ from rich.table import Table
 from rl_warmup.records.words import counted
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
-from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, short_rate
+from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, own_returns, short_rate
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
 RUNS = {"n": "{n}", "diverged": "{n_diverged}", "failed": "{n_failed}"}  # formats of values of a row
@@ -131,7 +131,7 @@ def _compared(row: Row) -> tuple[str, ...]:
     """What a comparison is, a line each."""
     name = [] if row["contrast"] is None else [f"contrast {row['contrast']}"]
     arms = [row["treatment"], f"against {row['control']}"]
-    return (*name, *arms, f"learning rate {short_rate(row)}", _where(row))
+    return (*name, *arms, f"learning rate {short_rate(row)}", _where(row), *filter(None, [own_returns(row)[3:]]))
 
 
 def _values(row: Row, wide: bool, symbol: bool) -> list[str]:

@@ -82,6 +82,21 @@ def metric_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def unit(row: Row, report: Mapping[str, Any]) -> str:
+    """The unit of a comparison's metric; of one that is not normalized, in the environment's own returns."""
+    named = str(report["study"]["metrics"][row["metric"]]["unit"])
+    return named if row.get("normalized", True) else named.removeprefix("normalized ")
+
+
+def own_returns(row: Row) -> str:
+    """What is added to a heading whose numbers are not normalized.
+
+    >>> own_returns({"env": "mine", "normalized": False}), own_returns({"env": "mine"})
+    (' · returns not normalized', '')
+    """
+    return "" if row.get("normalized", True) else " · returns not normalized"
+
+
 def arm_words(label: str, report: Mapping[str, Any]) -> str:
     """The short label of an arm as a phrase; a report of an earlier version has none."""
     return str(report.get("arms", {}).get(label, label))

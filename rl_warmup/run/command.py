@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from rl_warmup import terminal
-from rl_warmup.config.conf import conf_dir, notes_on
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
+from rl_warmup.config.notes import notes_on
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError

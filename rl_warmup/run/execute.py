@@ -10,7 +10,8 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from rl_warmup.config.conf import borrowed_env, hyperparameters
+from rl_warmup.config.conf import hyperparameters
+from rl_warmup.config.constants import borrowed_env, bounds_of
 from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
@@ -73,7 +74,8 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "seed": config.seed,
         "warmup": {key: value for key, value in vars(config.warmup).items() if key != "target" or value},
         "config": identity(config),
-        "borrowed_env": borrowed_env(config.env.name, config.env.id),
+        "borrowed_env": borrowed_env(vars(config.env)),
+        "bounds": bounds_of(vars(config.env)),
         "hyperparameters": hyperparameters(config),
         "tuned_learning_rate": config.tuned_learning_rate,
         "planned_gradient_steps": phases_of(config).gradient_steps,

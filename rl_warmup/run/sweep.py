@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.config.conf import notes_on
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
+from rl_warmup.config.notes import notes_on
 from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records import atomic, locks, read

@@ -47,13 +47,6 @@ def damage_info(folder: Path) -> str:
     return "cannot be read"
 
 
-def lose_constants(folder: Path) -> str:
-    info = json.loads((folder / "run.json").read_text())
-    del info["config"]["env"]["return_high"]
-    (folder / "run.json").write_text(json.dumps(info))
-    return "lacks env.return_high"
-
-
 def swap_constants(folder: Path) -> str:
     info = json.loads((folder / "run.json").read_text())
     info["config"]["env"]["return_high"] = -5
@@ -61,7 +54,7 @@ def swap_constants(folder: Path) -> str:
     return "return_low is not below"
 
 
-@pytest.mark.parametrize("damage", [damage_evaluations, nan_return, damage_info, lose_constants, swap_constants])
+@pytest.mark.parametrize("damage", [damage_evaluations, nan_return, damage_info, swap_constants])
 def test_an_unusable_record_is_named_and_never_averaged(tmp_path: Path, damage: Any) -> None:
     study = two_arms(tmp_path / "s", [10.0, 11.0, 12.0])
     write_run(study, "none", 3)

@@ -30,9 +30,19 @@ nan, inf = math.nan, math.inf
         ({"algo__batch_size": 0}, r"algo.batch_size=0 is too small"),
         (
             {"env__return_floor": 30.0},
-            r"env.return_floor=30, env.return_low=22.2 .* must satisfy floor <= low < high",
+            "env.return_floor=30 and env.return_low=22.2 must satisfy return_floor <= return_low: nothing is worse",
         ),
-        ({"env__return_high": 22.2}, r"env.return_high=22.2 must satisfy"),
+        (
+            {"env__return_high": 22.2},
+            "env.return_low=22.2 and env.return_high=22.2 must satisfy return_low < return_h",
+        ),
+        ({"env__floor": 23.0}, "env.floor=23 and env.return_low=22.2 must satisfy floor <= return_low"),
+        ({"env__ceiling": 499.0}, "env.return_high=500 and env.ceiling=499 must satisfy return_high <= ceiling"),
+        (
+            {"env__return_high": 400.0, "env__ceiling": 450.0},
+            "env.threshold=475 and env.ceiling=450 must satisfy threshold <= ceiling: no run would ever be scored",
+        ),
+        ({"env__ceiling": nan}, "env.ceiling=nan is not usable; use a finite number"),
         ({"env__return_low": nan}, "env.return_low=nan is not usable; use a finite number"),
         ({"study__smallest_effect": 0.0}, r"study.smallest_effect=0.0 is not usable; use a finite number above 0"),
         ({"algo__optimizer__beta1": 1.0}, "algo.optimizer.beta1=1.0 is not usable; use a value from 0 to below 1"),

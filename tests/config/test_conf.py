@@ -13,7 +13,9 @@ from hydra.errors import HydraException
 
 from rl_warmup import schedules
 from rl_warmup.config import conf
-from rl_warmup.config.conf import borrowed_env, conf_dir, notes_on
+from rl_warmup.config.conf import conf_dir
+from rl_warmup.config.constants import borrowed_env
+from rl_warmup.config.notes import notes_on
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
 from rl_warmup.run.compose import register_schema, resolved
@@ -332,7 +334,7 @@ def test_an_id_under_the_name_of_another_environment_is_borrowed(
     overrides: tuple[str, ...], known: str | None
 ) -> None:
     config = run(*overrides)
-    assert borrowed_env(config.env.name, config.env.id) == run_info(config, 1)["borrowed_env"] == known
+    assert borrowed_env(vars(config.env)) == run_info(config, 1)["borrowed_env"] == known
 
 
 def _get(config: Any, key: str) -> Any:

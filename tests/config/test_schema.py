@@ -123,7 +123,7 @@ def test_settings_that_are_not_of_the_identity() -> None:
         ("trainer", {"compile"}, {"envs"}),
         ("schedule", set(), {"target"}),
         ("algo", set(), {"extractor"}),
-        ("env", set(), {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
+        ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
         ("evaluation", {"max_steps"}, set()),
     ],
 )
@@ -166,6 +166,7 @@ BOUND = {
     *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes", "evaluation.max_steps"),
     *("env.wrappers", "env.training_wrappers", "env.envpool"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
+    *("env.floor", "env.ceiling"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),
 }

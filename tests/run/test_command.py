@@ -426,7 +426,10 @@ def test_the_recorded_command_makes_the_same_experiment_again(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("own", "notice"),
     [
-        ([], "MountainCar-v0 is trained as env=cartpole, which is CartPole-v1: give it an env.name"),
+        (
+            [],
+            "MountainCar-v0 is trained as env=cartpole, which is CartPole-v1: give it an env.name, a learning_rate",
+        ),
         (
             ["env.name=car", "env.threshold=-110"],
             "MountainCar-v0 is trained with env.return_floor=8, env.return_low=22.2, env.return_high=500, "

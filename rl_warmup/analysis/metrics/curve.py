@@ -28,9 +28,9 @@ def fill_diverged(
     t_grid: ArrayLike,  # [grid], environment steps of the planned evaluations
     t: ArrayLike,  # [evaluations], those that were recorded
     y: ArrayLike,  # [evaluations], returns
-    floor: float,
+    floor: float | None,
 ) -> FloatArray:  # [grid]
-    """Put a diverged run's curve on the whole grid; what is missing or not finite is worth `floor`.
+    """Put a diverged run's curve on the whole grid; what is missing or not finite is worth `floor`, or nan without.
 
     Raises:
         ValueError: if a recorded step is repeated or not on the grid, or if `floor` is not finite.
@@ -41,12 +41,12 @@ def fill_diverged(
     grid, steps, returns = np.asarray(t_grid), np.asarray(t), np.asarray(y, dtype=np.float64)
     if steps.shape != returns.shape:
         raise ValueError(f"{steps.shape} steps for {returns.shape} returns: give one step for each return")
-    if not np.isfinite(floor):
+    if floor is not None and not np.isfinite(floor):
         raise ValueError(f"return floor {floor!r}: give the worst attainable return, a finite number")
     strange = np.setdiff1d(steps, grid)
     if strange.size or np.unique(steps).size != steps.size:
         raise ValueError(f"steps {steps.tolist()} repeat or miss the grid {grid.tolist()}: give each once")
-    filled = np.full(grid.shape, float(floor))
+    filled = np.full(grid.shape, np.nan if floor is None else float(floor))
     seen = np.isfinite(returns)
     filled[np.searchsorted(grid, steps[seen])] = returns[seen]
     return filled

@@ -21,12 +21,12 @@ SPIKE_LEAST = 5  # or, at the beginning of the run, as many as there are, from t
 EARLY = 0.01  # of the gradient steps of the run
 
 
-def fill_episodes(episodes: pl.DataFrame, config: Mapping[str, Any]) -> pl.DataFrame:
-    """Finite training episodes of a diverged run, then one at the floor for the steps that are missing."""
+def fill_episodes(episodes: pl.DataFrame, config: Mapping[str, Any], worst: float | None) -> pl.DataFrame:
+    """Finite training episodes of a diverged run, then one of the `worst` return for the steps that are missing."""
     seen = episodes.filter(pl.col("return").is_finite())
     total = int(config["total_timesteps"])
     missing = max(0, total - int(seen["length"].sum()))
-    floor = {"env_step": total, "return": float(config["env"]["return_floor"]), "length": missing}
+    floor = {"env_step": total, "return": math.nan if worst is None else float(worst), "length": missing}
     return pl.concat([seen, pl.DataFrame([floor], schema=seen.schema)])
 
 
@@ -34,13 +34,14 @@ def online_return(episodes: pl.DataFrame, config: Mapping[str, Any]) -> float:
     """Return while learning, sum(return * length) / sum(length) over the training episodes, normalized.
 
     Weighing by length makes it a mean over environment steps. nan without an episode. Of a diverged run give
-    the episodes as `fill_episodes` completes them.
+    the episodes as `fill_episodes` completes them. Without `return_low` and `return_high` it is not normalized.
     """
     steps = episodes["length"].sum()
     if not steps:
         return math.nan
     mean = float((episodes["return"] * episodes["length"]).sum()) / float(steps)
-    return float(normalise(mean, config["env"]["return_low"], config["env"]["return_high"]))
+    low, high = (config["env"].get(key) for key in ("return_low", "return_high"))
+    return mean if low is None or high is None else float(normalise(mean, low, high))
 
 
 def loss_spikes(updates: pl.DataFrame, config: Mapping[str, Any]) -> float:

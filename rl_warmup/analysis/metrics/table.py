@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rl_warmup.analysis.metrics import curve, diagnostics, stability
 from rl_warmup.analysis.metrics.diagnostics import dose, phase_mean, step_mean
@@ -14,6 +14,10 @@ TIME_EFFECT = 0.05  # and for times, in shares of the budget
 
 Role = Literal["confirmatory", "exploratory", "descriptive"]  # descriptive: shown, never tested
 Source = Literal["curve", "episodes", "updates"]
+Need = Literal[
+    "reference", "threshold"
+]  # constants of the environment: low and high by which returns are normalized
+NORMALIZED = "normalized return"  # what a unit begins with, where it is the environment's own without a reference
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,18 @@ class Metric:
     role: Role = "exploratory"  # a confirmatory one is defined for every run
     source: Source = "curve"
     noise_floor: bool = False  # whether what the sampling of evaluation episodes makes of it is reported beside it
+    needs: tuple[Need, ...] | None = None  # without which it is undefined; None: all, unless it is of `updates`
+
+    @property
+    def needed(self) -> tuple[Need, ...]:
+        """The constants without which it is undefined."""
+        if self.needs is None:
+            return () if self.source == "updates" else get_args(Need)
+        return self.needs
+
+    def unit_of(self, normalized: bool) -> str:
+        """Its unit, where returns are normalized and where they are not."""
+        return self.unit if normalized else self.unit.removeprefix("normalized ")
 
 
 def _metric(
@@ -38,10 +54,12 @@ def _metric(
     description: str,
     better: Literal["higher", "lower"] = "lower",
     smallest_effect: float | None = None,
+    needs: tuple[Need, ...] = (),
     **more: Any,
 ) -> Metric:
     """A metric that is called as its function."""
-    return Metric(function.__name__, function, unit, better, description, smallest_effect, **more)
+    name = function.__name__
+    return Metric(name, function, unit, better, description, smallest_effect, needs=needs, **more)
 
 
 def _column(name: str, function: Callable[..., float], unit: str, description: str, column: str = "") -> Metric:
@@ -55,26 +73,41 @@ _stability = partial(_metric, noise_floor=True)
 _episodes = partial(_metric, source="episodes")
 _descriptive = partial(_metric, role="descriptive")
 _inside = partial(_descriptive, source="updates")
-_RETURN, _SLOPE, _BUDGET = "normalized return", "normalized return per budget", "share of the budget"
+_SOLVED: tuple[Need, ...] = ("threshold",)
+_LEARNED: tuple[Need, ...] = ("reference",)
+_RETURN, _SLOPE, _BUDGET = NORMALIZED, f"{NORMALIZED} per budget", "share of the budget"
 _BELOW = "worst fifth of the second half, below the best so far or the threshold"
 
 # Confirmatory ones first; an entry here is all that a new metric takes.
 _TABLE = (
     _confirmatory(curve.final, _RETURN, "mean of the last tenth of the run", "higher", RETURN_EFFECT),
     _confirmatory(curve.area, _RETURN, "mean over the whole run", "higher", RETURN_EFFECT),
-    _confirmatory(curve.shortfall, _RETURN, _BELOW, "lower", RETURN_EFFECT, noise_floor=True),
-    _confirmatory(curve.not_learned, "share of runs", "final return below half the reference", binary=True),
+    _confirmatory(curve.shortfall, _RETURN, _BELOW, "lower", RETURN_EFFECT, noise_floor=True, needs=_SOLVED),
+    _confirmatory(
+        curve.not_learned, "share of runs", "final return below half the reference", binary=True, needs=_LEARNED
+    ),
     _metric(curve.best, _RETURN, "best evaluation", "higher", RETURN_EFFECT),
     _episodes(diagnostics.online_return, _RETURN, "training episodes, by length", "higher", RETURN_EFFECT),
-    _metric(curve.time_to_threshold, _BUDGET, "first evaluation at the threshold; never: 1", "lower", TIME_EFFECT),
+    _metric(
+        curve.time_to_threshold,
+        _BUDGET,
+        "first evaluation at the threshold; never: 1",
+        "lower",
+        TIME_EFFECT,
+        _SOLVED,
+    ),
     _stability(stability.drawdown_cvar, _RETURN, "worst 5% of the falls below the best so far"),
     _stability(stability.drawdown_max, _RETURN, "largest fall below the best so far"),
     _stability(stability.difference_iqr, _SLOPE, "interquartile range of the changes of return"),
     _stability(stability.difference_mad, _SLOPE, "median absolute deviation of the changes of return"),
     _stability(stability.difference_std, _SLOPE, "standard deviation of the changes of return"),
     _stability(stability.difference_cvar, _SLOPE, "worst 5% of the changes of return", "higher"),
-    _stability(stability.collapses, "collapses", "falls by half the reference, three evaluations or longer"),
-    _descriptive(stability.recovered, "share of collapses", "collapses that were made good", "higher"),
+    _stability(
+        stability.collapses, "collapses", "falls by half the reference, three evaluations or longer", needs=_LEARNED
+    ),
+    _descriptive(
+        stability.recovered, "share of collapses", "collapses that were made good", "higher", needs=_LEARNED
+    ),
     _inside(diagnostics.loss_spikes, "share of phases", "loss above the rolling median + 6 MAD"),
     _column("grad_norm", step_mean, "L2 norm", "mean gradient norm before clipping", "grad_norm_mean"),
     _column("clipped_share", step_mean, "share of steps", "gradient steps that were clipped"),

@@ -51,14 +51,21 @@ def _sheets(analysis: Analysis) -> Iterator[tuple[str, Sheet]]:
     for sheet in forest(analysis.comparisons, with_role("confirmatory")):
         yield "", sheet
     groups = grouped(analysis.blocks, attrgetter("group"))
-    for group, blocks in groups.items():
-        for found in filter(None, _of_group(analysis, blocks)):
-            yield file_name(group, list(groups)), found
+    for group, members in groups.items():
+        scales = grouped(members, attrgetter("normalized"))
+        for normalized, blocks in scales.items():
+            name = file_name(group, list(groups))
+            for found in filter(None, _of_group(analysis, blocks)):
+                yield name if normalized or len(scales) == 1 else f"{name}-not-normalized", found
 
 
 def _of_group(analysis: Analysis, blocks: Sequence[Block]) -> Iterator[Sheet | None]:
     looks, group = looks_of(analysis, blocks), blocks[0].group
-    comparisons = [found for found in analysis.comparisons if found.pairing.block.group == group]
+    comparisons = [
+        found
+        for found in analysis.comparisons
+        if found.pairing.block.group == group and found.pairing.normalized == blocks[0].normalized
+    ]
     yield curves(blocks, looks)
     yield from heatmaps(blocks, comparisons, looks)
     yield differences(comparisons, with_role("confirmatory"), looks)

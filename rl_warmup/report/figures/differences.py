@@ -52,7 +52,10 @@ def differences(comparisons: Sequence[Comparison], metrics: Sequence[Metric], lo
     places = {id(row): len(rows) - 1 - index for index, row in enumerate(rows)}
     for axes, metric in zip(grid, metrics, strict=True):
         found = [comparison for comparison in comparisons if comparison.metric.name == metric.name]
-        _draw_metric(axes, metric, found, places, looks)
+        if found:
+            _draw_metric(axes, metric, found, places, looks)
+        else:
+            axes.set_visible(False)  # undefined without the constants of the environment
     grid[0].set_yticks(range(len(rows)), [_label(row, ", " if many else "\nlearning rate ") for row in rows][::-1])
     grid[0].set_ylim(-0.6, len(rows) - 0.4)
     n = range_words([found.paired.n for found in comparisons])
@@ -97,7 +100,7 @@ def _draw_metric(
     scatter = axes.scatter(points[:, 0], points[:, 1], s=9, color=colors, alpha=0.55, linewidth=0, zorder=2)
     scatter.set_rasterized(4 * len(points) > RASTERIZED)
     draw_estimates(axes, estimates, 6)
-    head_metric(axes, metric, found[0].smallest_effect)
+    head_metric(axes, metric, found[0].smallest_effect, found[0].pairing.normalized)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     if metric.binary:
@@ -106,7 +109,7 @@ def _draw_metric(
     axes.tick_params(left=False)
 
 
-def head_metric(axes: Axes, metric: Metric, effect: float | None) -> None:
+def head_metric(axes: Axes, metric: Metric, effect: float | None, normalized: bool) -> None:
     """Name a panel of differences on one metric, with zero, what is too small to matter, and where better is."""
     if effect is not None:
         axes.axvspan(-effect, effect, color="0.91", linewidth=0, zorder=0)
@@ -117,7 +120,7 @@ def head_metric(axes: Axes, metric: Metric, effect: float | None) -> None:
     axes.annotate(
         arrow, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", color="0.35", fontsize=8.5
     )
-    axes.set_xlabel(f"treatment − control\n({metric.unit})", fontsize=8.5)
+    axes.set_xlabel(f"treatment − control\n({metric.unit_of(normalized)})", fontsize=8.5)
 
 
 def draw_estimates(axes: Axes, estimates: Sequence[Estimate], size: float) -> None:

@@ -37,12 +37,14 @@ class Line(NamedTuple):
 def forest(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list[Sheet]:
     """All comparisons with intervals and verdicts, a panel a metric; in several figures if they are many."""
     names = [metric.name for metric in metrics]
-    frame = comparison_frame([found for found in comparisons if found.metric.name in names])
-    if frame.is_empty():
-        return []
-    frame = frame.sort(*GROUP, "schedule", "setting", "learning_rate", "contrast", "family", maintain_order=True)
-    pages = _pages(frame)
-    return [_sheet(page, metrics, index, len(pages)) for index, page in enumerate(pages)]
+    pages: list[tuple[pl.DataFrame, bool]] = []
+    for normalized in (True, False):  # never on one scale
+        shown = [one for one in comparisons if one.metric.name in names and one.pairing.normalized is normalized]
+        frame = comparison_frame(shown)
+        if not frame.is_empty():
+            order = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "family")
+            pages += [(page, normalized) for page in _pages(frame.sort(*order, maintain_order=True))]
+    return [_sheet(page, metrics, index, len(pages), normalized) for index, (page, normalized) in enumerate(pages)]
 
 
 def _pages(frame: pl.DataFrame) -> list[pl.DataFrame]:
@@ -56,7 +58,7 @@ def _pages(frame: pl.DataFrame) -> list[pl.DataFrame]:
     )
 
 
-def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: int) -> Sheet:
+def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: int, normalized: bool) -> Sheet:
     lines, note = _lines(frame), _note(frame)
     rows = lines[-1].y + 0.3 + 0.3 * (lines[-1].text.count("\n") + 1)
     foot = 0.3 + 0.16 * len(wrapped(note))  # inches for verdicts and note
@@ -64,7 +66,11 @@ def _sheet(frame: pl.DataFrame, metrics: Sequence[Metric], index: int, pages: in
     grid[0].set_ylim(rows, -HEAD)
     _write_labels(grid[0], lines, frame)
     for axes, metric in zip(grid[1:], metrics, strict=True):
-        _draw_metric(axes, metric, frame.filter(pl.col("metric") == metric.name), lines)
+        part = frame.filter(pl.col("metric") == metric.name)
+        if part.is_empty():
+            axes.set_visible(False)  # undefined without the constants of the environment
+        else:
+            _draw_metric(axes, metric, part, lines, normalized)
     title = f"All comparisons, n = {range_words(frame['n'].to_list())} pairs of seeds"
     title += f" ({index + 1} of {pages})" if pages > 1 else ""
     above, below = headline(figure, title, note)
@@ -138,7 +144,7 @@ def _write_labels(axes: Axes, lines: Sequence[Line], frame: pl.DataFrame) -> Non
             axes.text(x, y, text, va="center", ha=side, fontsize=8.5, transform=axes.get_yaxis_transform())
 
 
-def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequence[Line]) -> None:
+def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequence[Line], normalized: bool) -> None:
     places = {line.row: line.y for line in lines if line.row is not None}
     effect: Any = frame["smallest_effect"].max()
     known = [*frame["estimate"], *frame["ci_low"], *frame["ci_high"]]
@@ -155,7 +161,7 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
             estimates.append(Estimate(y, row["estimate"], low, high, color, filled))
     draw_estimates(axes, estimates, 5)
     _draw_open_ends(axes, estimates)
-    head_metric(axes, metric, effect)
+    head_metric(axes, metric, effect, normalized)
     for above, line in pairwise(lines):
         if above.rate != line.rate and above.row is not None:
             axes.axhline((above.y + line.y) / 2, color="0.85", linewidth=0.6, zorder=0)

@@ -66,21 +66,25 @@ def by_cell(blocks: Sequence[Block], frame_of: Callable[[Block, Cell], pl.DataFr
 
 
 def curve_frame(block: Block, cell: Cell) -> pl.DataFrame:
-    """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval)."""
+    """Evaluation returns: IQM over seeds with its 95% interval (seed null), then every run (without interval).
+
+    Where a run diverged and nothing says what that is worth, there is no IQM.
+    """
     n, size = cell.returns.shape
     low, high = np.full((2, size), np.nan) if n == 1 else iqm_band(cell.returns, np.random.default_rng(0))
+    middle = np.where(np.isfinite(cell.returns).all(axis=0), [iqm(cell.returns, axis=0), low, high], np.nan)
     unknown = np.full(n * size, np.nan)
     frame = pl.DataFrame(
         {
             "seed": np.repeat([-1, *(run.seed for run in cell.scored)], size),
             "env_step": np.tile(block.steps, n + 1),
-            "return": np.concatenate([iqm(cell.returns, axis=0), cell.returns.ravel()]),
-            "ci_low": np.concatenate([low, unknown]),
-            "ci_high": np.concatenate([high, unknown]),
+            "return": np.concatenate([middle[0], cell.returns.ravel()]),
+            "ci_low": np.concatenate([middle[1], unknown]),
+            "ci_high": np.concatenate([middle[2], unknown]),
         }
     )
-    middle = pl.int_range(pl.len()) < size
-    return frame.with_columns(pl.when(~middle).then("seed"), pl.col("ci_low", "ci_high").fill_nan(None))
+    of_all = pl.int_range(pl.len()) < size
+    return frame.with_columns(pl.when(~of_all).then("seed"), pl.col("ci_low", "ci_high").fill_nan(None))
 
 
 def dose_frame(_: Block, cell: Cell) -> pl.DataFrame | None:
@@ -110,15 +114,18 @@ def _spread_rows(height: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([even, early]).astype(np.int64))
 
 
-def threshold_frame(block: Block, cell: Cell) -> pl.DataFrame:
+def threshold_frame(block: Block, cell: Cell) -> pl.DataFrame | None:
     """Kaplan-Meier estimate of the share of runs that have reached the threshold, at each step where it changes."""
-    times, surviving = kaplan_meier(cell.scores["time_to_threshold"], cell.reached)
+    known = cell.timed
+    if not known.any():
+        return None
+    times, surviving = kaplan_meier(cell.scores["time_to_threshold"][known], cell.reached[known])
     total = float(block.steps[-1])
     steps, shares = np.asarray(times) * total, 1 - np.asarray(surviving)
     return pl.DataFrame(
         {
-            "n": len(cell.scored),
-            "n_reached": int(np.count_nonzero(cell.reached)),
+            "n": int(np.count_nonzero(known)),
+            "n_reached": int(np.count_nonzero(cell.reached[known])),
             "env_step": np.concatenate([[0.0], steps, [total]]),
             "share_reached": np.concatenate([[0.0], shares, shares[-1:]]),
         }
@@ -197,7 +204,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
             "is_control": id(cell) in controls,
             "metric": metric,
             "n": len(cell.scored),
-            "iqm": float(iqm(cell.scores[metric])) if cell.scored else None,
+            "iqm": float(iqm(values)) if values.size else None,
             "difference": None if comparison is None else comparison.paired.estimate,
             "verdict": None if comparison is None else comparison.verdict.verdict,
         }
@@ -205,6 +212,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
         for cell in block.cells
         for metric in metrics
         for comparison in [found.get((id(cell), metric))]
+        for values in [cell.scores[metric][np.isfinite(cell.scores[metric])]]
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
 

@@ -59,8 +59,9 @@ def _sheet(frame: pl.DataFrame, block: Block, name: str, looks: Looks) -> Sheet:
         frame["iqm"].drop_nulls(),
         max([abs(value) for value in frame["difference"].drop_nulls()] + [0.05]),
     )
+    ends = (0.0, 1.0) if block.normalized else (min(reached, default=0.0), max(reached, default=1.0))
     kinds = (
-        Map("iqm", "interquartile mean", "cividis", (min([0.0, *reached]), max([1.0, *reached]))),
+        Map("iqm", "interquartile mean", "cividis", (min([ends[0], *reached]), max([ends[1], *reached]))),
         Map("difference", "mean difference to the control", DIVERGING, (-away, away)),
     )
     for index, metric in enumerate(METRICS):
@@ -70,14 +71,16 @@ def _sheet(frame: pl.DataFrame, block: Block, name: str, looks: Looks) -> Sheet:
         for axes, kind in zip(places, kinds, strict=True):
             axes.set_title(f"{metric}: {kind.title}")
             _label(axes, frame, arms)
-    for mesh, row, label in zip(meshes, (grid[0], grid[-1]), ("normalized return", "difference"), strict=True):
+    labels = ("normalized return" if block.normalized else "return", "difference")
+    for mesh, row, label in zip(meshes, (grid[0], grid[-1]), labels, strict=True):
         figure.colorbar(mesh, ax=list(row), label=label, pad=0.01, aspect=12)
     for axes in grid[-1]:
         axes.set_xlabel("peak learning rate" + ("" if frame["learning_rate_scale"].null_count() else " (× tuned)"))
     title = f"Learning rate × warmup: {place(block.group)}, n = {runs_words(frame['n'])} a cell"
     title += f", {name} schedule" if name else ""
     symbols = ", ".join(f"{symbol} {verdict}" for verdict, (symbol, _) in VERDICTS.items())
-    note = f"In normalized return: 0 a random policy, 1 the reference. Verdicts: {symbols}; –: no runs."
+    unit = "normalized return: 0 a random policy, 1 the reference" if block.normalized else "return, not normalized"
+    note = f"In {unit}. Verdicts: {symbols}; –: no runs."
     headline(figure, title, note)
     return Sheet("heatmap", title, note, frame, figure, name)
 

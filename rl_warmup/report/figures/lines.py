@@ -12,6 +12,7 @@ from rl_warmup.analysis.cells import Block
 from rl_warmup.report.figures.frames import by_cell, curve_frame, dose_frame, threshold_frame
 from rl_warmup.report.figures.panels import CONTROL, RASTERIZED, Ends, Looks, panels
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
+from rl_warmup.report.words import capital
 
 ENV_STEPS = "environment steps"
 
@@ -21,17 +22,18 @@ def curves(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
     frame = by_cell(blocks, curve_frame)
     if frame.is_empty():
         return None
-    thresholds = sorted({block.settings["env.threshold"] for block in blocks})
+    thresholds = _thresholds(blocks)
     paint = partial(_draw_curves, thresholds)
     figure, names = panels(frame, looks, (ENV_STEPS, "evaluation return"), paint, shared=True)
     title = f"Evaluation return: {place(blocks[0].group)}, {_arms(blocks)}"
     one = all(len(cell.scored) < 2 for block in blocks for cell in block.cells)
-    middle = "Thick: interquartile mean over seeds; band: its 95% bootstrap interval; thin: single runs; dashed"
-    note = (
-        f"{'Dashed' if one else middle}: the return from which the task counts as solved ({_listed(thresholds)})."
+    middle = "Thick: interquartile mean over seeds; band: its 95% bootstrap interval; thin: single runs"
+    solved = (
+        f"dashed: the return from which the task counts as solved ({_listed(thresholds)})" if thresholds else ""
     )
+    note = capital("; ".join(filter(None, ["" if one else middle, solved])) + ".") if solved or not one else ""
     headline(figure, title, note, names, looks)
-    return Sheet("curves", title, f"Return of the evaluation episodes. {note}", frame, figure)
+    return Sheet("curves", title, f"Return of the evaluation episodes. {note}".rstrip(), frame, figure)
 
 
 def learning_rates(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
@@ -58,13 +60,17 @@ def time_to_threshold(blocks: Sequence[Block], looks: Looks) -> Sheet | None:
         return None
     figure, names = panels(frame, looks, (ENV_STEPS, "share of runs at the threshold"), _draw_shares, shared=True)
     title = f"Time to the threshold: {place(blocks[0].group)}, {_arms(blocks)}"
-    thresholds = sorted({block.settings["env.threshold"] for block in blocks})
     note = (
-        f"Share of runs with an evaluation return of {_listed(thresholds)} or more so far (Kaplan-Meier); "
+        f"Share of runs with an evaluation return of {_listed(_thresholds(blocks))} or more so far (Kaplan-Meier); "
         "runs that never get there are censored at the budget, not dropped."
     )
     headline(figure, title, note, names, looks)
     return Sheet("time_to_threshold", title, note, frame, figure)
+
+
+def _thresholds(blocks: Sequence[Block]) -> list[float]:
+    """The returns from which the task counts as solved, where they are known."""
+    return sorted({value for block in blocks if (value := block.settings.get("env.threshold")) is not None})
 
 
 def last_ramp(frame: pl.DataFrame) -> int:

@@ -43,12 +43,14 @@ def test_online_return_weighs_episodes_by_their_length() -> None:
 
 
 def test_what_a_diverged_run_did_not_do_is_worth_the_floor() -> None:
-    lost = diagnostics.fill_episodes(episodes((100, 20.0, 100), (300, NAN, 200)), CONFIG)
+    lost = diagnostics.fill_episodes(episodes((100, 20.0, 100), (300, NAN, 200)), CONFIG, 0.0)
     assert lost.rows() == [(100, 20.0, 100), (1000, 0.0, 900)]
     assert diagnostics.online_return(lost, CONFIG) == pytest.approx((2 - 10) / 100)
-    assert diagnostics.online_return(diagnostics.fill_episodes(episodes(), CONFIG), CONFIG) == pytest.approx(-0.1)
+    assert diagnostics.online_return(diagnostics.fill_episodes(episodes(), CONFIG, 0.0), CONFIG) == pytest.approx(
+        -0.1
+    )
     over = episodes((600, 20.0, 600), (1100, 20.0, 500))  # more than the budget: nothing is missing
-    assert diagnostics.online_return(diagnostics.fill_episodes(over, CONFIG), CONFIG) == pytest.approx(0.1)
+    assert diagnostics.online_return(diagnostics.fill_episodes(over, CONFIG, 0.0), CONFIG) == pytest.approx(0.1)
 
 
 def test_a_loss_spike_is_above_the_phases_before() -> None:

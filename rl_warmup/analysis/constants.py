@@ -1,0 +1,105 @@
+"""The constants by which a study is scored: its records', or what the report is given for them; what is lacking."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from rl_warmup.analysis import FloatArray
+from rl_warmup.analysis.metrics.curve import normalise
+from rl_warmup.analysis.metrics.table import Metric
+from rl_warmup.config import constants
+from rl_warmup.config.conf import known_envs
+from rl_warmup.config.constants import CONSTANTS, Env
+from rl_warmup.config.schema import ConfigError
+from rl_warmup.records.words import first_line
+
+
+@dataclass(frozen=True)
+class Given:
+    """Constants of an environment from elsewhere than the records."""
+
+    env: Env
+    source: str  # as a person would give it
+
+
+def given(text: str) -> Given:
+    """The constants of an environment's YAML file, or of one of conf/env/ by its name.
+
+    Raises:
+        ConfigError: if there is no such file, or what it holds cannot be used.
+    """
+    path, known = Path(text), known_envs()
+    if not path.is_file():
+        if text not in known:
+            raise ConfigError(f"--env {text} is no file, and none of {', '.join(known)}")
+        return Given(known[text], text)
+    try:
+        env = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"--env {text} cannot be read: {first_line(error)}") from error
+    if not isinstance(env, dict) or not isinstance(env.get("id"), str):
+        raise ConfigError(f"--env {text} does not describe an environment: it has no `id`")
+    for key in CONSTANTS:
+        value = env.get(key)
+        if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+            raise ConfigError(f"--env {text}: {key} is {value!r}; give a finite number, or null")
+    try:
+        constants.check_constants(env)
+    except ConfigError as error:
+        raise ConfigError(f"--env {text}: {error}") from error
+    return Given(env, text)
+
+
+def rescored(info: Mapping[str, Any], sources: Sequence[Given]) -> dict[str, Any]:
+    """A run.json with the constants by which the run is to be scored.
+
+    Those that `sources` have for its environment take the place of its own, which stay where they leave one null.
+    Of constants that are another environment's none stays.
+    """
+    env = dict(info["config"]["env"])
+    known = info["borrowed_env"] if "borrowed_env" in info else constants.borrowed_env(env)
+    if known:
+        env |= dict.fromkeys(CONSTANTS)
+    bounds, source = None if known else info.get("bounds"), None
+    for one in sources:
+        if constants.same_env(env, one.env):
+            env |= {key: one.env[key] for key in CONSTANTS if one.env.get(key) is not None}
+            bounds, source = constants.bounds_of(env), one.source
+    env = {key: value for key, value in env.items() if key not in ("floor", "ceiling")}
+    new = {"borrowed_env": known, "bounds": bounds, "constants_from": source}
+    return {**info, "config": {**info["config"], "env": env}, **new}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How returns are normalized: by constants, or not at all where one for it is not known."""
+
+    low: float
+    high: float
+    threshold: float  # in the unit of the scaled returns; nan: not known
+    normalized: bool
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Scale":
+        """That of runs with these settings, by dotted keys."""
+        low, high, threshold = (settings.get(f"env.{key}") for key in ("return_low", "return_high", "threshold"))
+        normalized = low is not None and high is not None
+        scale = (float(low or 0), float(high or 0)) if normalized else (0.0, 1.0)
+        level = math.nan if threshold is None else float(normalise(threshold, *scale))
+        return cls(*scale, level, normalized)
+
+    def serves(self, metric: Metric) -> bool:
+        """Whether a metric can be computed: whether what it needs is known."""
+        lacking = {"reference": not self.normalized, "threshold": math.isnan(self.threshold)}
+        return not any(lacking[need] for need in metric.needed)
+
+
+def bounded(returns: FloatArray, bounds: Mapping[str, Any] | None) -> FloatArray:
+    """Returns within the bounds of an environment, where it has some."""
+    low, high = ((bounds or {}).get(end) for end in ("floor", "ceiling"))
+    return np.clip(returns, low, high) if low is not None or high is not None else returns
