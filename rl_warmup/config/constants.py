@@ -97,13 +97,12 @@ def unscored(env: Env) -> list[str]:
         return [f"{borrowed_words(env, known, 'is')}: {own}; {_way_out(env)}"]
     lines = []
     for other in known_envs().values():
-        kept = [
-            f"env.{key}={env[key]}" for key in CONSTANTS if env.get(key) is not None and env[key] == other.get(key)
-        ]
-        low, high = (f"env.{key}={env.get(key)}" in kept for key in ("return_low", "return_high"))
+        kept = [key for key in CONSTANTS if env.get(key) == other.get(key) is not None]
         # two environments may have the same whole number by chance, as -200, but not what was measured
-        if low and (high or env["return_low"] % 1) and not same_env(env, other):
-            lines.append(f"{env['id']} is trained with {', '.join(kept)} of {other['id']}: give it its own")
+        copied = "return_low" in kept and ("return_high" in kept or env["return_low"] % 1)
+        if copied and not same_env(env, other):
+            these = ", ".join(f"env.{key}={env[key]:g}" for key in kept)
+            lines.append(f"{env['id']} is trained with {these} of {other['id']}: give it its own")
     if missing := lacking(env):
         lines.append(f"{env['id']} is trained without {words(missing)}; {_way_out(env)}")
     return lines
