@@ -41,7 +41,14 @@ def pool_id(env: EnvConfig) -> str:
 
 
 class PoolEnvs:
-    """Environments of EnvPool, in threads beside this one."""
+    """Environments of EnvPool, in threads beside this one.
+
+    `env.envpool` holds EnvPool's own options, and ours:
+        id: EnvPool's name of the environment, where it has another one.
+        observation: the part of a dictionary of observations that is shown.
+        training: options where agents are trained.
+        timed_goal: whether the one reward, at the goal, depends on the limit, which so has to be EnvPool's own.
+    """
 
     def __init__(
         self, env: EnvConfig, seeds: Sequence[int], threads: int = 1, as_given: bool = False, training: bool = False
@@ -51,17 +58,19 @@ class PoolEnvs:
 
         self.env_id = env.id
         own = dict(env.envpool or {})
-        env_id, self._part, of_training = (
+        env_id, self._part, of_training, self._timed_goal = (
             own.pop("id", env.id),
             own.pop("observation", None),
             own.pop("training", {}),
+            own.pop("timed_goal", False),
         )
         options = {**own, **(of_training if training else {})}
         limit = int(options.get("max_episode_steps", envpool.make_spec(env_id).config.max_episode_steps))
         self._limit = limit if 0 < limit < NO_LIMIT else None
         # An episode that ends of its own in the last step of EnvPool's limit is only truncated, for EnvPool. With
         # a limit one step later EnvPool reports its end, and what continues is truncated here.
-        options |= {} if self._limit is None else {"max_episode_steps": limit + 1}
+        if self._limit is not None and not self._timed_goal:
+            options["max_episode_steps"] = limit + 1
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)  # of bounds
             self._pool = envpool.make(
@@ -104,6 +113,8 @@ class PoolEnvs:
                 check(self.env_id, *row)
         if self._limit is not None:
             truncated = truncated | (info["elapsed_step"] >= self._limit)
+        if self._timed_goal:
+            terminated = terminated | (truncated & (rewards > 0))
         return self._shown(observations), rewards.astype(np.float64), terminated, truncated & ~terminated
 
     def _of(self, observations: Any) -> Array:

@@ -26,7 +26,7 @@ MINIGRID = EnvConfig(
     id="MiniGrid-DoorKey-5x5-v0",
     module="minigrid",
     wrappers=["minigrid.wrappers.ImgObsWrapper"],
-    envpool={"observation": "image"},
+    envpool={"observation": "image", "timed_goal": True},
 )
 
 
