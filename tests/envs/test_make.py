@@ -118,7 +118,7 @@ def test_identity_holds_what_makes_an_environment_and_nothing_that_is_usual() ->
     assert (
         not {"module", "kwargs", "wrappers", "training_wrappers", "envpool"} & identity(by_id("CartPole-v1")).keys()
     )
-    assert identity(MINIGRID)["envpool"] == {"observation": "image"}
+    assert identity(MINIGRID)["envpool"] == {"observation": "image", "timed_goal": True}
     assert identity(MINATAR)["wrappers"] == ["rl_warmup.envs.wrappers.ChannelsFirst"]
 
 
