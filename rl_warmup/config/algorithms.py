@@ -35,6 +35,11 @@ def _check_ppo(algo: PPOConfig) -> None:
     for size, transitions in (("batch_size", algo.batch_size), ("n_steps", algo.n_steps * algo.n_envs)):
         if transitions < 2:
             raise ConfigError(f"algo.{size}={transitions}: PPO normalises advantages and needs 2 transitions")
+    if algo.sde_sample_freq != -1 and not algo.use_sde:
+        raise ConfigError(
+            f"algo.sde_sample_freq={algo.sde_sample_freq} has no meaning without algo.use_sde=true; give both or "
+            "neither"
+        )
 
 
 def _rollout(algo: PPOConfig, phases: Phases, size: int) -> int:

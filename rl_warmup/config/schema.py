@@ -38,6 +38,7 @@ SHARE = Bound(lambda given: 0 <= given <= 1, "is not a share; use a value from 0
 BELOW_ONE = Bound(lambda given: 0 <= given < 1, "is not usable; use a value from 0 to below 1")
 NAME_BYTES = 255  # of the name of a file or folder at most
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+ACTIVATION = one_of("tanh", "relu")
 WANDB_NAME = Bound(
     re.compile(r"[^/\\#?%:]{1,128}").fullmatch,
     "is not a name that W&B takes; use 1 to 128 characters, none of them / \\ # ? % :",
@@ -161,6 +162,7 @@ class AlgoConfig:
     extractor: str = setting(  # in front of net_arch; small_cnn and nature_cnn are for image-like observations
         "flatten", one_of("flatten", "small_cnn", "nature_cnn"), identity="changed"
     )
+    activation: str = setting("tanh", ACTIVATION, identity="changed")  # between the layers of net_arch
     optimizer: OptimizerConfig = setting(OptimizerConfig, per_member=True)
 
 
@@ -178,6 +180,14 @@ class PPOConfig(AlgoConfig):
     )
     ent_coef: float = setting(0.0, FINITE, per_member=True)
     vf_coef: float = setting(0.5, FINITE, per_member=True)
+    ortho_init: bool = setting(True, identity="changed")  # orthogonal initial weights
+    log_std_init: float = setting(0.0, FINITE, identity="changed")  # of continuous actions
+    use_sde: bool = setting(False, identity="changed")  # state-dependent exploration (gSDE), arXiv 2005.05719
+    sde_sample_freq: int = setting(  # steps after which its noise is drawn again; -1: once per rollout
+        -1,
+        Bound(lambda steps: steps >= 1 or steps == -1, "draws no noise; use 1 or more, or -1 for once per rollout"),
+        identity="changed",
+    )
     optimizer: OptimizerConfig = setting(lambda: OptimizerConfig(eps=1e-5), per_member=True)
 
 
@@ -186,6 +196,7 @@ class DQNConfig(AlgoConfig):
     """DQN, with the defaults of Stable-Baselines3."""
 
     name: str = "dqn"
+    activation: str = setting("relu", ACTIVATION, identity="changed")
     batch_size: int = setting(32, least(1))
     max_grad_norm: float = setting(10.0, POSITIVE, per_member=True)
     buffer_size: int = setting(1_000_000, least(1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.identity import identity
-from rl_warmup.config.schema import ConfigError, EnvConfig, RunConfig
+from rl_warmup.config.schema import AlgoConfig, ConfigError, EnvConfig, PPOConfig, RunConfig
 from rl_warmup.envs import pool
 from rl_warmup.envs.make import make
 
@@ -29,7 +29,7 @@ def check_env(config: RunConfig) -> None:
     observations, actions = spaces(config.env, config.trainer.envs)
     for what, space, reason in (
         ("observations", observations, _unseen(observations, config.algo.normalize)),
-        ("actions", actions, _unplayable(actions, config)),
+        ("actions", actions, _unplayable(actions, config) or _unexplored(actions, config.algo)),
     ):
         if reason is not None:
             raise ConfigError(f"env.id={env_id} has the {what} {' '.join(str(space).split())}: {reason}")
@@ -78,6 +78,17 @@ def _unplayable(space: gym.Space[Any], config: RunConfig) -> str | None:
     )
     if config.trainer.name == "stacked" and not stackable:
         return "a stack knows only Discrete ones and vectors; use trainer=sb3"
+    return None
+
+
+def _unexplored(space: gym.Space[Any], algo: AlgoConfig) -> str | None:
+    """Why PPO cannot explore a space as it is to, and what to do; None if it can."""
+    if isinstance(space, gym.spaces.Box) or not isinstance(algo, PPOConfig):
+        return None
+    if algo.use_sde:
+        return "algo.use_sde=true draws noise for those of a Box only; use algo.use_sde=false"
+    if algo.log_std_init != PPOConfig.log_std_init:
+        return f"algo.log_std_init={algo.log_std_init:g} has a meaning for those of a Box only; leave it out"
     return None
 
 

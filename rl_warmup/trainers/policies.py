@@ -9,7 +9,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
-from rl_warmup.config.schema import AlgoConfig, RunConfig
+from rl_warmup.config.schema import AlgoConfig, PPOConfig, RunConfig
 from rl_warmup.envs.seeds import stream_seed
 
 
@@ -36,16 +36,22 @@ EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
     "small_cnn": SmallCNN,
     "nature_cnn": NatureCNN,
 }
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
     """What Stable-Baselines3 takes as `policy_kwargs`; Adam's options are pinned in every arm."""
     options = algo.optimizer
+    own = {}
+    if isinstance(algo, PPOConfig):
+        own = {"ortho_init": algo.ortho_init, "log_std_init": algo.log_std_init}
     return {
         "net_arch": list(algo.net_arch),
+        "activation_fn": ACTIVATIONS[algo.activation],
         "features_extractor_class": EXTRACTORS[algo.extractor],
         "optimizer_class": torch.optim.Adam,
         "optimizer_kwargs": {"betas": (options.beta1, options.beta2), "eps": options.eps},
+        **own,
     }
 
 
@@ -56,7 +62,11 @@ def initial_policy(
 
     The global random state is left as it was.
     """
-    kind = ActorCriticPolicy if config.algo.name == "ppo" else DQNPolicy
+    algo = config.algo
+    given: dict[str, Any] = policy_arguments(algo)
+    if isinstance(algo, PPOConfig):
+        given["use_sde"] = algo.use_sde
+    kind = ActorCriticPolicy if isinstance(algo, PPOConfig) else DQNPolicy
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        return kind(observation_space, action_space, lambda _: 0.0, **policy_arguments(config.algo))  # type: ignore[arg-type]
+        return kind(observation_space, action_space, lambda _: 0.0, **given)  # type: ignore[arg-type]

@@ -63,6 +63,13 @@ nan, inf = math.nan, math.inf
         ),
         ({"trainer__name": "jax"}, "trainer.name=jax is not known; use one of: sb3"),
         ({"algo__name": "sac"}, "algo.name=sac is not known; use one of: ppo, dqn"),
+        ({"algo__activation": "gelu"}, "algo.activation=gelu is not known; use one of: tanh, relu"),
+        ({"algo__log_std_init": nan}, "algo.log_std_init=nan is not usable; use a finite number"),
+        (
+            {"algo__use_sde": True, "algo__sde_sample_freq": 0},
+            "algo.sde_sample_freq=0 draws no noise; use 1 or more",
+        ),
+        ({"algo__sde_sample_freq": 4}, "algo.sde_sample_freq=4 has no meaning without algo.use_sde=true"),
         ({"algo__batch_size": 1}, "algo.batch_size=1: PPO normalises advantages and needs 2"),
         ({"algo__gae_lambda": nan}, "algo.gae_lambda=nan is not a share"),
         ({"algo__ent_coef": inf}, "algo.ent_coef=inf is not usable"),

@@ -103,7 +103,9 @@ def test_identity_is_plain_json_that_survives_the_file() -> None:
 def test_settings_that_came_later_leave_the_ids_of_earlier_runs_alone() -> None:
     canonical = identity(config())
     assert canonical["trainer"] == {"name": "sb3"}
-    assert "extractor" not in canonical["algo"]
+    later = {"extractor", "activation", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}
+    assert not later & canonical["algo"].keys()
+    assert not later & identity(config("algo=dqn"))["algo"].keys()
     assert identity(config("algo.extractor=small_cnn"))["algo"]["extractor"] == "small_cnn"
     assert run_id(config("trainer.envs=gymnasium", "trainer.compile=false")) == run_id(config())
 

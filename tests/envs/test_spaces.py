@@ -196,6 +196,8 @@ STACKED = ("trainer=stacked", "trainer.envs=gymnasium")
             r"shape \(10, 10, 4\).*uint8.*use algo.extractor=small_cnn",
         ),
         (("algo.extractor=nature_cnn",), "probe/real-v0", "type float32.*use algo.extractor=small_cnn"),
+        (("algo.use_sde=true",), "CartPole-v1", r"the actions Discrete\(2\): algo.use_sde=true draws noise for"),
+        (("algo.log_std_init=-2",), "CartPole-v1", r"Discrete\(2\): algo.log_std_init=-2 has a meaning for those"),
     ],
 )
 def test_what_a_trainer_or_a_network_cannot_do_is_refused(

@@ -12,6 +12,7 @@ import torch
 from helpers.sinks import Rows, by_sb3
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from rl_warmup.config.schema import RunConfig
@@ -25,6 +26,7 @@ class Follower:
     config: RunConfig
     rows: Rows = field(default_factory=dict)
     noise: list[Tensor] = field(default_factory=list)  # a vector step each: [envs, actions]
+    matrices: dict[tuple[int, int], Tensor] = field(default_factory=dict)  # by update and vector step, with gSDE
     permutations: list[np.ndarray] = field(default_factory=list)  # an epoch each
     coins: list[float] = field(default_factory=list)  # a vector step each
     random_actions: list[list[int]] = field(default_factory=list)
@@ -49,6 +51,7 @@ def follow(config: RunConfig) -> Follower:
 @contextmanager
 def _listening(run: Follower) -> Iterator[None]:
     multinomial, standard_normal = torch.multinomial, torch.distributions.normal._standard_normal
+    reset_noise = ActorCriticPolicy.reset_noise
     sample_action, sample = DQN._sample_action, gym.spaces.Discrete.sample
     get_samples = ReplayBuffer._get_samples
     rand, permutation, randint = np.random.rand, np.random.permutation, np.random.randint
@@ -65,6 +68,13 @@ def _listening(run: Follower) -> Iterator[None]:
     def continuous(*args: Any, **kwargs: Any) -> Tensor:
         run.noise.append(standard_normal(*args, **kwargs))
         return run.noise[-1]
+
+    def exploration_matrices(self: ActorCriticPolicy, n_envs: int = 1) -> None:
+        before = len(run.noise)
+        reset_noise(self, n_envs)
+        one, several = run.noise[before:]
+        at = run.model._n_updates // run.model.n_epochs, run.model.rollout_buffer.pos
+        run.matrices[at] = several if n_envs > 1 else one.unsqueeze(0)
 
     def a_step(self: DQN, *args: Any, **kwargs: Any) -> Any:
         run.coins.append(1.0)
@@ -96,6 +106,7 @@ def _listening(run: Follower) -> Iterator[None]:
     with (
         mock.patch.object(torch, "multinomial", discrete),
         mock.patch.object(torch.distributions.normal, "_standard_normal", continuous),
+        mock.patch.object(ActorCriticPolicy, "reset_noise", exploration_matrices),
         mock.patch.object(DQN, "_sample_action", a_step),
         mock.patch.object(np.random, "rand", coin),
         mock.patch.object(gym.spaces.Discrete, "sample", random_action),
@@ -116,6 +127,9 @@ class FollowedDraws:
         return self._stacked(lambda run: torch.stack(run.noise[phase * steps : (phase + 1) * steps]))
 
     normals = exponentials
+
+    def matrices(self, phase: int, step: int, shape: Sequence[int]) -> Tensor:
+        return self._stacked(lambda run: run.matrices[phase, step])
 
     def permutations(self, phase: int, epochs: int, size: int) -> Tensor:
         return self._stacked(

@@ -29,6 +29,10 @@ class Draws:
         """Standard normal draws that make continuous actions in the rollout before update phase `phase`."""
         return philox.normal(self._words("exploration", phase, shape))
 
+    def matrices(self, phase: int, step: int, shape: Sequence[int]) -> Tensor:  # -> [members, *shape]
+        """Standard normal draws of gSDE's noise from vector step `step` on of the rollout before update `phase`."""
+        return philox.normal(self._words("exploration", (phase << 32) + step, shape))
+
     def permutations(self, phase: int, epochs: int, size: int) -> Tensor:  # -> [members, epochs, size]
         """The orders in which the epochs of an update phase go through its rollout."""
         return philox.permutations(self._words("minibatches", phase, (epochs, size)))

@@ -120,6 +120,18 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:  # [..., actions] -> [...]
     return (0.5 + 0.5 * math.log(2 * math.pi) + log_std).sum(-1)
 
 
+def state_dependent_log_std(
+    latent: Tensor,  # [members, rows, features] what the layer of the mean sees
+    log_std: Tensor,  # [members, features, actions]
+) -> Tensor:  # [members, rows, actions]
+    """Log-std of gSDE's actions, log(sum_i z_i²·exp(2L_ia) + 1e-6)/2; the features z get no gradient from it.
+
+    Source: Raffin et al., arXiv 2005.05719; stable_baselines3/common/distributions.py.
+    """
+    variance = torch.bmm(latent.detach().square(), log_std.exp().square())
+    return 0.5 * (variance + 1e-6).log()
+
+
 def k3(log_ratio: Tensor) -> Tensor:  # [members, n] -> [members]
     """KL(old || new) as the mean of (r - 1) - log r, r = new/old. Source: Schulman, "Approximating KL"."""
     assert log_ratio.ndim == 2, log_ratio.shape

@@ -40,7 +40,10 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
 
 _SETTINGS = ("gamma", "batch_size", "max_grad_norm")
 _SETTINGS_OF = {
-    "ppo": ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef"),
+    "ppo": (
+        *("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef"),
+        *("use_sde", "sde_sample_freq"),
+    ),
     "dqn": (
         *("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval"),
         *("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"),

@@ -60,7 +60,7 @@ class Network:
     def __init__(self, policy: BasePolicy, parts: Sequence[str], tanh: Activation) -> None:
         """`parts`: names of modules of `policy`, in the order in which data runs through them."""
         image = policy.normalize_images and is_image_space(policy.observation_space)
-        self._scale = 255.0 if image else None
+        self._scale = 255.0 if image and parts[0].endswith("features_extractor") else None
         self._layers = [layer for part in parts for layer in _layers(part, policy.get_submodule(part), tanh)]
 
     def __call__(self, parameters: Parameters, inputs: Tensor) -> Tensor:  # [members, rows, ...]

@@ -22,9 +22,12 @@ class ActorCritic:
 
     def __init__(self, stack: Stack, tanh: Activation = torch.tanh) -> None:
         policy = stack.policy
-        self._actor = Network(policy, ("features_extractor", "mlp_extractor.policy_net", "action_net"), tanh)
+        self._latent = Network(policy, ("features_extractor", "mlp_extractor.policy_net"), tanh)
+        self._head = Network(policy, ("action_net",), tanh)
         self._critic = Network(policy, ("features_extractor", "mlp_extractor.value_net", "value_net"), tanh)
         self.discrete = isinstance(stack.action_space, Discrete)
+        algo = stack.config.algo
+        self.use_sde = isinstance(algo, PPOConfig) and algo.use_sde
 
     def values(self, parameters: Parameters, observations: Tensor) -> Tensor:  # -> [members, rows]
         """V of every observation."""
@@ -32,33 +35,42 @@ class ActorCritic:
 
     def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """The most probable action of every observation."""
-        outputs = self._actor(parameters, observations)
+        outputs = self._head(parameters, self._latent(parameters, observations))
         return outputs.argmax(-1) if self.discrete else outputs
 
     def sample(self, parameters: Parameters, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions and their log-probabilities [members, rows].
 
         Discrete: argmax of p / noise, noise exponential, as torch's own multinomial does. Continuous:
-        mean + std·noise, noise standard normal.
+        mean + std·noise, noise standard normal [members, rows, actions]; with gSDE mean + features·(std·noise),
+        noise [members, rows, features, actions].
         """
-        outputs = self._actor(parameters, observations)
+        latent = self._latent(parameters, observations)
+        outputs = self._head(parameters, latent)
         if self.discrete:
             log_p = losses.categorical(outputs)
             actions = (log_p.exp() / noise).argmax(-1)
             return actions, losses.log_prob_of(log_p, actions)
-        log_std = parameters["log_std"].unsqueeze(1)
-        actions = outputs + log_std.exp() * noise
-        return actions, losses.gaussian_log_prob(actions, outputs, log_std)
+        scaled = parameters["log_std"].unsqueeze(1).exp() * noise
+        if self.use_sde:
+            scaled = (latent.unsqueeze(2) @ scaled).squeeze(2)
+        actions = outputs + scaled
+        return actions, losses.gaussian_log_prob(actions, outputs, self._log_std(parameters, latent))
 
     def evaluate(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of actions and entropies, [members, rows] each."""
-        outputs = self._actor(parameters, observations)
+        latent = self._latent(parameters, observations)
+        outputs = self._head(parameters, latent)
         if self.discrete:
             log_p = losses.categorical(outputs)
             return losses.log_prob_of(log_p, actions), losses.categorical_entropy(log_p)
-        log_std = parameters["log_std"].unsqueeze(1)
+        log_std = self._log_std(parameters, latent)
         entropy = losses.gaussian_entropy(log_std).expand(outputs.shape[:2])
         return losses.gaussian_log_prob(actions, outputs, log_std), entropy
+
+    def _log_std(self, parameters: Parameters, latent: Tensor) -> Tensor:  # -> [members, rows or 1, actions]
+        log_std = parameters["log_std"]
+        return losses.state_dependent_log_std(latent, log_std) if self.use_sde else log_std.unsqueeze(1)
 
 
 class PPO(Algorithm):
@@ -88,12 +100,21 @@ class PPO(Algorithm):
 
     def act(self) -> Tensor:
         """Sample an action for every environment."""
-        if self.rollout.filled == 0:
-            shape = (self._algo.n_steps, self._algo.n_envs, self.rollout.action_size)
-            kind = self._draws.exponentials if self.network.discrete else self._draws.normals
-            self._noise = kind(self._phase, shape)  # [members, *shape]
-        self._taken = self._sample(self._observations, self._noise[:, self.rollout.filled])
+        self._taken = self._sample(self._observations, self._noise())
         return self._taken[0]
+
+    def _noise(self) -> Tensor:  # [members, envs, ...]
+        """The random numbers of the next actions, see `ActorCritic.sample`."""
+        algo, draws, step = self._algo, self._draws, self.rollout.filled
+        if algo.use_sde:
+            if step == 0 or (algo.sde_sample_freq > 0 and step % algo.sde_sample_freq == 0):
+                shape = (algo.n_envs, *self.learner.named["log_std"].shape[1:])
+                self._drawn = draws.matrices(self._phase, step, shape)
+            return self._drawn
+        if step == 0:
+            kind = draws.exponentials if self.network.discrete else draws.normals
+            self._drawn = kind(self._phase, (algo.n_steps, algo.n_envs, self.rollout.action_size))
+        return self._drawn[:, step]
 
     def observe(self, step: Step) -> None:
         """Store a vector step; the value of what follows is added to the reward where a time limit cut it off."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 from torch.distributions import Categorical, Normal
@@ -152,6 +153,31 @@ def test_distributions_are_torchs() -> None:
     close(losses.gaussian_entropy(log_std).expand(M, B), normal.entropy().sum(-1))
 
 
+def test_state_dependent_exploration_is_stable_baselines3s() -> None:
+    """Log-probability and entropy of gSDE, and their gradients: none reaches the features through the noise."""
+    latent, weights, log_std = draw(M, B, 7), draw(M, 7, A), draw(M, 7, A, seed=5)
+    taken = draw(M, B, A, seed=3)
+
+    def found(latent: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
+        noise = losses.state_dependent_log_std(latent, log_std)
+        return losses.gaussian_log_prob(taken, latent @ weights, noise), losses.gaussian_entropy(noise)
+
+    mine = found(latent, log_std)
+    gradients = torch.func.grad(lambda *x: sum(y.square().sum() for y in found(*x)), argnums=(0, 1))(
+        latent, log_std
+    )
+    for m in range(M):
+        features, deviations = latent[m].clone().requires_grad_(), log_std[m].clone().requires_grad_()
+        sde = StateDependentNoiseDistribution(A)
+        sde.proba_distribution(features @ weights[m], deviations, features)
+        theirs = sde.log_prob(taken[m]), sde.entropy()
+        for one, expected in zip(mine, theirs, strict=True):
+            close(one[m], expected.detach())
+        sum(y.square().sum() for y in theirs).backward()
+        close(gradients[0][m], features.grad)
+        close(gradients[1][m], deviations.grad)
+
+
 def test_kl_and_explained_variance() -> None:
     ratio, values, returns = draw(M, B), draw(M, B, seed=1), draw(M, B, seed=2)
     returns[2] = 4.0
@@ -172,6 +198,7 @@ BATTERY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "k3": (losses.k3, (draw(M, B),)),
     "explained_variance": (losses.explained_variance, (draw(M, B), draw(M, B, seed=1))),
     "categorical": (losses.categorical, (draw(M, B, A),)),
+    "state_dependent_log_std": (losses.state_dependent_log_std, (draw(M, B, A), draw(M, A, 2))),
 }
 
 

@@ -103,6 +103,20 @@ def test_every_tuned_value_reaches_stable_baselines3(algo, names, env, configure
     assert [layer.out_features for layer in layers if hasattr(layer, "bias")] == settings.net_arch
 
 
+def test_settings_of_continuous_control_reach_stable_baselines3(configure: Configure):
+    sde = ["algo.use_sde=true", "algo.sde_sample_freq=4", "algo.log_std_init=-2", "algo.ortho_init=false"]
+    config = configure(*TINY["ppo"], *probe("continuous"), *sde, "algo.activation=relu", "learning_rate=1e-3")
+    model = build_model(config, training_env(config))
+    assert (model.use_sde, model.sde_sample_freq) == (True, 4)
+    assert model.policy.log_std.shape == (64, 1)
+    assert (model.policy.log_std == -2).all()
+    assert isinstance(model.policy.mlp_extractor.policy_net[1], torch.nn.ReLU)
+    weight = model.policy.mlp_extractor.value_net[2].weight
+    assert (weight @ weight.T / 2 - torch.eye(64)).abs().max() > 0.1  # it is not orthogonal
+    config = configure("algo=dqn", "algo.activation=tanh")
+    assert isinstance(build_model(config, training_env(config)).q_net.q_net[1], torch.nn.Tanh)
+
+
 def test_evaluation_sees_what_training_sees_under_normalisation(configure: Configure, monkeypatch):
     seen, original = [], VecNormalize.normalize_obs
     monkeypatch.setattr(

@@ -1,6 +1,7 @@
 """The networks of a stack against the Stable-Baselines3 policies that they are made of."""
 
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,20 +23,25 @@ FLOAT_IMAGE = gym.spaces.Box(0.0, 1.0, (4, 10, 10), np.float32)
 ATARI = gym.spaces.Box(0, 255, (4, 84, 84), np.uint8)
 DISCRETE, CONTINUOUS = gym.spaces.Discrete(3), gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 POLICIES = [
-    ("ppo", FLAT, DISCRETE, "flatten"),
-    ("ppo", FLAT, CONTINUOUS, "flatten"),
-    ("dqn", FLAT, DISCRETE, "flatten"),
-    ("ppo", SMALL_IMAGE, DISCRETE, "small_cnn"),
-    ("dqn", SMALL_IMAGE, DISCRETE, "small_cnn"),
-    ("ppo", FLOAT_IMAGE, CONTINUOUS, "small_cnn"),
-    ("dqn", ATARI, DISCRETE, "nature_cnn"),
-    ("ppo", SMALL_IMAGE, DISCRETE, "flatten"),
+    ("ppo", FLAT, DISCRETE, {}),
+    ("ppo", FLAT, CONTINUOUS, {}),
+    ("ppo", FLAT, CONTINUOUS, {"activation": "relu", "log_std_init": -2.0, "ortho_init": False}),
+    ("ppo", FLAT, CONTINUOUS, {"use_sde": True}),
+    ("dqn", FLAT, DISCRETE, {}),
+    ("dqn", FLAT, DISCRETE, {"activation": "tanh"}),
+    ("ppo", SMALL_IMAGE, DISCRETE, {"extractor": "small_cnn"}),
+    ("dqn", SMALL_IMAGE, DISCRETE, {"extractor": "small_cnn"}),
+    ("ppo", FLOAT_IMAGE, CONTINUOUS, {"extractor": "small_cnn"}),
+    ("dqn", ATARI, DISCRETE, {"extractor": "nature_cnn"}),
+    ("ppo", SMALL_IMAGE, DISCRETE, {}),
 ]
 
 
-def _policies(configure: Configure, algo: str, observations: gym.Space, actions: gym.Space, extractor: str):
+def _policies(
+    configure: Configure, algo: str, observations: gym.Space, actions: gym.Space, settings: dict[str, Any]
+):
     config = configure(f"algo={algo}", "warmup=none", "trainer=stacked")
-    config = replace(config, algo=replace(config.algo, net_arch=[16, 8], extractor=extractor))
+    config = replace(config, algo=replace(config.algo, net_arch=[16, 8], **settings))
     return [initial_policy(replace(config, seed=seed), observations, actions) for seed in range(3)]
 
 
@@ -48,11 +54,11 @@ def _output(policy: BasePolicy, observations: Tensor) -> Tensor:
     return torch.cat([actor, policy.predict_values(observations)], dim=1)
 
 
-@pytest.mark.parametrize(("algo", "observations", "actions", "extractor"), POLICIES)
+@pytest.mark.parametrize(("algo", "observations", "actions", "settings"), POLICIES)
 def test_outputs_are_those_of_stable_baselines3(
-    algo, observations, actions, extractor, configure: Configure
+    algo, observations, actions, settings, configure: Configure
 ) -> None:
-    policies = _policies(configure, algo, observations, actions, extractor)
+    policies = _policies(configure, algo, observations, actions, settings)
     observations.seed(0)
     seen = torch.tensor(np.stack([[observations.sample() for _ in range(4)] for _ in policies]))
     layout = Layout(policies[0])
@@ -70,9 +76,9 @@ def test_outputs_are_those_of_stable_baselines3(
             torch.testing.assert_close(mine[member], _output(policy, seen[member]), atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("algo", "observations", "actions", "extractor"), POLICIES)
-def test_a_members_row_is_the_vector_of_its_policy(algo, observations, actions, extractor, configure) -> None:
-    policies = _policies(configure, algo, observations, actions, extractor)
+@pytest.mark.parametrize(("algo", "observations", "actions", "settings"), POLICIES)
+def test_a_members_row_is_the_vector_of_its_policy(algo, observations, actions, settings, configure) -> None:
+    policies = _policies(configure, algo, observations, actions, settings)
     flat, layout = stack_parameters(policies), Layout(policies[0])
     named = layout.named(flat)
     for name, parameter in trained(policies[1]):
@@ -82,7 +88,10 @@ def test_a_members_row_is_the_vector_of_its_policy(algo, observations, actions, 
     assert torch.equal(flat[2], parameters_to_vector(own.parameters()))
 
 
-@pytest.mark.parametrize("overrides", [["algo=ppo"], ["algo=dqn"], ["algo=ppo", "env=acrobot"]])
+SDE = ["env.id=Pendulum-v1", "algo.use_sde=true", "algo.log_std_init=-2", "algo.ortho_init=false"]
+
+
+@pytest.mark.parametrize("overrides", [["algo=ppo"], ["algo=dqn"], ["algo=ppo", "env=acrobot"], SDE])
 def test_both_trainers_start_a_seed_from_the_same_weights(overrides: list[str], configure: Configure) -> None:
     config = configure(*overrides, "warmup=none", "seed=11")
     model = sb3.build_model(config, env := sb3.training_env(config))
@@ -106,7 +115,7 @@ def test_rational_tanh_is_tanh_to_float32_precision() -> None:
 
 
 def test_what_cannot_be_stacked_is_refused(configure: Configure) -> None:
-    (policy, *_) = _policies(configure, "dqn", FLAT, DISCRETE, "flatten")
+    (policy, *_) = _policies(configure, "dqn", FLAT, DISCRETE, {})
     policy.q_net.q_net = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4))
     with pytest.raises(ValueError, match="LayerNorm cannot be stacked; use trainer=sb3"):
         Network(policy, ("q_net.q_net",), torch.tanh)

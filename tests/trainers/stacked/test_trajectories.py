@@ -50,6 +50,14 @@ CASES["ppo pendulum"] = [
         "algo.clip_range_schedule=constant",
     ),
 ]
+SDE = ["algo.use_sde=true", "algo.log_std_init=-1"]
+CASES["ppo pendulum sde"] = [*CASES["ppo pendulum"], *SDE, "algo.sde_sample_freq=48", "algo.activation=relu"]
+CASES["ppo pendulum sde, one environment"] = [
+    *CASES["ppo pendulum"],
+    *SDE,
+    "algo.n_envs=1",
+    "algo.ortho_init=false",
+]
 TAXI = [  # whole numbers, which networks see one-hot
     *("env.id=Taxi-v4", "env.name=taxi", "env.return_floor=-2000", "env.return_low=-800", "env.return_high=8"),
     *("env.threshold=8", "learning_rate=1e-3", "algo.normalize=false"),
@@ -74,7 +82,7 @@ def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> 
     training, rows = stacked(configs, draws=FollowedDraws(runs))
     for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
         mine = rows[member]
-        _same_episodes(mine, run.rows, tolerance=CONTINUOUS if case == "ppo pendulum" else 1e-9)
+        _same_episodes(mine, run.rows, tolerance=CONTINUOUS if "pendulum" in case else 1e-9)
         _same_updates(config, mine, run.rows)
         policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
         expected = parameters_to_vector(policy.parameters()).detach()

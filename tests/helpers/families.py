@@ -1,0 +1,104 @@
+"""Small runs of every kind of observation and action, on which the stacked trainer is held against SB3's train().
+
+The environments are cut off early, so that values are bootstrapped at time limits.
+"""
+
+from typing import Any
+
+import gymnasium as gym
+import minatar.gym
+import numpy as np
+from gymnasium.wrappers import TransformObservation
+from minigrid.wrappers import ImgObsWrapper
+
+
+class Pixels(gym.Env[Any, Any]):
+    """Four frames of noise; the reward is 1 for the number of a frame that is brighter than the mean."""
+
+    observation_space = gym.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    action_space = gym.spaces.Discrete(4)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return self._frames(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        reward = float(self.frames[int(action)].mean() > 127.5)
+        return self._frames(), reward, bool(self.np_random.random() < 0.1), False, {}
+
+    def _frames(self) -> Any:
+        self.frames = self.np_random.integers(0, 256, (4, 84, 84)).astype(np.uint8)
+        return self.frames
+
+
+def minatar_breakout() -> gym.Env[Any, Any]:
+    """Truth values, [channels, 10, 10]."""
+    if "MinAtar/Breakout-v1" not in gym.registry:
+        minatar.gym.register_envs()
+    env = gym.make("MinAtar/Breakout-v1").unwrapped
+    space = gym.spaces.Box(0, 1, (4, 10, 10), np.bool_)
+    return TransformObservation(env, lambda image: np.moveaxis(image, -1, 0), space)
+
+
+def minigrid_empty() -> gym.Env[Any, Any]:
+    """Bytes, [7, 7, channels]."""
+    return ImgObsWrapper(gym.make("MiniGrid-Empty-Random-6x6-v0").unwrapped)
+
+
+MADE: dict[str, tuple[Any, int, dict[str, Any]]] = {
+    "pendulum": ("gymnasium.envs.classic_control:PendulumEnv", 30, {}),
+    "lander": ("gymnasium.envs.box2d:LunarLander", 30, {"continuous": True}),
+    "pixels": (Pixels, 8, {}),
+    "minatar": (minatar_breakout, 7, {}),
+    "minigrid": (minigrid_empty, 20, {}),
+}
+for name, (entry_point, limit, given) in MADE.items():
+    gym.register(f"family/{name}-v0", entry_point=entry_point, max_episode_steps=limit, kwargs=given)
+
+PPO = [
+    *("algo=ppo", "algo.n_envs=2", "algo.n_steps=48", "algo.batch_size=40", "algo.n_epochs=2"),
+    *("total_timesteps=192", "algo.ent_coef=0.01", "algo.clip_range_schedule=constant"),
+]
+DQN = [
+    *("algo=dqn", "algo.n_envs=2", "algo.train_freq=16", "algo.gradient_steps=6", "algo.learning_starts=60"),
+    *("algo.target_update_interval=40", "algo.buffer_size=120", "algo.batch_size=32", "total_timesteps=112"),
+]
+SMALL, NATURE = ["algo.extractor=small_cnn"], ["algo.extractor=nature_cnn", "algo.net_arch=[]"]
+NORMALIZED, SDE = ["algo.normalize=true"], ["algo.use_sde=true", "algo.log_std_init=-1"]
+RUNS = {
+    "ppo pendulum": ("pendulum", PPO),
+    "ppo pendulum, normalized": ("pendulum", PPO + NORMALIZED),
+    "ppo pendulum, gSDE": ("pendulum", [*PPO, *SDE, "algo.sde_sample_freq=4"]),
+    "ppo pendulum, gSDE, one environment": (
+        *("pendulum", [*PPO, *SDE, *NORMALIZED, "algo.n_envs=1", "algo.n_steps=96", "algo.ortho_init=false"]),
+    ),
+    "ppo lander": ("lander", [*PPO, "algo.activation=relu", "algo.log_std_init=0.5"]),
+    "ppo lander, gSDE": ("lander", PPO + SDE),
+    "ppo minatar": ("minatar", PPO + SMALL),
+    "dqn minatar": ("minatar", DQN + SMALL),
+    "ppo minatar, normalized": ("minatar", PPO + NORMALIZED),
+    "ppo minigrid": ("minigrid", PPO),
+    "dqn minigrid": ("minigrid", DQN),
+    "ppo minigrid, normalized": ("minigrid", PPO + NORMALIZED),
+    "dqn minigrid, normalized": ("minigrid", DQN + NORMALIZED),
+    "ppo minigrid, CNN": ("minigrid", PPO + SMALL),
+    "dqn minigrid, CNN": ("minigrid", [*DQN, *SMALL, "algo.activation=tanh"]),
+    "ppo pixels": ("pixels", PPO + NATURE),
+    "dqn pixels": ("pixels", DQN + NATURE),
+}
+FAMILIES: dict[str, list[str]] = {
+    name: [
+        *("trainer=stacked", "trainer.envs=gymnasium", f"env.id=family/{env}-v0", f"env.name={env}"),
+        *("env.return_floor=-2000", "env.return_low=-1500", "env.return_high=200", "env.threshold=0"),
+        *(
+            "learning_rate=3e-4",
+            "warmup=linear",
+            "warmup.length=0.5",
+            "evaluation.count=2",
+            "evaluation.episodes=2",
+        ),
+        *run,
+    ]
+    for name, (env, run) in RUNS.items()
+}
+"""Overrides of runs of two update phases, by the name of the case."""
