@@ -134,6 +134,11 @@ def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:
     if not isinstance(observations, gym.spaces.Box) or len(shape) != 3:
         raise ConfigError(f"{what} the shape {shape}: it needs images; use algo.extractor=flatten")
     pixels = observations.dtype == np.uint8 and (observations.low == 0).all() and (observations.high == 255).all()
+    if (not pixels or config.algo.normalize) and shape[2] < shape[0]:  # Stable-Baselines3 reorders pixels alone
+        raise ConfigError(
+            f"{what} the shape {shape}: it needs the channels first; wrap the environment (docs/plugins.md) in "
+            "rl_warmup.envs.wrappers.ChannelsFirst"
+        )
     if extractor == "nature_cnn" and not (pixels and sorted(shape)[1] >= SMALLEST_NATURE_IMAGE):
         raise ConfigError(
             f"{what} the shape {shape} and the type {observations.dtype}: it needs 36 by 36 pixels or more, "

@@ -196,6 +196,16 @@ STACKED = ("trainer=stacked", "trainer.envs=gymnasium")
             r"shape \(10, 10, 4\).*uint8.*use algo.extractor=small_cnn",
         ),
         (("algo.extractor=nature_cnn",), "probe/real-v0", "type float32.*use algo.extractor=small_cnn"),
+        (
+            ("algo.extractor=small_cnn",),
+            "probe/real_last-v0",
+            r"shape \(40, 40, 3\): it needs the channels first; wrap .*wrappers.ChannelsFirst$",
+        ),
+        (
+            ("algo.extractor=small_cnn", "algo.normalize=true"),
+            "probe/small-v0",
+            r"\(10, 10, 4\): .* channels first",
+        ),
         (("algo.use_sde=true",), "CartPole-v1", r"the actions Discrete\(2\): algo.use_sde=true draws noise for"),
         (("algo.log_std_init=-2",), "CartPole-v1", r"Discrete\(2\): algo.log_std_init=-2 has a meaning for those"),
     ],
@@ -232,7 +242,8 @@ UNSTEPPED = {
     "switches": (_box(3), gym.spaces.MultiBinary(3)),
     "matrix": (_box(3), _box(2, 2)),
     "small": (_box(10, 10, 4, high=255, dtype=np.uint8), gym.spaces.Discrete(3)),
-    "real": (_box(40, 40, 3), gym.spaces.Discrete(3)),
+    "real": (_box(3, 40, 40), gym.spaces.Discrete(3)),
+    "real_last": (_box(40, 40, 3), gym.spaces.Discrete(3)),
     "atari": (_box(84, 84, 1, high=255, dtype=np.uint8), gym.spaces.Discrete(3)),
 }
 for name, made in UNSTEPPED.items():

@@ -73,6 +73,12 @@ class Normalizer:
         """(s - mean) / std, clipped to [-10, 10], float32."""
         return normalized(observations, self._observations.mean, self._observations.scale)
 
+    def clip(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
+        """Observations, what lies more than 10 standard deviations from the mean put there."""
+        mean, reach = self._observations.mean.unsqueeze(1), CLIP * self._observations.scale.unsqueeze(1)
+        near = (observations - mean).abs() <= reach
+        return torch.where(near, observations, observations.clamp(mean - reach, mean + reach).float())
+
     def tables(self) -> dict[str, Tensor]:
         """Statistics and discounted returns, [members, ...] each."""
         moments = {"observation": self._observations, "discounted": self._discounted}

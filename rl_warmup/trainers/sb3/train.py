@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.wrappers import DtypeObservation
 from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -94,8 +96,17 @@ def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
 
 def training_env(config: RunConfig) -> VecEnv:
     """The environments that a run is trained in, side by side, normalised where the settings ask for it."""
-    env = make_vec_env(partial(make, config.env, checked=True, training=True), n_envs=config.algo.n_envs)
+    env = make_vec_env(partial(_training_env, config), n_envs=config.algo.n_envs)
     return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
+
+
+def _training_env(config: RunConfig) -> gym.Env[Any, Any]:
+    """One of them. Stable-Baselines3's buffers have the type of the observations: of whole numbers, they would cut
+    off the decimals of normalised ones."""
+    env = make(config.env, checked=True, training=True)
+    if config.algo.normalize and not np.issubdtype(env.observation_space.dtype, np.floating):
+        return DtypeObservation(env, np.float32)
+    return env
 
 
 class _Recorder(BaseCallback):

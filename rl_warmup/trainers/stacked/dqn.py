@@ -1,6 +1,7 @@
 """DQN of a stack of members: Stable-Baselines3's, with a members axis."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from gymnasium.spaces import Discrete
@@ -70,6 +71,10 @@ class DQN(Algorithm):
     def observe(self, step: Step) -> None:
         """Store a vector step; an episode that a time limit cut off is not stored as ended."""
         self._counted(step, step.terminated + step.truncated)
+        if self._normalizer is not None and step.any_truncated:  # Stable-Baselines3 stores these as normalised once
+            cut = step.truncated.reshape(*step.truncated.shape, *[1] * (step.final.dim() - 2)).bool()
+            final = torch.where(cut, self._normalizer.clip(step.final), step.final)
+            step = replace(step, final=final)
         self.replay.add(self._observations, self._taken, step)
         self._observations = step.observations
         self._step += 1

@@ -20,9 +20,12 @@ def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:
 
 
 def make_stack_envs(config: RunConfig, seeds: Sequence[int], training: bool = False) -> VectorEnvs:
-    """One environment a seed, made as the settings of a stack say."""
-    threads = env_threads(config.device, len(seeds))
-    return make_envs(str(config.trainer.envs), config.env, seeds, threads, training=training)
+    """One environment a seed, made as the settings of a stack say.
+
+    Images are normalised as they are given, with the channels where they are, as in Stable-Baselines3.
+    """
+    threads, as_given = env_threads(config.device, len(seeds)), config.algo.normalize
+    return make_envs(str(config.trainer.envs), config.env, seeds, threads, as_given, training)
 
 
 def begin_envs(configs: Sequence[RunConfig], found: Sequence[Checkpoint]) -> tuple[VectorEnvs, Array, bool]:

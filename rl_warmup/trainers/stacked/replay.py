@@ -55,7 +55,8 @@ class Replay(Protocol):
 def make_replay(stack: Stack, slots: int) -> Replay:
     """A buffer of `slots` vector steps, but no more than the run fills."""
     slots = max(1, min(slots, stack.phases.env_steps // stack.config.algo.n_envs))
-    return _Rows(stack, slots) if stack.observed.itemsize > 1 else _Frames(stack, slots)
+    whole = stack.observed.itemsize == 1 and not stack.config.algo.normalize
+    return _Frames(stack, slots) if whole else _Rows(stack, slots)
 
 
 class _Rows:
