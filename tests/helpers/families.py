@@ -64,6 +64,7 @@ DQN = [
     *("algo.target_update_interval=40", "algo.buffer_size=120", "algo.batch_size=32", "total_timesteps=112"),
 ]
 SMALL, NATURE = ["algo.extractor=small_cnn"], ["algo.extractor=nature_cnn", "algo.net_arch=[]"]
+FEW = ["algo.batch_size=12", "total_timesteps=64", "evaluation.episodes=1"]  # it takes its time
 NORMALIZED, SDE = ["algo.normalize=true"], ["algo.use_sde=true", "algo.log_std_init=-1"]
 RUNS = {
     "ppo pendulum": ("pendulum", PPO),
@@ -83,8 +84,8 @@ RUNS = {
     "dqn minigrid, normalized": ("minigrid", DQN + NORMALIZED),
     "ppo minigrid, CNN": ("minigrid", PPO + SMALL),
     "dqn minigrid, CNN": ("minigrid", [*DQN, *SMALL, "algo.activation=tanh"]),
-    "ppo pixels": ("pixels", PPO + NATURE),
-    "dqn pixels": ("pixels", DQN + NATURE),
+    "ppo pixels": ("pixels", [*PPO, *NATURE, *FEW, "algo.n_steps=16", "algo.n_epochs=1"]),
+    "dqn pixels": ("pixels", [*DQN, *NATURE, *FEW, "algo.gradient_steps=2", "algo.learning_starts=20"]),
 }
 FAMILIES: dict[str, list[str]] = {
     name: [
@@ -101,4 +102,4 @@ FAMILIES: dict[str, list[str]] = {
     ]
     for name, (env, run) in RUNS.items()
 }
-"""Overrides of runs of two update phases, by the name of the case."""
+"""Overrides of runs of two update phases or more, by the name of the case."""

@@ -75,6 +75,7 @@ class Normalizer:
 
     def clip(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
         """Observations, what lies more than 10 standard deviations from the mean put there."""
+        observations = as_float(observations)
         mean, reach = self._observations.mean.unsqueeze(1), CLIP * self._observations.scale.unsqueeze(1)
         near = (observations - mean).abs() <= reach
         return torch.where(near, observations, observations.clamp(mean - reach, mean + reach).float())
@@ -103,7 +104,7 @@ class Normalizer:
 
 def normalized(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:  # [members, rows, ...] and [members, ...]
     """(x - mean) / scale, clipped to [-10, 10], float32."""
-    return ((values - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
+    return ((as_float(values) - mean.unsqueeze(1)) / scale.unsqueeze(1)).clamp(-CLIP, CLIP).float()
 
 
 def as_float(values: Tensor) -> Tensor:

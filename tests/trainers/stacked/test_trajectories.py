@@ -1,9 +1,11 @@
 """Members of a stack live through the runs of Stable-Baselines3 whose random draws they are fed."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure
+from helpers.families import FAMILIES
 from helpers.sb3_draws import FollowedDraws, follow
 from helpers.sinks import Rows
 from helpers.stacking import stacked
@@ -89,6 +91,22 @@ def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> 
         torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("case", FAMILIES)
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+def test_a_member_follows_stable_baselines3_in_every_kind_of_environment(case: str, configure: Configure) -> None:
+    config = configure(*FAMILIES[case], "seed=3")
+    run = follow(config)
+    training, (mine,) = stacked([config], draws=FollowedDraws([run]))
+    limit = gym.spec(config.env.id).max_episode_steps
+    assert limit in [row["length"] for row in mine["episodes"]]
+    _same_episodes(mine, run.rows, tolerance=CONTINUOUS if "pendulum" in case or "lander" in case else 1e-9)
+    _same_updates(config, mine, run.rows)
+    policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
+    expected = parameters_to_vector(policy.parameters()).detach()
+    nearly = 1e-3 if "pixels" in case else 1e-5  # of a million ReLU units, one or the other flips by the last bit
+    torch.testing.assert_close(training.algorithm.parameters[0], expected, atol=nearly, rtol=0)
+
+
 def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
     """Same actions, hence the same episodes and evaluations; continuous rewards within a relative tolerance."""
     for table in ("evaluations", "episodes"):
@@ -103,7 +121,7 @@ def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
 
 
 def _same_updates(config: RunConfig, mine: Rows, theirs: Rows) -> None:
-    assert len(mine["updates"]) == len(theirs["updates"]) > 2
+    assert len(mine["updates"]) == len(theirs["updates"]) >= 2
     for row, expected in zip(mine["updates"], theirs["updates"], strict=True):
         assert row.keys() == expected.keys()
         for key, value in expected.items():

@@ -10,7 +10,9 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from helpers.configs import Configure, probe
+from helpers.families import FAMILIES
 from helpers.sb3_draws import Follower, follow
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
@@ -65,11 +67,12 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
     batches: list[list[Tensor]] = []
 
     def minibatches(self: RolloutBuffer, *args: Any) -> Iterator[Any]:
+        discrete = isinstance(self.action_space, Discrete)
         for batch in get(self, *args):
             batches.append(
                 [
                     batch.observations,
-                    batch.actions.long().flatten(),
+                    batch.actions.long().flatten() if discrete else batch.actions,
                     batch.old_log_prob,
                     batch.advantages,
                     batch.returns,
@@ -81,7 +84,9 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
         drawn = sample(self, *args, **kwargs)
         rest = [drawn.actions.float(), drawn.rewards, drawn.dones]
         images, numbers = [drawn.observations, drawn.next_observations], torch.cat(rest, 1)
-        batches.append([*images, numbers] if images[0].ndim > 2 else [torch.cat([*images, *rest], 1)])
+        as_bytes = images[0].element_size() == 1
+        rows = torch.cat([*(image.flatten(1) for image in images), *rest], 1)
+        batches.append([*images, numbers] if as_bytes else [rows])
         return drawn
 
     def watched(config: RunConfig, env: Any) -> PPO | DQN:
@@ -172,6 +177,31 @@ def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Confi
         assert after is not None
         assert (after - seen[first].state[0]).abs().max() > 1e-4
         assert (learner.parameters[1] - after).abs().max() <= 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+@pytest.mark.parametrize("case", FAMILIES)
+def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
+    case: str, configure: Configure
+) -> None:
+    """Every gradient step from Stable-Baselines3's own state within 1% of the rate, whole updates to 1e-5."""
+    config = configure(*FAMILIES[case], "seed=4")
+    seen: list[GradientStep] = []
+    with _watching(seen):
+        run = follow(config)
+    learner, rates = _learner(config, run, compiled=False)
+    ends = np.cumsum(phases_of(config).n_steps).tolist()
+    assert len(ends) >= 2
+    for first, last in pairwise([0, *ends]):
+        for k in range(first, last):
+            assert (_step(learner, config, seen[k], rates[k : k + 1]) - seen[k].after).abs().max() <= 1e-2 * rates[
+                k, 0, 0
+            ]
+        _take(learner, seen[first])
+        for k in range(first, last):
+            _update(learner, config, seen[k], rates[k : k + 1])
+        assert (seen[last - 1].after - seen[first].state[0]).abs().max() > 1e-4
+        assert (learner.parameters[1] - seen[last - 1].after).abs().max() <= 1e-5
 
 
 def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Tensor]:
