@@ -14,9 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rl_warmup import schedules
-from rl_warmup.config.learning_rate import base_schedule, env_schedule, phases_of, step_factor
-from rl_warmup.config.schema import PPOConfig, RunConfig
+from rl_warmup.config.learning_rate import base_schedule, phases_of, step_factor
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.envs.evaluation import evaluate
@@ -25,7 +24,7 @@ from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
 from rl_warmup.envs.vector import GymnasiumEnvs
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.trainers.policies import policy_arguments
+from rl_warmup.trainers.models import model_of
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
 from rl_warmup.trainers.sb3.state import checkpoint_of, restore
@@ -38,19 +37,6 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
             _train(config, sink)
         except Diverged as reason:
             sink.diverge(str(reason))
-
-
-_SETTINGS = ("gamma", "batch_size", "max_grad_norm")
-_SETTINGS_OF = {
-    "ppo": (
-        *("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef"),
-        *("use_sde", "sde_sample_freq"),
-    ),
-    "dqn": (
-        *("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval"),
-        *("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"),
-    ),
-}
 
 
 def _train(config: RunConfig, sink: Sink) -> None:
@@ -77,19 +63,8 @@ def _train(config: RunConfig, sink: Sink) -> None:
 
 def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
     """The Stable-Baselines3 model of a run in `env`, both seeded; a gradient-step warmup is not attached yet."""
-    algo, kind = config.algo, PPO if config.algo.name == "ppo" else DQN
-    settings = {name: getattr(algo, name) for name in (*_SETTINGS, *_SETTINGS_OF[algo.name])}
-    if isinstance(algo, PPOConfig) and algo.clip_range_schedule == "linear":
-        settings["clip_range"] = for_sb3(schedules.linear(algo.clip_range))
-    model: PPO | DQN = kind(
-        "MlpPolicy",
-        env,
-        learning_rate=for_sb3(env_schedule(config)),
-        policy_kwargs=policy_arguments(algo),
-        seed=stream_seed(config.seed, "weights"),
-        device=config.device,
-        **settings,
-    )
+    seed = stream_seed(config.seed, "weights")
+    model = model_of(config, env, for_sb3, seed=seed, device=config.device)
     env.seed(environment_seed(config.seed))
     return model
 
