@@ -43,7 +43,7 @@ HEADER = ("algorithm", "members", "steps/s", "busy", "setting up, s", "first upd
 class Dropped:
     """A sink that keeps nothing."""
 
-    restored, checkpoint_due = None, False
+    restored, checkpoint_due, agent_due = None, False, False
 
     def emit(self, table: str, row: Any) -> None:
         """Drop a row."""

@@ -1,4 +1,4 @@
-"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the six commands under one name."""
+"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the seven commands under one name."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from rl_warmup import terminal
 COMMANDS = {  # name: (module, what it does)
     "run": ("rl_warmup.run.command", "train one run or, with -m or study=NAME, a sweep"),
     "preview": ("rl_warmup.preview", "show the learning rates that a config will deliver"),
+    "enjoy": ("rl_warmup.enjoy", "let the agent that a run kept play: its return, a video, a window"),
     "report": ("rl_warmup.report.command", "compare the arms of a study: verdicts, tables, figures"),
     "status": ("rl_warmup.status.command", "show how far a study is, and what is left to do"),
     "publish": ("rl_warmup.publish", "send the records of a study to W&B"),

@@ -13,8 +13,9 @@ from rich.console import Console
 from rl_warmup import terminal
 from rl_warmup.config.checks import check
 from rl_warmup.config.schema import WANDB_NAME, ConfigError, TrackingConfig
+from rl_warmup.records.read import read_config
 from rl_warmup.records.schema import RecordError
-from rl_warmup.tracking.upload import publish, read_config
+from rl_warmup.tracking.upload import publish
 
 _EXPLANATION = """\
 Sends the records of a study to W&B: one W&B run for every run that is not being trained, with

@@ -317,5 +317,7 @@ class RunConfig:
         identity="never",
         sweepable=False,
     )
+    # agent in model.zip: of the last evaluation, of the best, or none; null: last, but none in a sweep of many runs
+    keep: str | None = setting(None, one_of("last", "best", "none"), identity="never", sweepable=False)
     retries: int = setting(2, least(0), identity="never", sweepable=False)  # how often a sweep tries a failed run
     plan_only: bool = setting(False, identity="never", sweepable=False)  # say what would be trained, and stop

@@ -1,7 +1,8 @@
 """What an unfinished run needs to resume: JSON, arrays and `weights_only` tensors, never unpickled.
 
 `<run>/checkpoint/<environment steps>/` holds state.json, arrays.npz, tensors.pt and sha256.json, the digests of the
-three. A new checkpoint is written beside the old one, which is removed once the new one is in its place.
+three, and the agent that the run had kept by then (`keep=best`). A new checkpoint is written beside the old one,
+which is removed once the new one is in its place.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_warmup.records import models
 from rl_warmup.records.atomic import replacing, sync
 from rl_warmup.records.words import first_line
 
@@ -54,6 +56,7 @@ def write(
     place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place, check) as temporary:
         _write_files(temporary, checkpoint, belongs)
+        models.keep_in(temporary, run)
     sync(place.parent)
     for other in place.parent.iterdir():
         if other != place:
@@ -87,7 +90,7 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
     Raises:
         CheckpointError: if it is damaged, or of another config or version.
     """
-    place = _newest(run)
+    place = newest(run)
     if place is None:
         return None
     import torch
@@ -110,9 +113,16 @@ def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:
         raise CheckpointError(f"its checkpoint cannot be read: {first_line(error)}") from error
 
 
+def newest(run: Path) -> Path | None:
+    """The folder of the run's newest checkpoint; None if there is none."""
+    folder = run / FOLDER
+    places = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+    return max(places, key=lambda path: int(path.name), default=None)
+
+
 def start_of(run: Path) -> tuple[int, int]:
     """(env_step, origin) of the run's checkpoint; zeros where it will begin."""
-    if place := _newest(run):
+    if place := newest(run):
         with suppress(OSError, ValueError, AttributeError):
             state = json.loads((place / "state.json").read_text(encoding="utf-8"))
             return int(state.get("env_step", 0)), int(state.get("origin", 0))
@@ -122,12 +132,6 @@ def start_of(run: Path) -> tuple[int, int]:
 def remove(run: Path) -> None:
     """Remove the run's checkpoint, if there is one."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)
-
-
-def _newest(run: Path) -> Path | None:
-    folder = run / FOLDER
-    places = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
-    return max(places, key=lambda path: int(path.name), default=None)
 
 
 def _check_belongs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
@@ -89,6 +90,13 @@ def read_info(folder: Path) -> dict[str, Any]:
     if info["status"] not in STATUSES:
         raise RecordError(f"{path}: status {info['status']!r} is none of {', '.join(STATUSES)}")
     return info
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.yaml of a run. Raises OSError or yaml.YAMLError if it cannot be read."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: dict[str, Any] = yaml.load((folder / "config.yaml").read_bytes(), loader)
+    return content
 
 
 def read_study(folder: Path) -> tuple[list[Record], list[str]]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import re
 import uuid
@@ -16,9 +15,10 @@ from typing import Any
 import polars as pl
 import yaml
 
-from rl_warmup.records import checkpoints
+from rl_warmup.records import checkpoints, models
 from rl_warmup.records.atomic import replacing, write_text
 from rl_warmup.records.checkpoints import Checkpoint, CheckpointError
+from rl_warmup.records.info import begin, progress
 from rl_warmup.records.leases import Lease, LeaseError
 from rl_warmup.records.locks import run_lock
 from rl_warmup.records.read import Record, read_info
@@ -49,6 +49,7 @@ class RunWriter:
         with self._writing():
             for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed
                 left_over.unlink()
+            models.put_back(self.folder, checkpoints.newest(self.folder))
             write_text(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
             for name in self.recorded:
                 self._write(name)
@@ -87,8 +88,22 @@ class RunWriter:
         self.flush()
         checkpoint.values["rows"] = {name: frame.height for name, frame in self.recorded.items()}
         checkpoint.values["wall_seconds"] = seconds_trained(self.info)
+        if self.info["model"] is not None:
+            checkpoint.values["model"] = self.info["model"]
         with self._writing():
             checkpoints.write(self.folder, checkpoint, self.belongs, self.lease.check)
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Keep the agent of the last evaluation, in place of the one before; see `models.write`.
+
+        Raises:
+            Unwritable: as `flush`.
+        """
+        with self._writing():
+            digests = models.write(self.folder, files, self.lease.check)
+        of = {"env_step": self.info["env_steps"], "return": self.info["latest_return"]}
+        self.info["model"] = {**of, "sha256": digests}
+        self.flush()
 
     def forget(self) -> None:
         """Remove the checkpoint: another attempt is to begin from the start."""
@@ -170,59 +185,6 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     writer = RunWriter(folder, lease, begun, recorded, found, belongs)
     writer.start(config)
     return writer
-
-
-def begin(
-    info: Mapping[str, Any],
-    earlier: Mapping[str, Any],
-    checkpoint: Checkpoint | None,
-    restarted_because: str | None,
-    attempt_id: str,
-    now: str,
-) -> dict[str, Any]:
-    """run.json of a run when a process opens its records.
-
-    With a checkpoint, an interrupted run is resumed in the same attempt, one whose process was recorded as killed
-    in another. Without one it restarts, in another attempt.
-
-    Args:
-        info: what is the same in every session.
-        earlier: run.json as the last session left it; empty if there was none.
-        restarted_because: why its checkpoint is not used, if there is one.
-        attempt_id: of the attempt, if it is another.
-    """
-    same = checkpoint is not None and earlier["status"] == "running"
-    attempts = earlier.get("earlier_attempts", [])
-    if earlier and not same:
-        kept = ("attempt_id", "status", "error", "started", "env_steps")
-        attempts = [*attempts, {key: earlier.get(key) for key in kept}]
-    clocks = () if checkpoint is None else (earlier, checkpoint.values)  # the one that was written last is ahead
-    return {
-        **info,
-        "status": "running",
-        "attempt_id": earlier["attempt_id"] if same else attempt_id,
-        "error": None,
-        "started": earlier["started"] if same else now,
-        "sitting_started": now,
-        "finished": None,
-        "wall_seconds": max((clock.get("wall_seconds") or 0.0 for clock in clocks), default=None),
-        "env_steps": 0,
-        "gradient_steps": 0,
-        "latest_return": None,
-        "resumed": earlier.get("resumed", []) if checkpoint is not None else [],
-        "begun_again": restarted_because,
-        "earlier_attempts": attempts,
-    }
-
-
-def progress(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says of how far a run is, from the last row of a table."""
-    if table == "updates":
-        return {"gradient_steps": row["gradient_step"]}
-    if table == "evaluations":
-        latest = sum(row["returns"]) / len(row["returns"])
-        return {"env_steps": row["env_step"], "latest_return": latest if math.isfinite(latest) else None}
-    return {}
 
 
 def _rows_before(checkpoint: Checkpoint, record: Record, names: Sequence[str]) -> dict[str, pl.DataFrame]:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -54,6 +55,7 @@ def run_single(config: RunConfig, command: str, console: Console) -> int:
     Raises:
         ConfigError: if the record of another run is in its folder, or another process trains it.
     """
+    config = replace(config, keep=config.keep or "last")
     plan = plan_of([Job((), config, run_folder(config))], sys.maxsize)  # it is tried as often as it is asked for
     if config.plan_only:
         print_plan([config], console)
@@ -113,6 +115,9 @@ def print_summary(record: read.Record, console: Console) -> None:
         )
     rows["time"] = f"{words.duration(info['wall_seconds'])} on {info['device']}"
     rows["records"] = str(record.folder)
+    if kept := info.get("model"):
+        which = "" if kept["env_step"] == info["env_steps"] else f", as it was at step {kept['env_step']:,}"
+        rows["agent"] = f"python -m rl_warmup.enjoy {words.quoted(record.folder)} plays it{which}"
     own = client.wandb_id(info["run_id"], str(info.get("attempt_id")))
     if address := sent.Publications(record.folder.parent).anywhere(own):
         rows["W&B"] = address

@@ -92,11 +92,15 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
 class RunRecorder:
     """Records and tracks one run; the outcome is recorded once."""
 
-    def __init__(self, writer: write.RunWriter, tracker: Tracker | None, members: int, seconds: float) -> None:
-        """`members`: how many runs share the process; `seconds`: see `checkpoint.seconds`."""
+    def __init__(
+        self, config: RunConfig, writer: write.RunWriter, tracker: Tracker | None = None, members: int = 1
+    ) -> None:
+        """`members`: how many runs share the process."""
         self.status, self.restored = "running", writer.restored
-        self._writer, self._tracker, self._members, self._seconds = writer, tracker, members, seconds
-        self._ended, self._evaluated, self._saved, self._pause = False, False, time.monotonic(), seconds
+        self._writer, self._tracker, self._members = writer, tracker, members
+        self._keep, self._env_steps = config.keep, phases_of(config).env_steps
+        self._seconds = self._pause = config.checkpoint.seconds
+        self._ended, self._evaluated, self._saved = False, False, time.monotonic()
 
     @property
     def checkpoint_due(self) -> bool:
@@ -110,6 +114,19 @@ class RunRecorder:
             self._evaluated = True
             if self._tracker is not None:
                 self._tracker.send(self._writer.recorded)
+
+    @property
+    def agent_due(self) -> bool:
+        """Whether the agent is to be kept as it was evaluated last; of equally good ones the later is the best."""
+        info = self._writer.info
+        if self._keep == "best":
+            latest, kept = info["latest_return"], info["model"]
+            return latest is not None and (kept is None or latest >= kept["return"])
+        return self._keep == "last" and bool(info["env_steps"] == self._env_steps)
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Keep the agent in the run's folder."""
+        self._writer.keep(files)
 
     def resumed(self, environments: str) -> None:
         """Record that the run was resumed, its environments `replayed` or `reset`."""
@@ -148,7 +165,7 @@ def _opened(config: RunConfig, lease: Lease, members: int) -> RunRecorder:
     if members == 1:
         tracker = open_tracker(config.tracking, study_folder(config), writer.info, asdict(config))
         writer.start_clock()  # a server that was waited for has not trained
-    return RunRecorder(writer, tracker, members, config.checkpoint.seconds)
+    return RunRecorder(config, writer, tracker, members)
 
 
 def _train_all(ours: Sequence[tuple[RunConfig, RunRecorder]]) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ from rl_warmup.tracking.progress import announce_tracking, progress_row, publish
 
 Launch = Callable[[list["Job"]], Mapping[str, str] | None]
 """Trains jobs; why some of them were lost, by the ids of their runs, where the records do not tell it."""
+
+
+KEPT = 20
+"""Runs of a sweep up to which each keeps its last agent, unless `keep` says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,27 @@ def plan_of(jobs: Sequence[Job], retries: int) -> Plan:
     return Plan(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
 
 
+def with_keep(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs of a sweep, which keep their last agents if there are few and `keep` does not say otherwise."""
+    if jobs[0].config.keep is not None or len(jobs) > KEPT:
+        return list(jobs)
+    return [Job((*job.overrides, "keep=last"), replace(job.config, keep="last"), job.folder) for job in jobs]
+
+
+def kept_words(keep: str | None) -> str:
+    """What a plan says of the agents that stay."""
+    if keep is None:
+        return f"no agent is kept: in a sweep of more than {KEPT} runs ask for it, by keep=last or keep=best"
+    agent = {"last": "its last agent", "best": "the agent of its best evaluation"}.get(keep)
+    return "no agent is kept" if agent is None else f"every run keeps {agent} in model.zip (docs/agents.md)"
+
+
 def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     """Print, study by study, what would be done for runs that are tried as often as they are asked for."""
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
         plan = plan_of(jobs, sys.maxsize)
-        for line in [*plan.announce(), *notes_on(job.config for job in jobs)]:
+        for line in [*plan.announce(), kept_words(configs[0].keep), *notes_on(job.config for job in jobs)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -99,10 +118,12 @@ def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Consol
     Raises:
         ConfigError: if the study was declared otherwise, or its files cannot be written.
     """
+    jobs = with_keep(jobs)
     config = jobs[0].config
     _refuse_redeclared(study_folder(config), config.study)
     plan = plan_of(jobs, config.retries)
-    for line in [*plan.announce(), *notes_on(job.config for job in jobs), *_without_runs(jobs)]:
+    notes = [kept_words(config.keep), *notes_on(job.config for job in jobs), *_without_runs(jobs)]
+    for line in [*plan.announce(), *notes]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0

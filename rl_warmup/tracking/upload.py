@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rl_warmup.config.schema import TrackingConfig
 from rl_warmup.records.locks import is_training
-from rl_warmup.records.read import Record, read_study
+from rl_warmup.records.read import Record, read_config, read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted, first_line, quoted
 from rl_warmup.tracking import client, rows
@@ -174,10 +174,3 @@ def _missing(folder: Path, problems: Sequence[str]) -> int:
     if problems:
         print(f"python -m rl_warmup.publish {quoted(folder)} completes it", file=sys.stderr)
     return 1 if problems else 0
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """The config.yaml of a run. Raises OSError or yaml.YAMLError if it cannot be read."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content: dict[str, Any] = yaml.load((run / "config.yaml").read_bytes(), loader)
-    return content

@@ -18,6 +18,10 @@ class Sink(Protocol):
     def checkpoint_due(self) -> bool:
         """Whether it is time for another checkpoint."""
 
+    @property
+    def agent_due(self) -> bool:
+        """Whether the agent is to be kept as it was evaluated last."""
+
     def emit(self, table: str, row: Mapping[str, Any]) -> None:
         """Take a row of evaluations, episodes or updates."""
 
@@ -26,6 +30,9 @@ class Sink(Protocol):
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in the place of the last."""
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Keep the agent of the last evaluation, as `agents.files_of` makes it, in the place of the one before."""
 
     def diverge(self, reason: str) -> None:
         """A parameter, a loss or a return is not finite: an outcome of the run, not a failure.

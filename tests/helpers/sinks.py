@@ -12,7 +12,7 @@ class ListSink:
     """Keeps a member's rows, and why it diverged; it wants no checkpoints."""
 
     restored: Checkpoint | None = None
-    checkpoint_due = False
+    checkpoint_due = agent_due = False
 
     def __init__(self) -> None:
         self.rows: Rows = {"evaluations": [], "episodes": [], "updates": []}

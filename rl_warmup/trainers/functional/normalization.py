@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 CLIP = 10.0
@@ -96,6 +98,14 @@ class Normalizer:
             moments.mean, moments.var = tables[f"{name}_mean"], tables[f"{name}_var"]
             moments.count = counts[f"{name}_count"]
         self._returns = tables["discounted"]
+
+    def moments(self, member: int) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]:
+        """Mean, variance and count of a member, by the names that they have in VecNormalize."""
+        named = {"obs_rms": self._observations, "ret_rms": self._discounted}
+        return {
+            name: (m.mean[member].cpu().numpy().copy(), m.var[member].cpu().numpy().copy(), m.count)
+            for name, m in named.items()
+        }
 
     def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and std of observations [members, ...], std of discounted returns [members]."""

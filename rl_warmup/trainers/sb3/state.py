@@ -14,6 +14,7 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import replay
 from rl_warmup.envs.seeds import environment_seed
 from rl_warmup.records.checkpoints import Checkpoint
+from rl_warmup.trainers.agents import Agent
 
 _COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
 _COUNTS_OF_DQN = ("_n_calls", "exploration_rate")
@@ -50,6 +51,18 @@ def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: di
     if model.device.type == "cuda":
         tensors["cuda_random"] = torch.cuda.get_rng_state(model.device)
     return Checkpoint(model.num_timesteps, origin, values, arrays, tensors)
+
+
+def agent_of(model: PPO | DQN) -> Agent:
+    """The agent as it is now, whatever the run needs beside it to be resumed."""
+    normalizer, names = model.get_vec_normalize_env(), ["num_timesteps", "_n_updates"]
+    names += ["exploration_rate"] if isinstance(model, DQN) else []
+    moments = None
+    if normalizer is not None:
+        kept = {"obs_rms": normalizer.obs_rms, "ret_rms": normalizer.ret_rms}
+        moments = {name: (m.mean, m.var, m.count) for name, m in kept.items() if isinstance(m, RunningMeanStd)}
+    counts = {name: getattr(model, name) for name in names}
+    return Agent(model.policy.state_dict(), model.policy.optimizer.state_dict(), counts, moments)
 
 
 def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:

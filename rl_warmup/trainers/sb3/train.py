@@ -24,10 +24,11 @@ from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
 from rl_warmup.envs.vector import GymnasiumEnvs
 from rl_warmup.schedules.phases import evaluation_grid
+from rl_warmup.trainers.agents import files_of
 from rl_warmup.trainers.models import model_of
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
-from rl_warmup.trainers.sb3.state import checkpoint_of, restore
+from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore
 
 
 def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
@@ -145,6 +146,9 @@ class _Recorder(BaseCallback):
             raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
         row = {"env_step": self.num_timesteps, "returns": returns.tolist(), "lengths": lengths.tolist()}
         self._sink.emit("evaluations", row)
+        if self._sink.agent_due:
+            assert isinstance(self.model, PPO | DQN)
+            self._sink.keep(files_of(self._config, agent_of(self.model)))
 
     def _act(self, observations: NDArray[Any], active: NDArray[np.int64]) -> NDArray[Any]:
         """The mode of PPO's policy, DQN's greedy action; neither draws from the run's random stream."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.envs.protocol import Transition
+from rl_warmup.trainers.agents import Moments
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.stack import Stack
@@ -101,6 +102,18 @@ class Algorithm(ABC):
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""
         return self._mode(self._seen(observations))
+
+    def agent_tables(self) -> dict[str, Tensor]:
+        """What the agents consist of, [members, parameters] each: `parameters`, Adam's moments, DQN's `target`."""
+        return self.learner.tables()
+
+    def agent_counts(self) -> dict[str, float]:
+        """Attributes of a Stable-Baselines3 model, of every member alike."""
+        return {}
+
+    def moments(self, member: int) -> dict[str, Moments] | None:
+        """Those of a member's VecNormalize, see `agents.Agent`."""
+        return None if self._normalizer is None else self._normalizer.moments(member)
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update, [members, ...] each; views, which change with it."""

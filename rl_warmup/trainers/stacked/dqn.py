@@ -97,6 +97,15 @@ class DQN(Algorithm):
         rate = torch.full((len(self._stack), 1), self.exploration_rate(self._step), device=steps.device)
         return Outcome(steps, rate)
 
+    def agent_tables(self) -> dict[str, Tensor]:
+        """Parameters, Adam's moments, and the target, which is to be copied before the next update."""
+        target = self.learner.parameters if self._target_due else self.target
+        return super().agent_tables() | {"target": target}
+
+    def agent_counts(self) -> dict[str, float]:
+        """The exploration rate."""
+        return {"exploration_rate": self.exploration_rate(self._step)}
+
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update."""
         own = {"target": self.target, "observations": self._observations}

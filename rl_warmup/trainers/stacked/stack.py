@@ -61,6 +61,10 @@ class Stack:
         """A table on the stack's device."""
         return torch.as_tensor(values, dtype=dtype).to(self.device)
 
+    def gradient_steps(self, phases: int) -> int:
+        """Gradient steps done after so many update phases."""
+        return int(self._ends[phases])
+
     def rates(self, phase: int) -> Tensor:  # [steps, members, len(StepRates._fields) + 1], float64
         """What Adam is given at every gradient step of a phase, the limit of the gradient norm last."""
         first, last = self._ends[phase], self._ends[phase + 1]

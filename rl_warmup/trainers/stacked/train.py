@@ -17,8 +17,10 @@ from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import STREAMS, evaluation_seeds
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.schedules.phases import evaluation_grid
+from rl_warmup.trainers.agents import files_of
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.protocol import Sink
+from rl_warmup.trainers.stacked.agents import agent_of
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.environments import begin_envs, make_stack_envs
@@ -162,6 +164,10 @@ class StackTraining:
         self._evaluated += 1
         shape = (len(configs), episodes)
         self._recorder.evaluation(self._env_step, returns.reshape(shape), lengths.reshape(shape))
+        for member, sink in self._recorder.sinks.items():
+            if sink.agent_due:
+                agent = agent_of(self.stack, self.algorithm, member, self._env_step, self._phase)
+                sink.keep(files_of(configs[member], agent))
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
         shape = (len(self.stack), -1, *observations.shape[1:])

@@ -1,0 +1,50 @@
+"""A member of a stack as an agent of Stable-Baselines3."""
+
+from typing import Any
+
+import torch
+from torch.nn.utils import vector_to_parameters
+
+from rl_warmup.trainers.agents import Agent
+from rl_warmup.trainers.stacked.algorithm import Algorithm
+from rl_warmup.trainers.stacked.networks import trained
+from rl_warmup.trainers.stacked.stack import Stack
+
+_TARGET = "q_net_target."
+
+
+def agent_of(stack: Stack, algorithm: Algorithm, member: int, env_step: int, phases: int) -> Agent:
+    """A member as it is now, on the CPU.
+
+    Args:
+        env_step: environment steps done.
+        phases: update phases done.
+    """
+    tables = {name: table[member].detach().cpu() for name, table in algorithm.agent_tables().items()}
+    policy = _state(stack, tables["parameters"])
+    if "target" in tables:
+        of_target = _state(stack, tables["target"])
+        policy |= {name: of_target[name.replace(_TARGET, "q_net.")] for name in policy if _TARGET in name}
+    counts = {"num_timesteps": env_step, **algorithm.agent_counts()}
+    optimizer = _adam(stack, tables["first"], tables["second"], stack.gradient_steps(phases))
+    return Agent(policy, optimizer, counts, algorithm.moments(member))
+
+
+def _state(stack: Stack, flat: torch.Tensor) -> dict[str, torch.Tensor]:  # flat: [parameters]
+    """The state dict of a policy with these trained parameters."""
+    vector_to_parameters(flat, [parameter for _, parameter in trained(stack.policy)])
+    return {name: tensor.clone() for name, tensor in stack.policy.state_dict().items()}
+
+
+def _adam(stack: Stack, first: torch.Tensor, second: torch.Tensor, steps: int) -> dict[str, Any]:
+    """The state dict of Adam with these moments, [parameters] each."""
+    state: dict[str, Any] = stack.policy.optimizer.state_dict()
+    shapes = [parameter.shape for _, parameter in trained(stack.policy)]
+    sizes = [shape.numel() for shape in shapes]
+    parts = zip(shapes, first.split(sizes), second.split(sizes), strict=True)
+    if steps:
+        state["state"] = {
+            index: {"step": torch.tensor(float(steps)), "exp_avg": m.view(shape), "exp_avg_sq": v.view(shape)}
+            for index, (shape, m, v) in enumerate(parts)
+        }
+    return state
