@@ -73,9 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     terminal.prepare()
     parser = command_line("python -m rl_warmup.publish", _EXPLANATION, "write files for `wandb sync`")
     parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
+    parser.add_argument(
+        "--models", action="store_true", help="also the agents that runs kept (keep=), as artifacts"
+    )
     given = parser.parse_args(argv)
     try:
-        return publish(given.folder, chosen(given), Console(), checkpoints=given.checkpoints, again=given.again)
+        return publish(
+            given.folder,
+            chosen(given),
+            Console(),
+            checkpoints=given.checkpoints,
+            agents=given.models,
+            again=given.again,
+        )
     except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

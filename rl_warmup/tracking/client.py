@@ -272,6 +272,16 @@ def table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
     )
 
 
+def artifact(name: str, kind: str, files: Sequence[Path]) -> wandb.Artifact:
+    """An artifact of W&B with these files."""
+    import wandb
+
+    made = wandb.Artifact(name, kind)
+    for path in files:
+        made.add_file(str(path))
+    return made
+
+
 def image(path: Path) -> wandb.Image:
     """A picture of W&B."""
     import wandb

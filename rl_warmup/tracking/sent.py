@@ -20,10 +20,10 @@ from rl_warmup.tracking import client
 class Publications:
     """published.jsonl of a study: one JSON object per line, with `destination`, `key`, `digest` and `place`.
 
-    `destination` is a server, an entity and a project, `key` the W&B id of a run, or `study`, `report` or
-    `workspace` and a group; `digest` is of what was sent, `place` the address of a run; of the study's run, a
-    workspace or report its id and then its address. The last line of a key holds; lines that cannot be read, as
-    after a full disk, are ignored: what they named is sent again.
+    `destination` is a server, an entity and a project, `key` the W&B id of a run, `model-` and that id for its
+    agent, or `study`, `report` or `workspace` and a group; `digest` is of what was sent, `place` the address of a
+    run; of the study's run, a workspace or report its id and then its address. The last line of a key holds; lines
+    that cannot be read, as after a full disk, are ignored: what they named is sent again.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -32,6 +32,7 @@ from helpers.wandb_client import (
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.publish import main
+from rl_warmup.records import models
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.run import execute as execution
 from rl_warmup.run.execute import RunRecorder
@@ -302,6 +303,43 @@ def test_a_checkpoint_is_an_artifact_if_asked(study, serve):
     assert send(study, checkpoints=True) == 0
     kinds = [artifact["artifactTypeName"] for artifact in server.artifacts]
     assert kinds.count("checkpoint") == 1
+
+
+def keep_agent(folder, content=b"weights"):
+    """As a run does that keeps its agent."""
+    digests = models.write(folder, {models.MODEL: content, models.STATISTICS: b"moments"})
+    info = read_info(folder) | {"model": {"env_step": 40, "return": 1.0, "sha256": digests}}
+    (folder / "run.json").write_text(json.dumps(info))
+
+
+def agents(server):
+    """The names of the agents that a server was sent."""
+    sent = [artifact for artifact in server.artifacts if artifact["artifactTypeName"] == "model"]
+    return [artifact["aliases"][0]["artifactCollectionName"] for artifact in sent]
+
+
+def test_agents_are_artifacts_if_asked_and_sent_once(study, serve, capsys):
+    server = serve()
+    folders = [path.parent for path in sorted(study.glob("*/run.json"))]
+    for folder in folders[:2]:
+        keep_agent(folder)
+    assert send(study) == 0
+    assert agents(server) == []
+    assert main([str(study), "--models"]) == 0
+    assert "2 of 4 runs kept an agent" in capsys.readouterr().out
+    assert sorted(agents(server)) == [f"model-{name}" for name in ids(study)[:2]]
+    assert {body for path, body in server.files.items() if path.startswith("a")} >= {b"weights", b"moments"}
+    counts = {name: len(server.rows(name)) for name in ids(study)}
+    before = writes(server)
+    assert send(study, agents=True) == 0
+    assert writes(server) == before
+    keep_agent(folders[1], b"other weights")
+    assert send(study, agents=True) == 0
+    assert len(agents(server)) == 3
+    assert {name: len(server.rows(name)) for name in ids(study)} == counts
+    (folders[0] / models.MODEL).write_bytes(b"torn")  # what run.json does not name is not sent
+    assert send(study, agents=True, again=True) == 0
+    assert b"torn" not in server.files.values()
 
 
 def test_no_secret_is_sent_or_written(study, serve, monkeypatch, tmp_path):

@@ -250,7 +250,6 @@ def test_a_file_acts_as_its_agent_does(name: str, cases: dict[str, Case]) -> Non
         else:
             assert (acted == expected).all(), mode
     assert (case.acted["drawn"] != case.acted["greedy"]).any()
-    assert len(np.unique(case.acted["greedy"], axis=0)) > 1
 
 
 @pytest.mark.slow
