@@ -119,7 +119,7 @@ def test_what_could_never_be_tested_is_refused() -> None:
 
 # Worked out by hand: what is the same in all runs of a sweep, what an arm has several of, what repeats another.
 NOT_OF_AN_ARM = ["runs_dir", "tracking.name", "checkpoint.seconds", "study.name", "threads", "seed"]
-NOT_OF_AN_ARM += ["tuned_learning_rate", "learning_rate_scale", "retries", "plan_only"]
+NOT_OF_AN_ARM += ["tuned_learning_rate", "learning_rate_scale", "retries", "plan_only", "keep"]
 
 
 @pytest.mark.parametrize("key", NOT_OF_AN_ARM)

@@ -17,7 +17,7 @@ from rl_warmup.config.schema import ConfigError, RunConfig
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
 IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}
-IGNORED |= {"retries", "plan_only", "evaluation.max_steps", "env.floor", "env.ceiling"}
+IGNORED |= {"keep", "retries", "plan_only", "evaluation.max_steps", "env.floor", "env.ceiling"}
 IGNORED_GROUPS = {"checkpoint", "tracking", "study"}
 
 

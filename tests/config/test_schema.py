@@ -94,10 +94,11 @@ def test_leaves_are_the_values_of_a_config_and_its_groups_by_dotted_keys() -> No
 # ---- what is declared of the settings of a run ----
 
 # Lists from before settings were declared in the schema: the settings that were left out of every run's identity,
-# that members of a stack could differ in, and that had to be the same in a whole sweep. `checkpoint` came later.
+# that members of a stack could differ in, and that had to be the same in a whole sweep. `checkpoint` and `keep` are
+# newer.
 NEVER = ["runs_dir", "tracking", "study", "threads", "tuned_learning_rate", "learning_rate_scale", "retries"]
-NEVER += ["plan_only", "checkpoint"]
-SWEPT_NEVER = ["runs_dir", "study", "tracking", "retries", "plan_only", "threads", "checkpoint"]
+NEVER += ["plan_only", "checkpoint", "keep"]
+SWEPT_NEVER = ["runs_dir", "study", "tracking", "retries", "plan_only", "threads", "checkpoint", "keep"]
 PER_MEMBER = ["seed", "learning_rate", "warmup", "schedule"]
 PER_MEMBER_OF = {
     PPOConfig: ["optimizer", "clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
@@ -163,7 +164,15 @@ BOUND = {
         "trainer.envs",
         "checkpoint.seconds",
     ),
-    *("total_timesteps", "threads", "retries", "evaluation.count", "evaluation.episodes", "evaluation.max_steps"),
+    *(
+        "total_timesteps",
+        "threads",
+        "keep",
+        "retries",
+        "evaluation.count",
+        "evaluation.episodes",
+        "evaluation.max_steps",
+    ),
     *("env.wrappers", "env.training_wrappers", "env.envpool"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("env.floor", "env.ceiling", "algo.activation"),

@@ -39,7 +39,7 @@ from rl_warmup.report import command as report
 from rl_warmup.run.compose import SweepComposer, configured, register_schema
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.launch.processes import RunFailed
-from rl_warmup.run.sweep import Job, _launch, compose_jobs, run_sweep
+from rl_warmup.run.sweep import KEPT, Job, _launch, compose_jobs, run_sweep, with_keep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]
 
@@ -270,6 +270,37 @@ def test_plan_only_trains_and_writes_nothing(jobs: list[Job]) -> None:
     finish(jobs[:1])
     out = swept(changed(jobs, plan_only=True), None)[1]
     assert "by 1 run of this study" in out
+
+
+def test_few_runs_keep_their_agents_and_many_have_to_be_asked(jobs: list[Job]) -> None:
+    many = [replace(jobs[0], folder=jobs[0].folder.with_name(f"run{index}")) for index in range(KEPT + 1)]
+    assert {job.config.keep for job in with_keep(many)} == {None}
+    assert {job.config.keep for job in with_keep(many[1:])} == {"last"}
+    assert {job.overrides[-1] for job in with_keep(many[1:])} == {"keep=last"}  # for launchers that compose again
+    for keep in ("best", "none"):
+        for asked in (changed(many, keep=keep), changed(many[1:], keep=keep)):
+            assert with_keep(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("count", "keep", "said"),
+    [
+        (2, None, "every run keeps its last agent in model.zip"),
+        (2, "best", "every run keeps the agent of its best evaluation in model.zip"),
+        (2, "none", "no agent is kept"),
+        (KEPT + 1, None, "no agent is kept: in a sweep of more than 20 runs ask for it, by keep=last or keep=best"),
+        (KEPT + 1, "last", "every run keeps its last agent in model.zip"),
+    ],
+)
+def test_a_plan_says_which_agents_stay(count: int, keep: str | None, said: str, jobs: list[Job]) -> None:
+    runs = [
+        replace(
+            jobs[0], config=(config := replace(jobs[0].config, seed=seed, keep=keep)), folder=run_folder(config)
+        )
+        for seed in range(count)
+    ]
+    (line,) = [line for line in swept(changed(runs, plan_only=True), None)[1].splitlines() if "agent" in line]
+    assert line.startswith(said)
 
 
 def test_a_run_is_tried_as_often_as_stated(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
