@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cloudpickle
 import gymnasium as gym
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 import rl_warmup
 from rl_warmup.config.schema import AlgoConfig, ConfigError, RunConfig
@@ -101,13 +101,13 @@ class Player:
         """Seed what actions are drawn from."""
         self.model.set_random_seed(seed)
         self.model.action_space.seed(seed)
+        policy = self.model.policy
+        if isinstance(policy, ActorCriticPolicy) and policy.use_sde:
+            policy.reset_noise()
 
     def act(self, observations: NDArray[Any], deterministic: bool) -> NDArray[Any]:  # [rows, ...] both
         """Actions for observations of its environment."""
         if self.normalizer is not None:
-            shape = self.normalizer.observation_space.shape
-            if observations.shape[1:] != shape:
-                observations = VecTransposeImage.transpose_image(observations)
             observations = np.asarray(self.normalizer.normalize_obs(observations))
         actions, _ = self.model.predict(observations, deterministic=deterministic)
         return actions
@@ -132,19 +132,12 @@ class _Nowhere(gym.Env[Any, Any]):
 
 
 def _spaces_of(config: RunConfig) -> VecEnv:
-    """The spaces that the agent of a run will find in Gymnasium or, if that lacks the environment, in EnvPool.
-
-    A stack normalizes images after their channels have come first, Stable-Baselines3 as the environment shows them.
-    """
+    """The spaces that the agent of a run will find in Gymnasium or, if that lacks the environment, in EnvPool."""
     try:
         observations, actions = spaces(config.env)
     except ConfigError:
         observations, actions = spaces(config.env, config.trainer.envs)
-    env: VecEnv = DummyVecEnv([partial(_Nowhere, observations, actions)] * config.algo.n_envs)
-    transposed = config.algo.normalize and config.trainer.name == "stacked" and is_image_space(observations)
-    if transposed and not is_image_space_channels_first(cast("gym.spaces.Box", observations)):
-        return VecTransposeImage(env)
-    return env
+    return DummyVecEnv([partial(_Nowhere, observations, actions)] * config.algo.n_envs)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ CASES = {
     for algo, name, observations, actions, more in (
         (PPO_TINY, "discrete", "vector", DISCRETE, ["algo.clip_range_schedule=linear", "schedule=cosine"]),
         (PPO_TINY, "continuous", "vector", CONTINUOUS, NORMALIZED),
+        (PPO_TINY, "sde", "vector", CONTINUOUS, ["algo.use_sde=true", "algo.activation=relu"]),
         (PPO_TINY, "image", "image", DISCRETE, CNN),
         (PPO_TINY, "normalized-image", "image", CONTINUOUS, NORMALIZED),
         (
@@ -79,7 +80,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 class Env(gym.Env):
     def __init__(self, model, shape):
@@ -97,12 +98,9 @@ for folder in map(pathlib.Path, sys.argv[1:]):
     model = kind.load(folder / "model", device="cpu")
     seen = np.load(folder / "observations.npy")
     statistics = folder / "vecnormalize.pkl"
-    shape = seen.shape[1:] if statistics.exists() and seen.ndim == 4 else None
+    shape = seen.shape[1:] if statistics.exists() and seen.ndim == 4 else None  # images are normalized as they are
     env = DummyVecEnv([lambda: Env(model, shape), lambda: Env(model, shape)])
     if statistics.exists():
-        if shape is not None and folder.name.startswith("stacked"):
-            env = VecTransposeImage(env)
-            seen = env.transpose_observations(seen)
         env = VecNormalize.load(statistics, env)
         seen = env.normalize_obs(seen)
     greedy, _ = model.predict(seen, deterministic=True)
@@ -110,6 +108,8 @@ for folder in map(pathlib.Path, sys.argv[1:]):
     for seed in range(20):
         set_random_seed(seed)
         model.action_space.seed(seed)
+        if model.use_sde:
+            model.policy.reset_noise()
         drawn.append(model.predict(seen, deterministic=False)[0])
     np.savez(folder / "acted.npz", greedy=greedy, drawn=np.stack(drawn))
     told = {"learning_rate": [model.lr_schedule(x) for x in (1.0, 0.4, 0.0)], "steps": model.num_timesteps}
@@ -174,11 +174,15 @@ def _draw(algorithm: Any, seen: torch.Tensor, member: int, greedy: np.ndarray, s
         space.seed(seed)
         explores = np.random.rand() < algorithm.exploration_rate(algorithm._step)  # noqa: NPY002
         return np.array([space.sample() for _ in range(rows)]) if explores else greedy
-    if algorithm.network.discrete:
+    named = algorithm.learner.named
+    if algorithm.network.use_sde:
+        shape = named["log_std"].shape[1:]
+        noise = torch.normal(torch.zeros(shape), torch.ones(shape)).expand(rows, *shape)
+    elif algorithm.network.discrete:
         noise = torch.empty(rows, int(space.n)).exponential_(1)
     else:
         noise = torch.normal(torch.zeros(rows, *space.shape), torch.ones(rows, *space.shape))
-    named, noise = algorithm.learner.named, noise.expand(len(seen), *noise.shape)
+    noise = noise.expand(len(seen), *noise.shape)
     return algorithm.network.sample(named, algorithm._seen(seen), noise)[0][member].numpy()
 
 
@@ -194,6 +198,8 @@ def _by_sb3(config: RunConfig, observations: np.ndarray) -> tuple[dict[str, byte
     for seed in range(20):
         set_random_seed(seed)
         model.action_space.seed(seed)
+        if model.use_sde:
+            model.policy.reset_noise()
         drawn.append(model.predict(seen, deterministic=False)[0])
     greedy = model.predict(seen, deterministic=True)[0]
     return sink.files, greedy, drawn, int(model.policy.optimizer.state_dict()["state"][0]["step"])
