@@ -1,4 +1,4 @@
-"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the seven commands under one name."""
+"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the eight commands under one name."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from rl_warmup import terminal
 COMMANDS = {  # name: (module, what it does)
     "run": ("rl_warmup.run.command", "train one run or, with -m or study=NAME, a sweep"),
     "preview": ("rl_warmup.preview", "show the learning rates that a config will deliver"),
+    "measure": ("rl_warmup.measure", "measure the constants of an environment, and write its YAML file"),
     "enjoy": ("rl_warmup.enjoy", "let the agent that a run kept play: its return, a video, a window"),
     "report": ("rl_warmup.report.command", "compare the arms of a study: verdicts, tables, figures"),
     "status": ("rl_warmup.status.command", "show how far a study is, and what is left to do"),
@@ -59,7 +60,7 @@ def _unknown(name: str) -> str:
 
 def _complete(line: str) -> None:
     """Print what may come next in the command line `line`; Hydra's tab completion asks, and knows no commands."""
-    overrides = re.match(r"(\S+\s+)(?:run|preview)\s+(.*)", line)
+    overrides = re.match(r"(\S+\s+)(?:run|preview|measure)\s+(.*)", line)
     if overrides:
         os.environ["COMP_LINE"] = "".join(overrides.groups())
         import_module(COMMANDS["run"][0]).main()

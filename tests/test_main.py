@@ -1,4 +1,4 @@
-"""One command with seven subcommands, which are also modules of their own."""
+"""One command with subcommands, which are also modules of their own."""
 
 import subprocess
 import sys
@@ -30,7 +30,8 @@ def test_help_explains_each_command_in_a_line(
 ) -> None:
     assert called(monkeypatch, flag) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    assert [name for name, _ in lines] == ["run", "preview", "enjoy", "report", "status", "publish", "dashboard"]
+    names = ["run", "preview", "measure", "enjoy", "report", "status", "publish", "dashboard"]
+    assert [name for name, _ in lines] == names
     assert all(len(does) > 20 for _, does in lines)
 
 
@@ -42,7 +43,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: a command is missing; use one of run, preview, enjoy, report, status, publish, dashboard"),
+        ([], "error: a command is missing; use one of run, preview, measure, enjoy, report, status, publish, dash"),
         (["zzz", "--help"], "error: 'zzz' is not a command; use one of run, preview"),
         (["reports", "runs/quick"], "error: 'reports' is not a command; did you mean report?"),
         (["env=cartpole"], "error: 'env=cartpole' is not a command; did you mean rl-warmup run env=cartpole?"),
