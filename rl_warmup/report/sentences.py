@@ -165,9 +165,7 @@ def _lost_runs(cells: Sequence[Row], runs: Sequence[Row]) -> list[str]:
         arms = [f"{row['n_diverged']} of {row['n']} in {row['short']} at {words.rate(row)}" for row in diverged]
         most = listed(arms) if len(arms) <= OPEN_SENTENCES else f"in {len(arms)} arms, which the problems name"
         unscored = any(run["status"] == "diverged" and run["metrics"]["final"] is None for run in runs)
-        scored = (
-            "which leaves runs without a score" if unscored else "which is scored as the worst attainable return"
-        )
+        scored = "not all with a score" if unscored else "which is scored as the worst attainable return"
         texts.append(f"{total} diverged, {scored}: {most}.")
     if failed := sum(row["n_failed"] for row in cells):
         texts.append(f"{counted(failed, 'run')} failed and {'is' if failed == 1 else 'are'} not scored.")

@@ -104,7 +104,9 @@ def _draw_curves(thresholds: Sequence[float], axes: Axes, part: pl.DataFrame, lo
             band = middle["ci_low"].to_numpy(), middle["ci_high"].to_numpy()
             axes.fill_between(steps, *band, color=color, alpha=0.2, linewidth=0, zorder=2)
         axes.plot(steps, middle["return"].to_numpy(), color=color, linestyle=line, linewidth=1.8, zorder=3)
-        ends[name] = float(middle["return"][-1])
+        known = middle["return"].to_numpy()
+        known = known[np.isfinite(known)]
+        ends[name] = float(known[-1] if known.size else np.nanmean(lines[..., 1]))
     for threshold in thresholds:
         axes.axhline(threshold, color="0.45", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.autoscale_view()
