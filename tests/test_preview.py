@@ -132,7 +132,7 @@ def test_command_line_draws_where_it_is_asked_to(tmp_path: Path, capsys: pytest.
         (["+nope=1"], "error: +nope=1: there is no such key"),
         (["+warmup.lenght=0.5"], "error: +warmup.lenght=0.5: there is no such key"),
         (["warmup=triangular"], "error: In 'config': Could not find 'warmup/triangular'"),
-        (["env=pong"], "error: In 'config': Could not find 'env/pong'"),
+        (["env=tetris"], "error: In 'config': Could not find 'env/tetris'"),
         (["seed=1,2"], "error: Ambiguous value for argument 'seed=1,2'"),
         (["warmup.length=[1"], "error: no viable alternative"),
         (["seed=first"], "error: Error merging override seed=first: Value 'first' of type 'str' could not"),

@@ -66,7 +66,7 @@ def _own_process(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["env=pong"], "Could not find 'env/pong'; use one of acrobot, cartpole"),
+        (["env=tetris"], "Could not find 'env/tetris'; use one of acrobot, ant, "),
         (["env=CartPole"], "did you mean env=cartpole?"),
         (["--help", "env=cartpole-v1"], "did you mean env=cartpole?"),
         (["-m", "env=cartpole,LunarLander-v3"], "use env.id=LunarLander-v3 env.name=lunarlander, and"),
