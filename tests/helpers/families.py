@@ -3,6 +3,7 @@
 The environments are cut off early, so that values are bootstrapped at time limits.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
@@ -52,6 +53,8 @@ MADE: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "minatar": (minatar_breakout, 7, {}),
     "minigrid": (minigrid_empty, 20, {}),
 }
+if find_spec("mujoco") is not None:
+    MADE["cheetah"] = ("gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv", 30, {})
 for name, (entry_point, limit, given) in MADE.items():
     gym.register(f"family/{name}-v0", entry_point=entry_point, max_episode_steps=limit, kwargs=given)
 
@@ -66,6 +69,7 @@ DQN = [
 SMALL, NATURE = ["algo.extractor=small_cnn"], ["algo.extractor=nature_cnn", "algo.net_arch=[]"]
 FEW = ["algo.batch_size=12", "total_timesteps=64", "evaluation.episodes=1"]  # it takes its time
 NORMALIZED, SDE = ["algo.normalize=true"], ["algo.use_sde=true", "algo.log_std_init=-1"]
+STACKED = ["trainer=stacked", "trainer.envs=gymnasium"]
 RUNS = {
     "ppo pendulum": ("pendulum", PPO),
     "ppo pendulum, normalized": ("pendulum", PPO + NORMALIZED),
@@ -74,6 +78,7 @@ RUNS = {
         *("pendulum", [*PPO, *SDE, *NORMALIZED, "algo.n_envs=1", "algo.n_steps=96", "algo.ortho_init=false"]),
     ),
     "ppo lander": ("lander", [*PPO, "algo.activation=relu", "algo.log_std_init=0.5"]),
+    "ppo cheetah": ("cheetah", [*PPO, *NORMALIZED, "algo.activation=relu", "algo.log_std_init=-2"]),
     "ppo lander, gSDE": ("lander", PPO + SDE),
     "ppo minatar": ("minatar", PPO + SMALL),
     "dqn minatar": ("minatar", DQN + SMALL),
@@ -89,7 +94,7 @@ RUNS = {
 }
 FAMILIES: dict[str, list[str]] = {
     name: [
-        *("trainer=stacked", "trainer.envs=gymnasium", f"env.id=family/{env}-v0", f"env.name={env}"),
+        *(f"env.id=family/{env}-v0", f"env.name={env}"),
         *("env.return_floor=-2000", "env.return_low=-1500", "env.return_high=200", "env.threshold=0"),
         *(
             "learning_rate=3e-4",
@@ -101,5 +106,6 @@ FAMILIES: dict[str, list[str]] = {
         *run,
     ]
     for name, (env, run) in RUNS.items()
+    if env in MADE
 }
 """Overrides of runs of two update phases or more, by the name of the case."""

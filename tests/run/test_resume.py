@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.configs import Configure, probe
+from helpers.families import FAMILIES
 from helpers.resuming import Memory, train
 
 from rl_warmup.config.identity import run_folder
@@ -41,6 +42,17 @@ IMAGES = [
     "learning_rate=1e-3",
     *SMALL,
     "total_timesteps=700",
+]
+KINDS = [
+    "evaluation.count=6",
+    "evaluation.episodes=2",
+    "total_timesteps=400",
+    "algo.batch_size=48",
+]  # of the reference trainer
+CASES += [
+    pytest.param([*FAMILIES[name], *KINDS], id=f"sb3 {name}")
+    for name in ("ppo lander, gSDE", "ppo minatar", "dqn minatar", "dqn minigrid, normalized", "ppo cheetah")
+    if name in FAMILIES
 ]
 CASES += [pytest.param([*STACKED, *algo, *IMAGES], id=f"stacked-{algo[0][5:]}-images") for algo in (PPO, DQN)]
 

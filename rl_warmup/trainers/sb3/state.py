@@ -50,6 +50,7 @@ def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: di
     }
     if model.device.type == "cuda":
         tensors["cuda_random"] = torch.cuda.get_rng_state(model.device)
+    tensors |= {name: getattr(model.policy.action_dist, name).detach() for name in _noise(model)}
     return Checkpoint(model.num_timesteps, origin, values, arrays, tensors)
 
 
@@ -95,8 +96,14 @@ def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:
             getattr(buffer, name)[: buffer.size()] = arrays[f"replay_{name}"]
     if not as_before:
         _restart(model, config, values["resets"] + 1)
-    _restore_generators(model, found)
     return as_before
+
+
+def restore_draws(model: PPO | DQN, found: Checkpoint) -> None:
+    """Bring the random numbers to where they were: once the rollout has started, for which gSDE draws its noise."""
+    _restore_generators(model, found)
+    for name in _noise(model):
+        setattr(model.policy.action_dist, name, found.tensors[name])
 
 
 def shown(model: PPO | DQN) -> NDArray[Any]:
@@ -107,6 +114,11 @@ def shown(model: PPO | DQN) -> NDArray[Any]:
 
 def _counts(model: PPO | DQN) -> tuple[str, ...]:
     return _COUNTS + _COUNTS_OF_DQN if isinstance(model, DQN) else _COUNTS
+
+
+def _noise(model: PPO | DQN) -> tuple[str, ...]:
+    """What gSDE has of its noise."""
+    return ("exploration_mat", "exploration_matrices") if model.use_sde else ()
 
 
 def _moments(normalizer: VecNormalize) -> list[tuple[str, RunningMeanStd]]:

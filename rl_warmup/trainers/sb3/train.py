@@ -1,6 +1,7 @@
 """The reference trainer: stock PPO and DQN of Stable-Baselines3, one agent at a time."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from rl_warmup.trainers.agents import files_of
 from rl_warmup.trainers.models import model_of
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
-from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore
+from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore, restore_draws
 
 
 def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
@@ -48,7 +49,7 @@ def _train(config: RunConfig, sink: Sink) -> None:
     factor = step_factor(config)
     if factor is not None:
         attach_factor(model, factor)
-    recorder = _Recorder(config, sink, as_before)
+    recorder = _Recorder(config, sink, env.action_space, as_before)
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
@@ -58,7 +59,6 @@ def _train(config: RunConfig, sink: Sink) -> None:
         check_finite(model)  # a distribution refuses what non-finite parameters put out
         raise
     finally:
-        recorder.envs.close()
         env.close()
 
 
@@ -91,17 +91,16 @@ class _Recorder(BaseCallback):
     Those are taken before a rollout, where buffers and optimizer are at rest.
     """
 
-    def __init__(self, config: RunConfig, sink: Sink, as_before: bool) -> None:
+    def __init__(self, config: RunConfig, sink: Sink, actions: gym.Space[Any], as_before: bool) -> None:
         """`as_before`: whether the environments are where the checkpoint, if there is one, was taken."""
         super().__init__()
         phases, found = phases_of(config), sink.restored
+        self._found = found
         self._config, self._sink, self._as_before = config, sink, as_before
         self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
         self._evaluated = self._origin = self._resets = 0
-        # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
-        self.envs = GymnasiumEnvs(config.env, [0] * config.evaluation.episodes, as_given=True)
         steps = phases.env_steps // config.algo.n_envs
-        self._log = ActionLog(self.envs.action_space, steps, config.algo.n_envs, "gymnasium")
+        self._log = ActionLog(actions, steps, config.algo.n_envs, "gymnasium")
         if found is None:
             return
         self._evaluated = found.values["evaluated"]
@@ -118,8 +117,11 @@ class _Recorder(BaseCallback):
             self._evaluate()
 
     def _on_rollout_start(self) -> None:
+        assert isinstance(self.model, PPO | DQN)
+        if self._found is not None:
+            restore_draws(self.model, self._found)
+            self._found = None
         if self._sink.checkpoint_due and self.num_timesteps:
-            assert isinstance(self.model, PPO | DQN)
             counts = {"evaluated": self._evaluated, "resets": self._resets}
             self._sink.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))
 
@@ -139,8 +141,12 @@ class _Recorder(BaseCallback):
         self._evaluate()
 
     def _evaluate(self) -> None:
-        self.envs.seeds = evaluation_seeds(self._config.seed, self._evaluated, self._config.evaluation.episodes)
-        returns, lengths = evaluate(self.envs, self._act, self._config.evaluation.max_steps)
+        config = self._config
+        seeds = evaluation_seeds(config.seed, self._evaluated, config.evaluation.episodes)
+        # New ones, as a reset need not undo everything: MinAtar's first action may be the last of its last episode.
+        # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
+        with closing(GymnasiumEnvs(config.env, seeds, as_given=True)) as envs:
+            returns, lengths = evaluate(envs, self._act, config.evaluation.max_steps)
         self._evaluated += 1
         if not np.isfinite(returns).all():
             raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")

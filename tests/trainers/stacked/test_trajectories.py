@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure
-from helpers.families import FAMILIES
+from helpers.families import FAMILIES, STACKED
 from helpers.sb3_draws import FollowedDraws, follow
 from helpers.sinks import Rows
 from helpers.stacking import stacked
@@ -94,7 +94,7 @@ def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> 
 @pytest.mark.parametrize("case", FAMILIES)
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 def test_a_member_follows_stable_baselines3_in_every_kind_of_environment(case: str, configure: Configure) -> None:
-    config = configure(*FAMILIES[case], "seed=3")
+    config = configure(*FAMILIES[case], *STACKED, "seed=3")
     run = follow(config)
     training, (mine,) = stacked([config], draws=FollowedDraws([run]))
     limit = gym.spec(config.env.id).max_episode_steps

@@ -12,7 +12,7 @@ import pytest
 import torch
 from gymnasium.spaces import Discrete
 from helpers.configs import Configure, probe
-from helpers.families import FAMILIES
+from helpers.families import FAMILIES, STACKED
 from helpers.sb3_draws import Follower, follow
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
@@ -185,7 +185,7 @@ def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
     case: str, configure: Configure
 ) -> None:
     """Every gradient step from Stable-Baselines3's own state within 1% of the rate, whole updates to 1e-5."""
-    config = configure(*FAMILIES[case], "seed=4")
+    config = configure(*FAMILIES[case], *STACKED, "seed=4")
     seen: list[GradientStep] = []
     with _watching(seen):
         run = follow(config)
