@@ -85,6 +85,22 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     return memory.peak
 
 
+def run_shown(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run a command that says itself what it does; a Ctrl-C, which it also receives, waits for its end.
+
+    Raises:
+        SystemExit: if it fails.
+    """
+    process = subprocess.Popen(command, env={**os.environ, **environment})
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    if code:
+        sys.exit(f"exit code {code}: {' '.join(command)}")
+
+
 class Memory:
     """Watches the memory of a process and all its descendants from a thread."""
 
