@@ -1,6 +1,6 @@
 """Our trainers beside SBX and rejax, both in JAX: environment steps a second of PPO and DQN on CartPole, on a CPU.
 
-    python -m venv peers && peers/bin/pip install -r benchmarks/peers_requirements.txt
+    python -m venv peers && peers/bin/pip install -c constraints.txt -r benchmarks/peers_requirements.txt
     python benchmarks/peers.py --python peers/bin/python [--agents 1 8] [--steps ppo=51200 dqn=20480]
 
 Settings of rl-baselines3-zoo without warmup, as far as the libraries have them (peers_jax.py says where not), the
@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from sweeps import ONE_THREAD, SB3, STACKED, finished, machine, sweep, table
 
@@ -58,21 +60,26 @@ def train_ours(trainer: str, algo: str, steps: int, agents: int, folder: Path, a
     return Training(swept.seconds, swept.runs * swept.env_steps, sum(returns) / agents)
 
 
-def train_peer(python: Path, library: str, algo: str, steps: int, agents: int, folder: Path) -> Training:
+def train_peer(python: Path, library: str, case: str, steps: int, agents: int, folder: Path) -> Training:
     """Agents of a peer; SBX's are divided between two processes, each on one core."""
-    command = [str(python), str(SCRIPT), "--library", library, "--algo", algo, "--steps", str(steps)]
     divided = library == "sbx" and agents > 1
     shares = [(agents + 1) // 2, agents // 2] if divided else [agents]
     began = time.perf_counter()
     processes = []
     for index, share in enumerate(shares):
-        sizes = {"agents": share, "first-seed": sum(shares[:index]), "evaluations": EVALUATIONS}
-        arguments = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-        processes.append(start([*command, *arguments], folder / "jax", index if divided else None))
+        sizes = {"agents": share, "first-seed": sum(shares[:index]), "evaluations": EVALUATIONS, "steps": steps}
+        command = peer_command(python, library, case, sizes)
+        processes.append(start(command, folder / "jax", index if divided else None))
     done = [result_of(process) for process in processes]
     seconds = time.perf_counter() - began
     last_return = sum(one["last_return"] * share for one, share in zip(done, shares, strict=True)) / agents
     return Training(seconds, sum(int(one["env_steps"]) for one in done), last_return)
+
+
+def peer_command(python: Path, library: str, case: str, sizes: Mapping[str, int]) -> list[str]:
+    """The command of a peer's process."""
+    words = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    return [str(python), str(SCRIPT), "--library", library, "--case", case, *words]
 
 
 def start(command: list[str], compiled: Path, core: int | None) -> "subprocess.Popen[str]":
@@ -90,7 +97,7 @@ def start(command: list[str], compiled: Path, core: int | None) -> "subprocess.P
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=pipe, stderr=pipe, text=True)
 
 
-def result_of(process: "subprocess.Popen[str]") -> dict[str, float]:
+def result_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
     """What a peer's process printed, when it has ended.
 
     Raises:
@@ -99,7 +106,7 @@ def result_of(process: "subprocess.Popen[str]") -> dict[str, float]:
     output, errors = process.communicate()
     if process.returncode:
         sys.exit(f"{errors[-4000:]}\nexit code {process.returncode}: {process.args!r}")
-    result: dict[str, float] = json.loads(output.splitlines()[-1])
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 
@@ -133,7 +140,7 @@ def measure(python: Path, algo: str, steps: int, agents: int, folder: Path) -> d
     def train(trainer: str, attempt: int) -> Training:
         if trainer in OURS:
             return train_ours(trainer, algo, steps, agents, folder, attempt)
-        return train_peer(python, trainer, algo, steps, agents, folder)
+        return train_peer(python, trainer, f"{algo}-cartpole", steps, agents, folder)
 
     return {trainer: (train(trainer, 0), train(trainer, 1)) for trainer in (*OURS, *PEERS)}
 

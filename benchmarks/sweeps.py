@@ -1,5 +1,6 @@
 """Sweeps through the command line, timed from outside: what the benchmarks of the trainers have in common."""
 
+import math
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ class Sweep:
     ends: tuple[float, ...]  # [runs], when they were finished, rising
     env_steps: int  # of one run
     memory: int  # bytes, largest sum over its processes, a page that several share counted once
+    cores: float = math.nan  # busy on average: CPU time of all its processes and their threads over wall time
 
     @property
     def runs(self) -> int:
@@ -63,26 +65,26 @@ def sweep(
     fixed = [f"device={device}", "tracking=disabled", f"study.name={name}", f"runs_dir={folder}"]
     command = [sys.executable, "-m", "rl_warmup.run", "-m", *overrides, *fixed]
     began = time.time()
-    memory = run(command, environment or {})
+    used = run(command, environment or {})
     infos = [record.info for record in finished(folder / name)]
     ends = sorted(datetime.fromisoformat(info["finished"]).timestamp() - began for info in infos)
-    return Sweep(tuple(ends), max(int(info["env_steps"]) for info in infos), memory)
+    return Sweep(tuple(ends), max(int(info["env_steps"]) for info in infos), used.memory, used.cores(ends[-1]))
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command, `environment` beside this one's; the largest memory of its processes, in bytes.
+def run(command: Sequence[str], environment: Mapping[str, str]) -> "Usage":
+    """Run a command, `environment` beside this one's; what its processes used.
 
     Raises:
         SystemExit: with the end of what it printed, if it fails.
     """
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
-        with process, Memory(process.pid) as memory:
+        with process, Usage([process.pid]) as usage:
             code = process.wait()
         if code:
             output.seek(0)
             sys.exit(f"{output.read()[-4000:]}\nexit code {code}: {' '.join(command)}")
-    return memory.peak
+    return usage
 
 
 def run_shown(command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -101,15 +103,23 @@ def run_shown(command: Sequence[str], environment: Mapping[str, str]) -> None:
         sys.exit(f"exit code {code}: {' '.join(command)}")
 
 
-class Memory:
-    """Watches the memory of a process and all its descendants from a thread."""
+class Usage:
+    """Watches processes and all their descendants from a thread: `memory`, bytes at most, and their CPU time."""
 
-    def __init__(self, pid: int) -> None:
-        self.peak = 0
-        self._pid, self._ended = pid, threading.Event()
+    def __init__(self, pids: Sequence[int]) -> None:
+        self.memory = 0
+        self._pids, self._ended = pids, threading.Event()
+        self._cpu: dict[int, float] = {}  # seconds of each process that was seen, ended ones too
+        self._samples = [(0.0, 0.0)]  # seconds since the start, CPU seconds of all
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Memory":
+    def cores(self, seconds: float) -> float:
+        """Cores that were busy on average in the first so many seconds."""
+        when, used = max(sample for sample in self._samples if sample[0] <= seconds)
+        return used / when if when else math.nan
+
+    def __enter__(self) -> "Usage":
+        self._began = time.monotonic()
         self._thread.start()
         return self
 
@@ -121,15 +131,10 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLED_EVERY):
-            self.peak = max(self.peak, resident(self._pid))
-
-
-def resident(pid: int) -> int:
-    """Resident memory of a process and its descendants in bytes; 0 where it has ended.
-
-    It is the sum of their proportional set sizes, so that a library which all of them have mapped counts once.
-    """
-    return sum(_proportional(member) for member in family(pid))
+            members = set().union(*map(family, self._pids))
+            self.memory = max(self.memory, sum(map(_proportional, members)))
+            self._cpu |= {pid: seconds for pid in members if (seconds := _cpu_seconds(pid)) is not None}
+            self._samples.append((time.monotonic() - self._began, sum(self._cpu.values())))
 
 
 def family(pid: int) -> set[int]:
@@ -145,7 +150,16 @@ def family(pid: int) -> set[int]:
     return members
 
 
+def _cpu_seconds(pid: int) -> float | None:
+    """User and system time of all threads of a process; None where it has ended."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
 def _proportional(pid: int) -> int:
+    """Proportional set size in bytes, so that a library which several have mapped counts once; 0 where it ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
