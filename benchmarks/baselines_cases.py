@@ -64,10 +64,8 @@ def zoo(mean: float, sd: float, version: str = "") -> Published:
 CASES = {
     "ppo-cartpole": Case("ppo", "cartpole", 20, 20, zoo(500, 0), LINEAR),
     "dqn-cartpole": Case("dqn", "cartpole", 20, 20, zoo(500, 0)),
-    "ppo-mountaincar_continuous": Case(
-        "ppo", "mountaincar_continuous", 20, 20, zoo(88.343, 2.572), trainer=TWO_PROCESSES
-    ),
-    "ppo-pendulum": Case("ppo", "pendulum", 20, 20, zoo(-172.225, 104.159), trainer=TWO_PROCESSES),
+    "ppo-mountaincar_continuous": Case("ppo", "mountaincar_continuous", 20, 20, zoo(88.343, 2.572)),
+    "ppo-pendulum": Case("ppo", "pendulum", 20, 20, zoo(-172.225, 104.159)),
     "ppo-acrobot": Case("ppo", "acrobot", 20, 20, zoo(-73.506, 18.201)),
     "ppo-mountaincar": Case("ppo", "mountaincar", 20, 20, zoo(-110.423, 19.473)),
     "cleanrl-ppo-cartpole": Case(

@@ -3,7 +3,7 @@
     JAX_PLATFORMS=cpu python peers_jax.py --library rejax --case ppo-cartpole --steps 51200 --agents 8
 
 Published settings, as far as the libraries have them. SBX trains its agents one after the other, rejax all at once
-by vmap. Printed: a line of JSON with the environment steps of all agents, their mean last return, and each one's end.
+by vmap. Printed: a line of JSON with the environment steps of all agents, mean last return, and each one's end.
 """
 
 import argparse
