@@ -41,8 +41,8 @@ PROCESSES = 2
 
 def command(case: Case, seeds: int) -> list[str]:
     """Our sweep of a case, without where it is recorded."""
-    fixed = ["warmup=none", f"seed=range(0,{seeds})", f"evaluation.episodes={EPISODES}", "device=cpu"]
-    return [f"algo={case.algo}", f"env={case.env}", *case.overrides, *fixed, "tracking=disabled", *case.trainer]
+    fixed = [f"seed=range(0,{seeds})", f"evaluation.episodes={EPISODES}", "device=cpu", "tracking=disabled"]
+    return [f"algo={case.algo}", f"env={case.env}", "warmup=none", *fixed, *case.overrides, *case.trainer]
 
 
 def train_ours(name: str, seeds: int, folder: Path, steps: int | None) -> None:

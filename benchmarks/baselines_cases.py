@@ -112,7 +112,8 @@ CASES = {
         note="gymnax-blines: an MLP, clipped value loss, MinAtar in JAX",
     ),
     "ppo-pong": Case(
-        *("ppo", "pong", 2, 0, zoo(20.989, 0.105), ("schedule=linear", "total_timesteps=2500000")),
+        *("ppo", "pong", 2, 0, zoo(20.989, 0.105)),
+        overrides=("schedule=linear", "total_timesteps=2500000", "evaluation.count=10", "evaluation.episodes=10"),
         trainer=TWO_PROCESSES,
         note="published: 10M steps, stochastic policy",
     ),

@@ -93,13 +93,12 @@ def test_the_table_and_its_files(tmp_path: Path) -> None:
     baselines.write(tmp_path, baselines.result_of("ppo-cartpole", mine, other, 20))
     result = json.loads((tmp_path / "ppo-cartpole.json").read_text())
     assert result["ours"]["returns"] == {"0": 499.0, "1": 501.0}
-    assert result["sweep"].startswith(
-        "python -m rl_warmup.run -m algo=ppo env=cartpole schedule=linear warmup=none"
-    )
+    assert result["sweep"].startswith("python -m rl_warmup.run -m algo=ppo env=cartpole warmup=none")
     text = (tmp_path / "README.md").read_text()
     half = 12.7062047  # t of one degree of freedom, standard error 1
     assert f"500 [{500 - half:.4g}, {500 + half:.4g}], n = 2 | 500 [500, 500], n = 2" in text
     assert "| ppo-cartpole | 100 352 | 500 ± 0 (one run) |" in text
+    assert " schedule=linear " in result["sweep"]
     assert "commits aaaaaaaaaa" in text
     baselines.write(tmp_path, baselines.result_of("dqn-cartpole", mine, [], 20))
     text = (tmp_path / "README.md").read_text()
