@@ -1,5 +1,6 @@
 """What goes in and out of an environment, as its spaces declare it."""
 
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +14,7 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
     """Casts actions and observations to the environment's spaces, so that training and evaluation see the same.
 
     Observations are cast as in Stable-Baselines3's vector environments, which cast all but the last of an episode.
-    What the environment gives has to be finite, see `finite.check`.
+    What the environment gives has to be finite, see `finite.check`. What it raises names it.
     """
 
     def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
@@ -25,7 +26,10 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """The first observation, and info."""
         self._step = 0
-        observation, info = self.env.reset(seed=seed, options=options)
+        try:
+            observation, info = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            raise self._named(error) from error
         check(self._env_id, 0, observation)
         return self._cast(observation), info
 
@@ -33,9 +37,26 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
         """Act; Gymnasium's five answers."""
         self._step += 1
         action = action.astype(self.action_space.dtype, copy=False)
-        observation, reward, *others = self.env.step(action)
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            raise self._named(error) from error
         check(self._env_id, self._step, observation, reward, action)
-        return self._cast(observation), reward, *others  # type: ignore[return-value]
+        return self._cast(observation), reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Close it; one that raises there has done its work, so that it is only reported."""
+        try:
+            super().close()
+        except Exception as error:
+            warnings.warn(f"{self._env_id} was not closed: {type(error).__name__}: {error}", stacklevel=2)
+
+    def _named(self, error: Exception) -> Exception:
+        """An error of the environment as one that says so; that memory is lacking is none of its own."""
+        if isinstance(error, MemoryError):
+            return error
+        when = f"step {self._step} of an episode" if self._step else "its reset"
+        return RuntimeError(f"env.id={self._env_id} raised in {when}: {type(error).__name__}: {error}")
 
     def _cast(self, observation: Any) -> NDArray[Any]:
         """A copy: an environment may go on writing into its own.

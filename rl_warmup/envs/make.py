@@ -1,6 +1,6 @@
 """The environment that a config describes: found, wrapped, and held to what it declares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
@@ -19,14 +19,13 @@ def make(env: EnvConfig, checked: bool = False, training: bool = False, **kwargs
         kwargs: beside those of the config, e.g. `render_mode`.
 
     Raises:
-        gym.error.Error: if there is no such environment.
-        ImportError: if the package of the environment or of a wrapper is not installed.
+        gym.error.Error: if there is no such environment, or a wrapper does not go around it.
+        ImportError: if the package of the environment is not installed.
     """
     register(env)
     made = gym.make(env.id, disable_env_checker=None if checked else True, **{**env.kwargs, **kwargs})
     for wrapper in [*env.wrappers, *(env.training_wrappers if training else [])]:
-        path, arguments = path_and_arguments(wrapper)
-        made = resolve_name(path)(made, **arguments)
+        made = _wrapped(made, *path_and_arguments(wrapper))
     return AsDeclared(made, env.id)
 
 
@@ -39,12 +38,22 @@ def register(env: EnvConfig) -> None:
 
 
 def path_and_arguments(wrapper: Any) -> tuple[str, Mapping[str, Any]]:
-    """Dotted path and keyword arguments of an entry of `env.wrappers`.
+    """Dotted path and keyword arguments of an entry of `env.wrappers`; YAML has no tuples, and wrappers no lists.
 
-    >>> path_and_arguments("a.B"), path_and_arguments({"a.B": {"n": 4}})
-    (('a.B', {}), ('a.B', {'n': 4}))
+    >>> path_and_arguments("a.B"), path_and_arguments({"a.B": {"shape": [84, 84]}})
+    (('a.B', {}), ('a.B', {'shape': (84, 84)}))
     """
     if isinstance(wrapper, str):
         return wrapper, {}
     ((path, arguments),) = wrapper.items()
-    return path, arguments or {}
+    given = (arguments or {}).items()
+    return path, {key: tuple(value) if isinstance(value, list) else value for key, value in given}
+
+
+def _wrapped(env: gym.Env[Any, Any], path: str, arguments: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    """The environment in a wrapper; an error names it."""
+    try:
+        wrapper: Callable[..., gym.Env[Any, Any]] = resolve_name(path)
+        return wrapper(env, **arguments)
+    except Exception as error:
+        raise gym.error.Error(f"its wrapper {path} raised {type(error).__name__}: {error}") from error

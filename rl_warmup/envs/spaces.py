@@ -13,6 +13,7 @@ from rl_warmup.config.identity import identity
 from rl_warmup.config.schema import AlgoConfig, ConfigError, EnvConfig, PPOConfig, RunConfig
 from rl_warmup.envs import pool
 from rl_warmup.envs.make import make
+from rl_warmup.envs.packages import way_out
 
 PLAYABLE = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 WRAPPED = "use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
@@ -34,6 +35,9 @@ def check_env(config: RunConfig) -> None:
         if reason is not None:
             raise ConfigError(f"env.id={env_id} has the {what} {' '.join(str(space).split())}: {reason}")
     _check_extractor(config, observations)
+    *_, broken = _tried(json.dumps(identity(config.env)), config.trainer.envs)
+    if broken is not None:
+        raise ConfigError(broken)
 
 
 def _unseen(space: gym.Space[Any], normalize: bool) -> str | None:
@@ -101,11 +105,13 @@ def spaces(env: EnvConfig, backend: str | None = None) -> tuple[gym.Space[Any], 
     Raises:
         ConfigError: if it cannot be made.
     """
-    return _spaces(json.dumps(identity(env)), backend)
+    observations, actions, _ = _tried(json.dumps(identity(env)), backend)
+    return observations, actions
 
 
 @cache
-def _spaces(described: str, backend: str | None) -> tuple[gym.Space[Any], gym.Space[Any]]:
+def _tried(described: str, backend: str | None) -> tuple[gym.Space[Any], gym.Space[Any], str | None]:
+    """Spaces of an environment that is made and reset once, and what its reset raised."""
     env = EnvConfig(**json.loads(described))
     what = f"env.id={env.id} cannot be made"
     if backend == "envpool":
@@ -113,16 +119,33 @@ def _spaces(described: str, backend: str | None) -> tuple[gym.Space[Any], gym.Sp
         if reason is not None:
             raise ConfigError(f"{what} by trainer.envs={backend}: {reason}")
         with closing(pool.PoolEnvs(env, [0], as_given=True)) as envs:
-            return envs.observation_space, envs.action_space
+            return envs.observation_space, envs.action_space, None
     try:
         with closing(make(env, checked=True, training=True)) as made:
-            return made.observation_space, made.action_space
-    except (gym.error.Error, ImportError) as error:
-        raise ConfigError(f"{what}: {error}") from error
+            _refuse_latest(env, made)
+            return made.observation_space, made.action_space, _reset_error(made)
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:  # a constructor may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        way = "; what it needs is given in env.kwargs={...}" if isinstance(error, TypeError) else ""
-        raise ConfigError(f"{what}: {reason}{way}") from error
+        plain = isinstance(error, gym.error.Error | ImportError)
+        reason = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
+        raise ConfigError(f"{what}: {reason}{way_out(env, error)}") from error
+
+
+def _refuse_latest(env: EnvConfig, made: gym.Env[Any, Any]) -> None:
+    """Refuse an id without the version that its environment has: Gymnasium makes the latest."""
+    spec = made.unwrapped.spec
+    if spec is not None and spec.id != env.id.rpartition(":")[2]:
+        raise ConfigError(f"env.id={env.id} has no version, and the latest may change: use env.id={spec.id}")
+
+
+def _reset_error(made: gym.Env[Any, Any]) -> str | None:
+    """What an environment raises when it is reset, or what is wrong with its first observation."""
+    try:
+        made.reset(seed=0)
+    except (Exception, SystemExit) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:

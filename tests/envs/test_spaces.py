@@ -20,7 +20,7 @@ from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, EnvConfig
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.seeds import STREAMS, evaluation_seeds, stream_seed
-from rl_warmup.envs.spaces import _spaces, check_env, spaces
+from rl_warmup.envs.spaces import _tried, check_env, spaces
 from rl_warmup.envs.vector import GymnasiumEnvs
 
 Observations = NDArray[Any]
@@ -227,10 +227,10 @@ def test_networks_for_images_that_fit(trainer: tuple[str, ...], env_id: str, ext
 
 
 def test_spaces_are_found_by_making_an_environment_once() -> None:
-    _spaces.cache_clear()
+    _tried.cache_clear()
     (observations, actions), again = spaces(by_id("Acrobot-v1")), spaces(by_id("Acrobot-v1"))
     assert (observations.shape, actions) == ((6,), gym.spaces.Discrete(3))
-    assert _spaces.cache_info().hits == 1
+    assert _tried.cache_info().hits == 1
     assert again == (observations, actions)
 
 
