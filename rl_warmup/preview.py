@@ -16,10 +16,10 @@ from rich.table import Table
 from rl_warmup import terminal
 from rl_warmup.config.identity import arm_of, cell_label, file_name
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
-from rl_warmup.config.notes import notes_on
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.run.compose import configured
+from rl_warmup.run.notes import notes_on_envs
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for line in notes_on([config]):
+    for line in notes_on_envs([config]):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(table(config, shown))
     print(terminal_plot(shown, console.width))

@@ -134,7 +134,7 @@ def test_command_line_draws_where_it_is_asked_to(tmp_path: Path, capsys: pytest.
         (["warmup=triangular"], "error: In 'config': Could not find 'warmup/triangular'"),
         (["env=tetris"], "error: In 'config': Could not find 'env/tetris'"),
         (["seed=1,2"], "error: Ambiguous value for argument 'seed=1,2'"),
-        (["warmup.length=[1"], "error: no viable alternative"),
+        (["warmup.length=[1"], "error: warmup.length=[1 cannot be read (no viable alternative"),
         (["seed=first"], "error: Error merging override seed=first: Value 'first' of type 'str' could not"),
         (["warmup.length=0"], "error: warmup.length=0.0 is not a length"),
         (["warmup.length=10000"], "error: a warmup of 10000 gradient_steps does not fit into a run of 7820"),

@@ -12,12 +12,13 @@ from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.identity import identity
 from rl_warmup.config.schema import AlgoConfig, ConfigError, EnvConfig, PPOConfig, RunConfig
 from rl_warmup.envs import pool
+from rl_warmup.envs.images import check_extractor
 from rl_warmup.envs.make import make
 from rl_warmup.envs.packages import way_out
 
 PLAYABLE = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-WRAPPED = "use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
-SMALLEST_NATURE_IMAGE = 36  # pixels on a side that its three convolutions need
+FLAT = "env.wrappers=[gymnasium.wrappers.FlattenObservation] makes one of it"
+OWN_WRAPPER = "a wrapper that changes them is given in env.wrappers (docs/plugins.md), e.g. a gymnasium.wrappers."
 
 
 def check_env(config: RunConfig) -> None:
@@ -34,7 +35,7 @@ def check_env(config: RunConfig) -> None:
     ):
         if reason is not None:
             raise ConfigError(f"env.id={env_id} has the {what} {' '.join(str(space).split())}: {reason}")
-    _check_extractor(config, observations)
+    check_extractor(config, observations)
     *_, broken = _tried(json.dumps(identity(config.env)), config.trainer.envs)
     if broken is not None:
         raise ConfigError(broken)
@@ -50,19 +51,29 @@ def _unseen(space: gym.Space[Any], normalize: bool) -> str | None:
         ):
             pass
         case gym.spaces.Discrete() | gym.spaces.MultiDiscrete() if np.any(space.start):
-            return f"the networks count from 0; {WRAPPED}FlattenObservation"
-        case _ if space.is_np_flattenable and gym.spaces.flatdim(space):
-            return f"the networks take one array; {WRAPPED}FlattenObservation"
+            return f"the networks count from 0; {FLAT}"
+        case _ if _flattenable(space):
+            return f"the networks take one array; {FLAT}"
+        case gym.spaces.Dict():
+            part = "a wrapper that keeps one part is given in env.wrappers"
+            return f"the networks take one array; {part}, e.g. minigrid.wrappers.ImgObsWrapper (docs/plugins.md)"
         case _:
-            return f"the networks take arrays of one size above 0; {WRAPPED}TransformObservation"
+            return f"the networks take arrays of one size above 0; {OWN_WRAPPER}TransformObservation"
     if normalize and not isinstance(space, gym.spaces.Box):
         return "only those of a Box can be normalized; use algo.normalize=false"
     return None
 
 
+def _flattenable(space: gym.Space[Any]) -> bool:
+    try:
+        return space.is_np_flattenable and gym.spaces.flatdim(space) > 0
+    except NotImplementedError:  # of a space that is not Gymnasium's
+        return False
+
+
 def _unplayable(space: gym.Space[Any], config: RunConfig) -> str | None:
     """Why the algorithm cannot act in a space, and what to do; None if it can."""
-    wrapped = f"{WRAPPED}TransformAction"
+    wrapped = f"{OWN_WRAPPER}TransformAction"
     match space:
         case gym.spaces.Discrete() | gym.spaces.MultiDiscrete() if np.any(space.start):
             return f"the policies count from 0; {wrapped}"
@@ -129,7 +140,7 @@ def _tried(described: str, backend: str | None) -> tuple[gym.Space[Any], gym.Spa
     except (Exception, SystemExit) as error:  # a constructor may raise anything
         plain = isinstance(error, gym.error.Error | ImportError)
         reason = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
-        raise ConfigError(f"{what}: {reason}{way_out(env, error)}") from error
+        raise ConfigError(f"{what}: {reason.removesuffix('.')}{way_out(env, error)}") from error
 
 
 def _refuse_latest(env: EnvConfig, made: gym.Env[Any, Any]) -> None:
@@ -146,24 +157,3 @@ def _reset_error(made: gym.Env[Any, Any]) -> str | None:
     except (Exception, SystemExit) as error:
         return " ".join(str(error).split())
     return None
-
-
-def _check_extractor(config: RunConfig, observations: gym.Space[Any]) -> None:
-    """Refuse a convolutional network where there are no images for it."""
-    extractor, shape = config.algo.extractor, observations.shape or ()
-    what = f"algo.extractor={extractor} does not go with env.id={config.env.id}, whose observations have"
-    if extractor == "flatten":
-        return
-    if not isinstance(observations, gym.spaces.Box) or len(shape) != 3:
-        raise ConfigError(f"{what} the shape {shape}: it needs images; use algo.extractor=flatten")
-    pixels = observations.dtype == np.uint8 and (observations.low == 0).all() and (observations.high == 255).all()
-    if (not pixels or config.algo.normalize) and shape[2] < shape[0]:  # Stable-Baselines3 reorders pixels alone
-        raise ConfigError(
-            f"{what} the shape {shape}: it needs the channels first; wrap the environment (docs/plugins.md) in "
-            "rl_warmup.envs.wrappers.ChannelsFirst"
-        )
-    if extractor == "nature_cnn" and not (pixels and sorted(shape)[1] >= SMALLEST_NATURE_IMAGE):
-        raise ConfigError(
-            f"{what} the shape {shape} and the type {observations.dtype}: it needs 36 by 36 pixels or more, "
-            "from 0 to 255 each; use algo.extractor=small_cnn"
-        )

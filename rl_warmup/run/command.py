@@ -19,7 +19,6 @@ from rl_warmup import terminal
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.notes import notes_on
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
@@ -27,6 +26,7 @@ from rl_warmup.run.compose import CONFIG_NAME, command_of, refuse_rewritten, reg
 from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
+from rl_warmup.run.notes import notes_on_envs
 from rl_warmup.run.suggestions import explained
 from rl_warmup.run.sweep import Job, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
@@ -77,7 +77,7 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        for line in notes_on([config]):
+        for line in notes_on_envs([config]):
             console.print(line, markup=False)
         announce_tracking(config.tracking, folder.parent, 1, console)
         with LiveRuns({folder: phases_of(config).env_steps}, console):

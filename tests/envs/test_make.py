@@ -125,8 +125,14 @@ def test_identity_holds_what_makes_an_environment_and_nothing_that_is_usual() ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"env__wrappers": ["gymnasium.wrappers.Nope"]}, r"cannot be made: its wrapper gymnasium.wrappers.Nope raised AttributeError: .*Nope"),
-        ({"env__wrappers": ["no_such_package.Nope"]}, "cannot be made: its wrapper .*Nope raised .*; install the package no_such_package, or add the folder that"),
+        (
+            {"env__wrappers": ["gymnasium.wrappers.Nope"]},
+            r"cannot be made: its wrapper gymnasium.wrappers.Nope raised AttributeError: .*Nope",
+        ),
+        (
+            {"env__wrappers": ["no_such_package.Nope"]},
+            "cannot be made: its wrapper .*Nope raised .*; install the package no_such_package, or ",
+        ),
         ({"env__module": "no_such_package"}, "cannot be made: No module named 'no_such_package'"),
         (
             {"env__kwargs": {"nope": 1}},
@@ -134,7 +140,7 @@ def test_identity_holds_what_makes_an_environment_and_nothing_that_is_usual() ->
         ),
         (
             {"env__wrappers": ["rl_warmup.envs.wrappers.ChannelsFirst"]},
-            r"cannot be made: its wrapper .*ChannelsFirst raised ValueError: ChannelsFirst needs observations \[height, width, channels\], not Box",
+            r"cannot be made: its wrapper .*ChannelsFirst raised ValueError: .* needs observations .*, not Box",
         ),
         (
             {"env__wrappers": [{"gymnasium.wrappers.TimeLimit": {"limit": 3}}]},

@@ -199,7 +199,7 @@ STACKED = ("trainer=stacked", "trainer.envs=gymnasium")
         (
             ("algo.extractor=small_cnn",),
             "probe/real_last-v0",
-            r"shape \(40, 40, 3\): it needs the channels first; wrap .*wrappers.ChannelsFirst$",
+            r"shape \(40, 40, 3\): it needs the channels first; env.wrappers=.*wrappers.ChannelsFirst\] puts",
         ),
         (
             ("algo.extractor=small_cnn", "algo.normalize=true"),
@@ -251,13 +251,19 @@ for name, made in UNSTEPPED.items():
 
 
 FEW, MANY = gym.spaces.Discrete(2), np.array([[2, 3], [2, 2]])
-START = "count from 0; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers."
-ARRAY = "the networks take one array; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers.Flatten"
-SIZE = "arrays of one size above 0; use an environment (docs/plugins.md) wrapped in gymnasium.wrappers.TransformObs"
+FLAT = "; env.wrappers=[gymnasium.wrappers.FlattenObservation] makes one of it"
+OWN = (
+    "; a wrapper that changes them is given in env.wrappers (docs/plugins.md), e.g. a gymnasium.wrappers.Transform"
+)
+START, ARRAY = f"the networks count from 0{FLAT}", f"the networks take one array{FLAT}"
+SIZE, ACT = (
+    f"the networks take arrays of one size above 0{OWN}ransformObs",
+    f"the policies count from 0{OWN}ransformAction",
+)
 UNSEEN = {
-    "started": (gym.spaces.Discrete(3, start=1), START + "FlattenObservation"),
-    "negative": (gym.spaces.Discrete(3, start=-1), START + "FlattenObservation"),
-    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), START + "FlattenObservation"),
+    "started": (gym.spaces.Discrete(3, start=1), START),
+    "negative": (gym.spaces.Discrete(3, start=-1), START),
+    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), START),
     "table": (gym.spaces.MultiDiscrete(MANY), ARRAY),
     "number": (_box(), ARRAY),
     "dict": (gym.spaces.Dict(a=_box(2)), ARRAY),
@@ -266,11 +272,15 @@ UNSEEN = {
     "sequence": (gym.spaces.Sequence(_box(1)), SIZE),
     "graph": (gym.spaces.Graph(_box(1), None), SIZE),
     "empty": (_box(0), SIZE),
+    "parts": (
+        gym.spaces.Dict(image=_box(2), mission=gym.spaces.Sequence(_box(1))),
+        "; a wrapper that keeps one part",
+    ),
 }
 UNPLAYABLE = {
-    "started": (gym.spaces.Discrete(2, start=1), START + "TransformAction"),
-    "negative": (gym.spaces.Discrete(2, start=-1), START + "TransformAction"),
-    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), START + "TransformAction"),
+    "started": (gym.spaces.Discrete(2, start=1), ACT),
+    "negative": (gym.spaces.Discrete(2, start=-1), ACT),
+    "starts": (gym.spaces.MultiDiscrete([2, 3], start=[0, 1]), ACT),
     "table": (gym.spaces.MultiDiscrete(MANY), "choose from a list, no table"),
     "board": (gym.spaces.MultiBinary([2, 2]), "choose from a list, no table"),
     "whole": (_box(2, high=5, dtype=np.int64), "the policies draw real numbers, no whole ones"),

@@ -35,6 +35,7 @@ ENDS: dict[str, Callable[[], None]] = {
 }
 
 
+UNSET = ("unset", "unset_at_once")
 NOT_FINITE = ("nan_reward", "nan_at_once", "inf_observation")
 
 
@@ -52,6 +53,7 @@ class Probe(gym.Env[Any, Any]):
     killed: its process is killed; vanished, left: it ends without a word (exit code 3, 0); like_ctrl_c, like_full:
     with those of a worker that was interrupted or cannot record; secret: its error tells one; large: out of memory.
     nan_reward, inf_observation: gives one in its 30th step; nan_at_once: a reward in its first.
+    unset: cannot be reset after its 30th step; unset_at_once: never.
     """
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -63,6 +65,8 @@ class Probe(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
         self.step_index = 0
+        if self.kind in UNSET and self.steps >= (30 if self.kind == "unset" else 0):
+            raise ConnectionError("the simulator is gone")
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
@@ -217,6 +221,7 @@ COUNTED: dict[str, tuple[gym.Space[Any], Callable[[int], Any], bool]] = {
     "float": (gym.spaces.Box(0, 9, (2,), np.int64), lambda count: [count + 0.7, count], True),
     "wide": (gym.spaces.Box(0, 255, (2,), np.uint8), lambda count: np.array([count, 250]), True),
     "endless": (gym.spaces.Box(0.0, 9.0, (1,), np.float32), lambda count: np.ones(1, np.float32), False),
+    "lying": (gym.spaces.Box(0.0, 9.0, (1,), np.float32), lambda count: np.ones(1 + count // 4, np.float32), True),
 }
 
 
@@ -232,6 +237,24 @@ class Process(Limit):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.pipe.send(1.0)
         return np.ones(1, np.float32), self.pipe.recv(), False, False, {}
+
+
+class Stumbles(gym.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that raises in its `step`-th step."""
+
+    def __init__(self, env: gym.Env[Any, Any], step: int) -> None:
+        super().__init__(env)
+        self.left = step
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        self.left -= 1
+        if not self.left:
+            raise KeyError("goal")
+        return self.env.step(action)
+
+    def close(self) -> None:
+        super().close()
+        raise OSError("no display")
 
 
 class Needy(Limit):
@@ -270,7 +293,7 @@ OTHERS: dict[str, tuple[str, int | None]] = {
 
 def register() -> None:
     """Make probe/<kind>-v0 known to Gymnasium for every kind; idempotent."""
-    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *NOT_FINITE, *ENDS):
+    for kind in ("constant", "action", "delayed", "explode", "threads", "gpu", "slow", *NOT_FINITE, *UNSET, *ENDS):
         if f"probe/{kind}-v0" not in gym.registry:
             gym.register(f"probe/{kind}-v0", entry_point="helpers.probe_envs:Probe", kwargs={"kind": kind})
     for kind, (name, limit) in OTHERS.items():

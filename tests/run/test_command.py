@@ -69,7 +69,7 @@ def _own_process(monkeypatch):
         (["env=tetris"], "Could not find 'env/tetris'; use one of acrobot, ant, "),
         (["env=CartPole"], "did you mean env=cartpole?"),
         (["--help", "env=cartpole-v1"], "did you mean env=cartpole?"),
-        (["-m", "env=cartpole,LunarLander-v3"], "use env.id=LunarLander-v3 env.name=lunarlander, and"),
+        (["-m", "env=cartpole,FrozenLake-v1"], "is given by its id: env=gym env.id=FrozenLake-v1"),
         (["-m", "learningrate=1,2"], "did you mean learning_rate? (in learningrate=1"),
         (["env.id=NoSuchEnv-v0"], "NoSuchEnv"),
         (

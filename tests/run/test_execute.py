@@ -9,6 +9,7 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError
 from rl_warmup.envs import replay
+from rl_warmup.records import words
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import mark_failed
 from rl_warmup.run import execute as execution
@@ -95,6 +96,35 @@ def test_what_is_not_finite_in_an_environment_is_a_failure_of_it(kind, what, tra
     assert re.match(rf"FloatingPointError: env.id=probe/{kind}-v0 gave the {what} in step 1 of an episode", last)
     evaluations = Record(run_folder(config), info).table("evaluations")
     assert evaluations.height == (0 if kind == "nan_at_once" else 1)  # found in the first evaluation, in training
+
+
+STUMBLES = ["env.wrappers=[{helpers.probe_envs.Stumbles: {step: 30}}]"]
+
+
+@pytest.mark.filterwarnings("ignore:.*was not closed. OSError. no display")
+@pytest.mark.parametrize("trainer", [[], ["trainer=stacked", "trainer.envs=gymnasium", "trainer.compile=false"]])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            probe("unset"),
+            "RuntimeError: env.id=probe/unset-v0 raised in its reset: ConnectionError: the simulator is",
+        ),
+        (
+            probe("lying"),
+            r"ValueError: env.id=probe/lying-v0 gives an observation that does not fit Box\(.*\): could",
+        ),
+        ([*probe("constant"), *STUMBLES], "RuntimeError: .*raised in step 1 of an episode: KeyError: 'goal'"),
+    ],
+)
+def test_what_raises_in_mid_run_is_a_failure_that_names_its_environment(
+    given, message, trainer, configure: Configure
+):
+    config = configure(*TINY["ppo"], *SHORT, *given, *trainer)
+    assert execute(config) == "failed"
+    info = read_info(run_folder(config))
+    assert re.search(f"^{message}", words.error_line(info["error"]))
+    assert Record(run_folder(config), info).table("evaluations").height == ("lying" not in given[0])
 
 
 def test_sys_exit_in_a_run_is_a_failure_of_that_run(configure: Configure):

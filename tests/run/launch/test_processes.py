@@ -85,7 +85,11 @@ def test_a_diverged_member_ends_at_once_and_the_others_go_on(configure: Configur
 @pytest.mark.parametrize(
     ("kind", "last"),
     [
-        ("broken", "OverflowError: the environment broke"),
+        (
+            "broken",
+            "RuntimeError: env.id=probe/broken-v0 raised in step 1 of an episode: "
+            "OverflowError: the environment broke",
+        ),
         ("exit", "SystemExit: 3"),
         ("large", "MemoryError: out of memory in a stack of 2 runs; hydra.launcher.width=1 makes smaller ones"),
     ],
