@@ -97,7 +97,7 @@ def _play(env: gym.Env[Any, Any], seed: int, max_steps: int, where: str) -> list
             rewards.append(float(reward))
             if terminated or truncated:
                 return rewards
-    except FloatingPointError as error:  # which names the environment and the step
+    except (FloatingPointError, RuntimeError) as error:  # which name the environment and the step
         raise ConfigError(str(error)) from error
     except (Exception, SystemExit) as error:  # whatever the environment's own code raises
         what = f"{type(error).__name__}: {first_line(error)}"

@@ -252,14 +252,10 @@ for name, made in UNSTEPPED.items():
 
 FEW, MANY = gym.spaces.Discrete(2), np.array([[2, 3], [2, 2]])
 FLAT = "; env.wrappers=[gymnasium.wrappers.FlattenObservation] makes one of it"
-OWN = (
-    "; a wrapper that changes them is given in env.wrappers (docs/plugins.md), e.g. a gymnasium.wrappers.Transform"
-)
+OWN = "; a wrapper that changes them is given in env.wrappers (docs/plugins.md), e.g. a gymnasium.wrappers"
 START, ARRAY = f"the networks count from 0{FLAT}", f"the networks take one array{FLAT}"
-SIZE, ACT = (
-    f"the networks take arrays of one size above 0{OWN}ransformObs",
-    f"the policies count from 0{OWN}ransformAction",
-)
+SIZE = f"the networks take arrays of one size above 0{OWN}.TransformObservation"
+ACT = f"the policies count from 0{OWN}.TransformAction"
 UNSEEN = {
     "started": (gym.spaces.Discrete(3, start=1), START),
     "negative": (gym.spaces.Discrete(3, start=-1), START),
