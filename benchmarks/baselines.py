@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines_cases import CASES, Case
-from baselines_table import markdown, published_interval, summary, table_lines, verdict
+from baselines_table import markdown, published_interval, short_table, summary, table_lines, verdict
 from joblib import Parallel, delayed
 from plain import train
 from sweeps import ONE_THREAD, STACKED, finished, machine, run_shown
@@ -151,9 +151,13 @@ def write(out: Path, result: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     (out / f"{result['case']}.json").write_text(text + "\n", encoding="utf-8")
-    there = [out / f"{name}.json" for name in CASES if (out / f"{name}.json").exists()]
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in there]
-    (out / "README.md").write_text(markdown(results), encoding="utf-8")
+    (out / "README.md").write_text(markdown(results_in(out)), encoding="utf-8")
+
+
+def results_in(out: Path) -> list[dict[str, Any]]:
+    """What is written of the cases, in their order."""
+    paths = [out / f"{name}.json" for name in CASES]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
 def main() -> None:
@@ -191,7 +195,7 @@ def main() -> None:
             if arguments.steps is None:
                 write(arguments.out, results[-1])
             print(*table_lines(results[-1:]), sep="\n", flush=True)
-    print("", *table_lines(results), sep="\n", flush=True)
+    print("", *table_lines(results), "", *short_table(results), sep="\n", flush=True)
     sys.exit(any("find out why" in result["verdict"] for result in results))
 
 

@@ -126,5 +126,27 @@ INTRODUCTION = (
 
 def table_lines(results: Sequence[dict[str, Any]]) -> list[str]:
     """A Markdown table of results."""
-    rows = [HEADER, ("---",) * len(HEADER), *map(row, results)]
+    return in_pipes([HEADER, ("---",) * len(HEADER), *map(row, results)])
+
+
+def short_table(results: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of the project's README: one row per environment, one column per algorithm."""
+    cells: dict[str, dict[str, str]] = {}
+    for result in results:
+        *of, algo, env = result["case"].split("-")
+        name = f"{env}, CleanRL's settings" if of else env
+        cells.setdefault(name, {})[algo] = short_cell(result)
+    rows = [(name, *(cell.get(algo, "") for algo in ("ppo", "dqn"))) for name, cell in cells.items()]
+    return in_pipes([("published · ours · plain Stable-Baselines3", "PPO", "DQN"), ("---",) * 3, *rows])
+
+
+def short_cell(result: dict[str, Any]) -> str:
+    """Published, ours and plain, means with their intervals."""
+    published, both = result["published"], (result["ours"], result["plain"])
+    means = [f"{one['mean']:.4g}{shown(one['interval'])}" if one else "–" for one in both]
+    return " · ".join([f"{published['mean']:.4g}" if published else "–", *means])
+
+
+def in_pipes(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
     return ["| " + " | ".join(line) + " |" for line in rows]

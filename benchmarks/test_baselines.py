@@ -105,6 +105,23 @@ def test_the_table_and_its_files(tmp_path: Path) -> None:
     assert text.index("| ppo-cartpole |") < text.index("| dqn-cartpole |")
 
 
+def test_the_table_of_the_readme() -> None:
+    """One row per environment; the project's README has the one of the committed results."""
+    made = {"env_steps": 1, "hardware": "2 x CPU", "versions": {}, "commit": "a"}
+    mine = [{**line, **made} for line in lines(500.0, 500.0)]
+    cases = {"ppo-cartpole": mine, "dqn-cartpole": [], "cleanrl-dqn-cartpole": mine}
+    results = [baselines.result_of(name, mine, other, 20) for name, other in cases.items()]
+    assert baselines_table.short_table(results)[2:] == [
+        "| cartpole | 500 · 500 [500, 500] · 500 [500, 500] | 500 · 500 [500, 500] · – |",
+        "| cartpole, CleanRL's settings |  | 488.7 · -500 [-500, -500] · -500 [-500, -500] |",
+    ]
+    root = Path(__file__).parents[1]
+    committed = baselines.results_in(root / "runs/reference/baselines")
+    shown = (root / "README.md").read_text(encoding="utf-8")
+    if committed:
+        assert "\n".join(baselines_table.short_table(committed)) in shown
+
+
 def test_plain_runs_are_resumed(tmp_path: Path) -> None:
     path = tmp_path / "baseline-ppo-cartpole-256" / "plain.jsonl"
     path.parent.mkdir()
