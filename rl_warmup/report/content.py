@@ -22,6 +22,7 @@ from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
 from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.records.study import read_commands
+from rl_warmup.records.words import quoted
 from rl_warmup.report.words import GROUP
 
 RESAMPLES = 2000
@@ -196,7 +197,20 @@ def _reproduce(folder: Path, infos: Sequence[Mapping[str, Any]]) -> dict[str, An
         "started": min(times["started"], default=None),
         "finished": max(times["finished"], default=None),
         "training_hours": round(hours, 3),
+        **_agents(folder, infos),
     }
+
+
+def _agents(folder: Path, infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many runs kept their agents, and what plays the best one of every environment and algorithm."""
+    best: dict[tuple[str, str], tuple[float, str]] = {}
+    kept = [info for info in infos if info.get("model")]
+    for info in kept:
+        returned, task = info["model"]["return"], (info["config"]["env"]["id"], info["config"]["algo"]["name"])
+        found = (-math.inf if returned is None else float(returned), str(info["run_id"]))
+        best[task] = max(found, best.get(task, found))
+    commands = [f"python -m rl_warmup.enjoy {quoted(folder / run_id)}" for _, run_id in best.values()]
+    return {"agents": {"kept": len(kept), "runs": len(infos), "commands": commands}} if kept else {}
 
 
 def _row(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.figures.panels import VERDICTS as LOOKS
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS, minus
+from rl_warmup.report.words import SYMBOLS, agents_words, minus
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
@@ -86,6 +86,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         findings=_of(said, *VERDICTS, "robustness", "dose"),
         most=MOST_FINDINGS,
         limits=_of(said, "limit"),
+        played=agents_words(report["reproduce"]["agents"]) if "agents" in report["reproduce"] else "",
         glance=comparison_tables.glance(report),
         sections=list(_evidence(report, figures)),
         metrics=comparison_tables.metrics(report),

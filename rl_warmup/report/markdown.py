@@ -7,7 +7,7 @@ from typing import Any
 from rl_warmup.report.comparison_tables import comparisons
 from rl_warmup.report.sentences import Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS, minus
+from rl_warmup.report.words import SYMBOLS, agents_words, minus
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -134,8 +134,10 @@ def _cells(texts: list[str], escaped: bool = False) -> str:
 
 
 def _origin(how: Mapping[str, Any]) -> list[str]:
-    """Commands as a code block, then what they ran with."""
+    """Commands as a code block, what plays the agents, then what they ran with."""
     commands = ["```", *how["commands"], "```", ""] if how["commands"] else []
     facts = {"hardware": how["hardware"], "device": how["devices"], "commit": how["git_commits"], **how["versions"]}
     known = [f"{name} {', '.join(map(str, values))}" for name, values in facts.items() if values]
-    return [*commands, escape("; ".join([*known, f"{how['training_hours']:.3g} hours of training"])) + "."]
+    agents = how.get("agents")
+    play = [agents_words(agents), "", "```", *agents["commands"], "```", ""] if agents else []
+    return [*commands, *play, escape("; ".join([*known, f"{how['training_hours']:.3g} hours of training"])) + "."]

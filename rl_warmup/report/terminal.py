@@ -13,7 +13,17 @@ from rich.table import Table
 from rl_warmup.records.words import counted
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
-from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, own_returns, short_rate
+from rl_warmup.report.words import (
+    SYMBOLS,
+    Row,
+    agents_words,
+    bare_p,
+    interval,
+    metric_name,
+    number,
+    own_returns,
+    short_rate,
+)
 
 STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
 RUNS = {"n": "{n}", "diverged": "{n_diverged}", "failed": "{n_failed}"}  # formats of values of a row
@@ -47,6 +57,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     if report["dose"]:
         title = "Dose: learning rates read from the optimizer, mean over the scored runs"
         _print_cells(title, report["dose"], DOSE, console)
+    if agents := report["reproduce"].get("agents"):
+        for line in (agents_words(agents), *(f"  {command}" for command in agents["commands"]), ""):
+            console.print(escape(line), soft_wrap=True, highlight=False)
     if report["problems"]:
         console.print(f"[bold yellow]Problems ({len(report['problems'])})[/bold yellow]")
     for problem in report["problems"]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rl_warmup.records.words import counted
+
 Row = Mapping[str, Any]
 GROUP = ("env", "algo", "trainer", "total_timesteps")  # keys of a row by which tables and figures are grouped
 ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
@@ -195,6 +197,12 @@ def listed(words: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def agents_words(agents: Mapping[str, Any]) -> str:
+    """Of how many runs there is an agent, before the commands that play some."""
+    which = "the best one" if len(agents["commands"]) == 1 else "the best one of each task"
+    return f"{agents['kept']:,} of {counted(agents['runs'], 'run')} kept the agent; this plays {which}:"
 
 
 def minus(text: str) -> str:

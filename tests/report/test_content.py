@@ -1,17 +1,20 @@
 """The content of report.json."""
 
 import json
+from html import unescape
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.synthetic import LEARNS, VERSIONS, two_arms, write_run, write_study
 from jsonschema import Draft202012Validator
+from rich.console import Console
 
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.study import analyse
 from rl_warmup.records.study import record_command
-from rl_warmup.report.command import write
+from rl_warmup.report.command import report, write
 from rl_warmup.report.content import as_json, mean_interval, schema
 
 # the contract's words; report.schema.json has the rest
@@ -81,6 +84,25 @@ def test_it_says_how_to_make_the_runs_again(tmp_path: Path) -> None:
     assert found["versions"] == {name: [version] for name, version in sorted(VERSIONS.items())}
     assert found["started"] <= found["finished"]
     assert found["training_hours"] >= 0
+
+
+def test_it_names_what_plays_the_best_agents_where_some_were_kept(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "my study", "none", seed) for seed in range(4)]
+    assert "agents" not in as_json(analyse(tmp_path / "my study"))["reproduce"]
+    for folder, value in zip(folders, (3.0, None, 5.0), strict=False):
+        info = json.loads((folder / "run.json").read_text())
+        model = {"env_step": 40, "return": value, "sha256": {}}
+        (folder / "run.json").write_text(json.dumps(info | {"model": model}))
+    console = Console(file=StringIO(), width=80)
+    assert report(tmp_path / "my study", console, figures=False) == 0
+    content = json.loads((tmp_path / "my study" / "report.json").read_text())
+    Draft202012Validator(schema()).validate(content)
+    command = f"python -m rl_warmup.enjoy '{folders[2]}'"
+    assert content["reproduce"]["agents"] == {"kept": 3, "runs": 4, "commands": [command]}
+    written = [(tmp_path / "my study" / f"report.{kind}").read_text() for kind in ("md", "html")]
+    for text in (*map(unescape, written), console.file.getvalue()):
+        assert "3 of 4 runs kept the agent; this plays the best one:" in text
+        assert command in text
 
 
 def test_the_dose_is_what_was_recorded(tmp_path: Path) -> None:
