@@ -20,7 +20,6 @@ from rich.markup import escape
 from rl_warmup import terminal
 from rl_warmup.config.recorded import recorded, recorded_algo
 from rl_warmup.config.schema import ConfigError, EnvConfig, EvaluationConfig
-from rl_warmup.envs.evaluation import EndlessEpisode
 from rl_warmup.envs.make import make
 from rl_warmup.records import models
 from rl_warmup.records.atomic import check_writable, replacing
@@ -82,26 +81,61 @@ def load(folder: Path) -> Kept:
         raise RecordError(f"{folder / models.MODEL} cannot be loaded: {first_line(error)}") from error
 
 
-def play(kept: Kept, env: gym.Env[Any, Any], seeds: Sequence[int], deterministic: bool = True) -> list[float]:
-    """The return of an episode from every seed.
+def play(
+    kept: Kept,
+    seeds: Sequence[int],
+    deterministic: bool = True,
+    render: str | None = None,
+    video: Path | None = None,
+) -> list[float]:
+    """The return of an episode from every seed, each in a new environment, as in evaluations.
+
+    Args:
+        deterministic: by the best actions, else by drawn ones.
+        render: how Gymnasium shows them.
+        video: folder that gets a video of the first.
 
     Raises:
-        EndlessEpisode: for one of more than `evaluation.max_steps`.
+        ConfigError: if the environment cannot be made, shown, or played to the end of an episode.
     """
     returns = []
-    for seed in seeds:
-        (observation, _), total, ended = env.reset(seed=seed), 0.0, False
-        for _ in range(kept.max_steps):
-            action = kept.player.act(np.asarray(observation)[None], deterministic)[0]
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total += float(reward)
-            ended = terminated or truncated
-            if ended:
-                break
-        if not ended:
-            raise EndlessEpisode(f"an episode of env.id={kept.env.id} has not ended after {kept.max_steps} steps")
-        returns.append(total)
+    try:
+        for number, seed in enumerate(seeds):
+            with closing(_made(kept.env, render, video if number == 0 else None)) as env:
+                returns.append(_episode(kept, env, seed, deterministic))
+    except ConfigError:
+        raise
+    except Exception as error:  # an environment may raise anything
+        raise ConfigError(f"env.id={kept.env.id}: {type(error).__name__}: {first_line(error)}") from error
     return returns
+
+
+def _episode(kept: Kept, env: gym.Env[Any, Any], seed: int, deterministic: bool) -> float:
+    (observation, _), total = env.reset(seed=seed), 0.0
+    for _ in range(kept.max_steps):
+        action = kept.player.act(np.asarray(observation)[None], deterministic)[0]
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total += float(reward)
+        if terminated or truncated:
+            return total
+    raise ConfigError(f"an episode of env.id={kept.env.id} has not ended after {kept.max_steps} steps")
+
+
+def _made(env: EnvConfig, render: str | None, video: Path | None) -> gym.Env[Any, Any]:
+    """The environment; with `video` it records its episode into that folder."""
+    mode = "rgb_array" if video else render
+    if mode and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    shown: dict[str, Any] = {"render_mode": mode} if mode else {}
+    try:
+        playing = make(env, **shown)
+        if video is None:
+            return playing
+        return gym.wrappers.RecordVideo(playing, str(video / "video"), episode_trigger=lambda number: number == 0)
+    except Exception as error:  # a constructor may raise anything
+        raise ConfigError(
+            f"env.id={env.id} cannot be {'shown' if mode else 'made'}: {first_line(error)}"
+        ) from error
 
 
 def find(given: str, runs_dir: Path) -> Path:
@@ -125,27 +159,6 @@ def find(given: str, runs_dir: Path) -> Path:
     if not near:
         raise RecordError(f"{said}, and no run near it has kept its agent; train one: python -m rl_warmup.run")
     raise RecordError(f"{said}; agents were kept by {_listed([at.parent for at in near])}")
-
-
-def made(env: EnvConfig, video: Path | None, render: str | None, folder: Path) -> gym.Env[Any, Any]:
-    """The environment, which records its first episode into `folder` for a video.
-
-    Raises:
-        ConfigError: if it cannot be made or shown.
-    """
-    mode = "rgb_array" if video else render
-    shown: dict[str, Any] = {"render_mode": mode} if mode else {}
-    if mode and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        playing = make(env, **shown)
-        if video is None:
-            return playing
-        return gym.wrappers.RecordVideo(playing, str(folder / "video"), episode_trigger=lambda number: number == 0)
-    except Exception as error:  # a constructor may raise anything
-        raise ConfigError(
-            f"env.id={env.id} cannot be {'shown' if mode else 'made'}: {first_line(error)}"
-        ) from error
 
 
 def summary(kept: Kept, returns: Sequence[float], how: str) -> dict[str, str]:
@@ -174,10 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         seeds = range(given.seed, given.seed + given.episodes)
         kept.player.seed(given.seed)
         with tempfile.TemporaryDirectory() as folder:
-            with closing(made(kept.env, given.video, given.render, Path(folder))) as env:
-                returns = play(kept, env, seeds, deterministic=not given.stochastic)
+            recorded_into = Path(folder) if given.video else None
+            returns = play(kept, seeds, not given.stochastic, given.render, recorded_into)
             _move(Path(folder), given.video)
-    except (ConfigError, RecordError, EndlessEpisode, OSError) as error:
+    except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

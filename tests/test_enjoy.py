@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 from helpers.configs import TINY
 from helpers.synthetic import write_run
 
@@ -15,7 +16,6 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.recorded import recorded, recorded_algo
 from rl_warmup.config.schema import EnvConfig, PPOConfig
 from rl_warmup.enjoy import find, load, main, play
-from rl_warmup.envs.make import make
 from rl_warmup.envs.seeds import evaluation_seeds
 from rl_warmup.records.models import MODEL
 from rl_warmup.records.read import read_config
@@ -50,10 +50,8 @@ def test_the_episodes_of_the_last_evaluation_are_played_again(trained: Path) -> 
     kept = load(trained)
     config, recorded_returns = read_config(trained), kept.record.evaluations()["returns"].to_list()[-1]
     seeds = evaluation_seeds(config["seed"], config["evaluation"]["count"] - 1, config["evaluation"]["episodes"])
-    env = make(kept.env)
-    assert play(kept, env, seeds) == recorded_returns
+    assert play(kept, seeds) == recorded_returns
     assert len(set(recorded_returns)) > 1
-    env.close()
 
 
 def test_the_command_prints_what_was_played_beside_what_was_recorded(
@@ -61,9 +59,7 @@ def test_the_command_prints_what_was_played_beside_what_was_recorded(
 ) -> None:
     assert main([str(trained), "--episodes", "4", "--seed", "7"]) == 0
     shown, kept = lines(capsys.readouterr().out), load(trained)
-    env = make(kept.env)
-    returns = play(kept, env, [7, 8, 9, 10])
-    env.close()
+    returns = play(kept, [7, 8, 9, 10])
     assert shown["run"] == trained.name
     assert shown["agent"] == f"{trained / MODEL}, after 256 environment steps"
     assert shown["played"].startswith(f"mean return {np.mean(returns):.1f} [")
@@ -138,12 +134,35 @@ def test_damaged_and_foreign_files_are_refused(runs: Path, capsys: pytest.Captur
     assert f"error: {folder / MODEL} cannot be loaded: " in capsys.readouterr().err
 
 
-def test_an_environment_that_cannot_be_made_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (("CartPole-v1", "Gone-v0"), "error: env.id=Gone-v0 cannot be made: "),
+        (
+            ("max_steps: 200000", "max_steps: 3"),
+            "error: an episode of env.id=CartPole-v1 has not ended after 3 steps",
+        ),
+    ],
+)
+def test_an_environment_that_does_not_play_is_one_line(
+    written: tuple[str, str], said: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder,) = (path.parent for path in runs.glob("*/*/run.json"))
     text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(text.replace("CartPole-v1", "Gone-v0"))
+    assert written[0] in text
+    (folder / "config.yaml").write_text(text.replace(*written))
     assert main([str(folder)]) == 2
-    assert "error: env.id=Gone-v0 cannot be made: " in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert err.startswith(said)
+    assert (out, len(err.splitlines())) == ("", 1)
+
+
+def test_an_environment_that_breaks_is_one_line(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(CartPoleEnv, "step", lambda env, action: {}["no such state"])
+    assert main([str(trained)]) == 2
+    assert capsys.readouterr().err == "error: env.id=CartPole-v1: KeyError: 'no such state'\n"
 
 
 @pytest.mark.parametrize(
@@ -200,10 +219,7 @@ def test_a_video_needs_no_screen_and_shows_the_first_episode(
     assert main([str(trained), "--episodes", "2", "--seed", "5", "--video", str(video)]) == 0
     assert lines(capsys.readouterr().out)["video"] == str(video)
     assert [path.name for path in video.parent.iterdir()] == ["agent.mp4"]
-    kept = load(trained)
-    env = make(kept.env)
-    (steps,) = play(kept, env, [5])  # CartPole earns 1 a step
-    env.close()
+    (steps,) = play(load(trained), [5])  # CartPole earns 1 a step
     with moviepy.VideoFileClip(str(video)) as clip:
         frames = list(clip.iter_frames())
     assert abs(len(frames) - (steps + 1)) <= 1
