@@ -55,8 +55,7 @@ class Replay(Protocol):
 def make_replay(stack: Stack, slots: int) -> Replay:
     """A buffer of `slots` vector steps, but no more than the run fills."""
     slots = max(1, min(slots, stack.phases.env_steps // stack.config.algo.n_envs))
-    whole = stack.observed.itemsize == 1 and not stack.config.algo.normalize
-    return _Frames(stack, slots) if whole else _Rows(stack, slots)
+    return _Rows(stack, slots) if stack.observed.itemsize > 1 else _Frames(stack, slots)
 
 
 class _Rows:
@@ -106,7 +105,8 @@ class _Frames:
     """Observations in their own type, one byte a number, each of them stored once.
 
     Vector step t lies in place t mod (slots + 1). The successor of its observation is that of step t + 1; where its
-    episode ended, it is in `finals`, at the index in `ends`, which is -1 everywhere else.
+    episode ended, it is in `finals`, at the index in `ends`, which is -1 everywhere else. Those alone are real
+    numbers where observations are normalised.
     """
 
     sampled = 3
@@ -118,7 +118,8 @@ class _Frames:
         self._frames = torch.empty(*places, *shape, dtype=stack.observed, device=device)  # filled as it is used
         self._numbers = torch.empty(*places, 3, device=device)
         self._ends = torch.full(places, -1, dtype=torch.int32, device=device)
-        self._finals = _Finals(torch.empty(len(stack), 0, *shape, dtype=stack.observed, device=device))
+        last = torch.float32 if stack.config.algo.normalize else stack.observed  # it may have been clipped
+        self._finals = _Finals(torch.empty(len(stack), 0, *shape, dtype=last, device=device))
         self.whole: list[Tensor] = []
         self.added = 0
 
@@ -132,7 +133,7 @@ class _Frames:
         here, behind = (s % self._places * self._envs + env for s in (step, step + 1))
         end = _rows(self._ends[members].flatten(1, 2), here)
         frames = self._frames[members].flatten(1, 2)
-        following = _rows(frames, behind)
+        following = _rows(frames, behind).to(self._finals.table.dtype)
         if self._finals.table.shape[1]:
             last = _rows(self._finals.table[members], end.clamp(min=0))
             following = torch.where((end >= 0).reshape(*end.shape, *[1] * (last.dim() - 2)), last, following)
@@ -163,7 +164,7 @@ class _Frames:
         if len(ended):
             at = self._finals.places(ended[:, 0].tolist(), step, step + 1 - self._slots)
             member, env, index = torch.from_numpy(np.column_stack([ended, at])).to(final.device).unbind(1)
-            self._finals.table[member, index] = final[member, env]
+            self._finals.table[member, index] = final[member, env].to(self._finals.table.dtype)
             self._ends[:, step % self._places][member, env] = index.int()
 
     def tables(self) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
         for batch in get(self, *args):
             batches.append(
                 [
-                    batch.observations,
+                    batch.observations.float(),
                     batch.actions.long().flatten() if discrete else batch.actions,
                     batch.old_log_prob,
                     batch.advantages,
@@ -180,7 +180,9 @@ def test_a_whole_update_is_that_of_stable_baselines3(algo: str, configure: Confi
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
-@pytest.mark.parametrize("case", FAMILIES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if "pixels" in case else ()) for case in FAMILIES]
+)
 def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
     case: str, configure: Configure
 ) -> None:
