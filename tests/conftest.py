@@ -17,6 +17,10 @@ settings.register_profile("rl_warmup", deadline=None, max_examples=50)  # a busy
 settings.load_profile("rl_warmup")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="write the tables of docs/ that tests compare")
+
+
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
     """`configure("algo=dqn", "warmup=none")`: the resolved config of a run that records below tmp_path."""
