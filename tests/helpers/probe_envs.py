@@ -257,6 +257,19 @@ class Stumbles(gym.Wrapper[Any, Any, Any, Any]):
         raise OSError("no display")
 
 
+class Aging(Limit):
+    """Rewards are how often it was reset: a reset does not undo everything."""
+
+    resets = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        self.resets += 1
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return np.ones(1, np.float32), float(self.resets), False, False, {}
+
+
 class Needy(Limit):
     """Its constructor needs an argument."""
 
@@ -285,6 +298,7 @@ OTHERS: dict[str, tuple[str, int | None]] = {
     "image": ("Image", None),
     "noise": ("Noise", 7),
     "process": ("Process", 5),
+    "aging": ("Aging", 5),
     "needy": ("Needy", 5),
     "levels": ("Levels", 5),
     "quits": ("Quits", 5),

@@ -54,6 +54,10 @@ CASES += [
     for name in ("ppo lander, gSDE", "ppo minatar", "dqn minatar", "dqn minigrid, normalized", "ppo cheetah")
     if name in FAMILIES
 ]
+CASES += [
+    pytest.param([*STACKED, "trainer.envs=gymnasium", *FAMILIES[name], *KINDS], id=f"stacked {name}")
+    for name in ("ppo lander, gSDE", "dqn minigrid, normalized")
+]
 CASES += [pytest.param([*STACKED, *algo, *IMAGES], id=f"stacked-{algo[0][5:]}-images") for algo in (PPO, DQN)]
 
 

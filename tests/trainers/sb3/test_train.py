@@ -54,6 +54,12 @@ def test_evaluation_does_not_change_training(algo, extra, configure: Configure):
     assert rare["evaluations"][-1]["env_step"] == often["evaluations"][-1]["env_step"]
 
 
+def test_an_evaluation_does_not_depend_on_earlier_ones(configure: Configure):
+    """Also where a reset does not undo everything."""
+    rows = rows_of(configure(*TINY["ppo"], *probe("aging"), "learning_rate=1e-3", "evaluation.count=4"))
+    assert [row["returns"] for row in rows["evaluations"]] == [[5.0] * 10] * 4
+
+
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 def test_the_same_seed_gives_identical_rows_and_another_seed_others(algo, configure: Configure):
     first, again, other = (rows_of(configure(*TINY[algo], *SHORT, f"seed={seed}")) for seed in (0, 0, 1))

@@ -206,6 +206,19 @@ def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
         assert (learner.parameters[1] - seen[last - 1].after).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+def test_a_compiled_update_with_gsde_is_that_of_stable_baselines3(configure: Configure) -> None:
+    config = configure(*FAMILIES["ppo pendulum, gSDE"], *STACKED, "seed=4", "algo.batch_size=48")
+    seen: list[GradientStep] = []
+    with _watching(seen):
+        run = follow(config)
+    learner, rates = _learner(config, run, compiled=True)
+    for k, step in enumerate(seen):
+        assert (_step(learner, config, step, rates[k : k + 1]) - step.after).abs().max() <= 1e-2 * rates[k, 0, 0]
+
+
 def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Tensor]:
     policy, device = run.model.policy, torch.device("cpu")
     stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
