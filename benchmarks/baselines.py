@@ -18,6 +18,7 @@ import argparse
 import json
 import shlex
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,33 @@ def results_in(out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
+def seeds_of(name: str, arguments: argparse.Namespace) -> tuple[int, int]:
+    """Of ours and of plain Stable-Baselines3."""
+    case, plain = CASES[name], arguments.plain
+    return arguments.seeds or case.seeds, case.plain if plain is None else plain
+
+
+def complete(name: str, arguments: argparse.Namespace) -> None:
+    """Train what is missing of both sides."""
+    mine, others = seeds_of(name, arguments)
+    train_ours(name, mine, arguments.runs_dir, arguments.steps)
+    train_plain(name, others, arguments.runs_dir, arguments.steps)
+
+
+def compared(name: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The result of a case, which is also written unless it is a trial; None without runs of ours."""
+    seeds, others = seeds_of(name, arguments)
+    mine = ours(arguments.runs_dir, name, seeds, arguments.steps)
+    lines = lines_of(arguments.runs_dir / study(name, arguments.steps) / "plain.jsonl")
+    other = sorted((line for line in lines if line["seed"] < others), key=lambda line: line["seed"])
+    if not mine:
+        return None
+    result = result_of(name, mine, other, seeds)
+    if arguments.steps is None:
+        write(arguments.out, result)
+    return result
+
+
 def main() -> None:
     """Train what is missing, case by case, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -180,23 +208,19 @@ def main() -> None:
     if unknown := set(arguments.cases) - CASES.keys():
         parser.error(f"no case {', '.join(sorted(unknown))}; use {', '.join(CASES)}")
     print(f"{machine()}; commit {git_commit()}", flush=True)
-    results = []
+    results, failed = [], False
     for name in arguments.cases or CASES:
-        seeds = arguments.seeds or CASES[name].seeds
-        others = CASES[name].plain if arguments.plain is None else arguments.plain
-        if not arguments.no_training:
-            train_ours(name, seeds, arguments.runs_dir, arguments.steps)
-            train_plain(name, others, arguments.runs_dir, arguments.steps)
-        mine = ours(arguments.runs_dir, name, seeds, arguments.steps)
-        if mine:
-            lines = lines_of(arguments.runs_dir / study(name, arguments.steps) / "plain.jsonl")
-            other = sorted((line for line in lines if line["seed"] < others), key=lambda line: line["seed"])
-            results.append(result_of(name, mine, other, seeds))
-            if arguments.steps is None:
-                write(arguments.out, results[-1])
-            print(*table_lines(results[-1:]), sep="\n", flush=True)
+        try:
+            if not arguments.no_training:
+                complete(name, arguments)
+        except (Exception, SystemExit):  # the other cases are trained all the same
+            traceback.print_exc()
+            failed = True
+        if result := compared(name, arguments):
+            results.append(result)
+            print(*table_lines([result]), sep="\n", flush=True)
     print("", *table_lines(results), "", *short_table(results), sep="\n", flush=True)
-    sys.exit(any("find out why" in result["verdict"] for result in results))
+    sys.exit(failed or any("find out why" in result["verdict"] for result in results))
 
 
 if __name__ == "__main__":
