@@ -64,6 +64,9 @@ def zoo(mean: float, sd: float, version: str = "") -> Published:
 CASES = {
     "ppo-cartpole": Case("ppo", "cartpole", 20, 20, zoo(500, 0), LINEAR),
     "dqn-cartpole": Case("dqn", "cartpole", 20, 20, zoo(500, 0)),
+    "dqn-cartpole_stable": Case(
+        "dqn", "cartpole", 20, 20, overrides=("tuned@_global_=dqn/cartpole_stable",), note="a setting of ours"
+    ),
     "ppo-mountaincar_continuous": Case("ppo", "mountaincar_continuous", 20, 20, zoo(88.343, 2.572)),
     "ppo-pendulum": Case("ppo", "pendulum", 20, 20, zoo(-172.225, 104.159)),
     "ppo-acrobot": Case("ppo", "acrobot", 20, 20, zoo(-73.506, 18.201)),

@@ -66,7 +66,8 @@ def test_every_environment_and_setting_is_listed_here() -> None:
     files = {path.stem for path in (conf_dir() / "env").glob("*.yaml")}
     assert files == {*ENVIRONMENTS, "gym"}
     assert tuned_files("ppo") == set(ENVIRONMENTS)
-    assert tuned_files("dqn") == {name for name, (_, algos) in ENVIRONMENTS.items() if algos == BOTH}
+    discrete = {name for name, (_, algos) in ENVIRONMENTS.items() if algos == BOTH}
+    assert tuned_files("dqn") == {*discrete, "cartpole_stable"}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -81,6 +82,16 @@ def test_every_algorithm_and_trainer_of_an_environment(name: str) -> None:
             assert run.learning_rate == run.tuned_learning_rate is not None
             envs = None if trainer == "sb3" else "gymnasium" if run.env.envpool is None else "envpool"
             assert run.trainer.envs == envs
+
+
+def test_the_stable_control_of_cartpole_is_chosen_by_its_file() -> None:
+    published, stable = (
+        resolved(composed("device=cpu", "algo=dqn", *chosen), "test")
+        for chosen in ((), ("tuned@_global_=dqn/cartpole_stable",))
+    )
+    assert stable.env == published.env
+    assert (stable.learning_rate, stable.total_timesteps, stable.algo.normalize) == (2.5e-4, 100_000, True)
+    assert (published.learning_rate, published.total_timesteps, published.algo.normalize) == (2.3e-3, 50_000, False)
 
 
 def with_trainer(config: Any, trainer: str) -> Any:
