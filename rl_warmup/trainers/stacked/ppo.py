@@ -22,16 +22,17 @@ class ActorCritic:
 
     def __init__(self, stack: Stack, tanh: Activation = torch.tanh) -> None:
         policy = stack.policy
-        self._latent = Network(policy, ("features_extractor", "mlp_extractor.policy_net"), tanh)
+        self._features = Network(policy, ("features_extractor",), tanh)
+        self._actor = Network(policy, ("mlp_extractor.policy_net",), tanh)
         self._head = Network(policy, ("action_net",), tanh)
-        self._critic = Network(policy, ("features_extractor", "mlp_extractor.value_net", "value_net"), tanh)
+        self._critic = Network(policy, ("mlp_extractor.value_net", "value_net"), tanh)
         self.discrete = isinstance(stack.action_space, Discrete)
         algo = stack.config.algo
         self.use_sde = isinstance(algo, PPOConfig) and algo.use_sde
 
     def values(self, parameters: Parameters, observations: Tensor) -> Tensor:  # -> [members, rows]
         """V of every observation."""
-        return self._critic(parameters, observations).squeeze(-1)
+        return self._critic(parameters, self._features(parameters, observations)).squeeze(-1)
 
     def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """The most probable action of every observation."""
@@ -57,9 +58,23 @@ class ActorCritic:
         actions = outputs + scaled
         return actions, losses.gaussian_log_prob(actions, outputs, self._log_std(parameters, latent))
 
-    def evaluate(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of actions and entropies, [members, rows] each."""
-        latent = self._latent(parameters, observations)
+    def log_prob(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-probabilities of actions, [members, rows]."""
+        return self._judged(parameters, self._latent(parameters, observations), actions)[0]
+
+    def evaluate(
+        self, parameters: Parameters, observations: Tensor, actions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probabilities of actions, entropies, and V of every observation, [members, rows] each."""
+        features = self._features(parameters, observations)
+        judged = self._judged(parameters, self._actor(parameters, features), actions)
+        return *judged, self._critic(parameters, features).squeeze(-1)
+
+    def _latent(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return self._actor(parameters, self._features(parameters, observations))
+
+    def _judged(self, parameters: Parameters, latent: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies."""
         outputs = self._head(parameters, latent)
         if self.discrete:
             log_p = losses.categorical(outputs)
@@ -148,7 +163,7 @@ class PPO(Algorithm):
         columns = (self._stack.clip_range(phase), *self._coefficients)
         coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
         steps = learner.update(self._stack.rates(phase), coefficients, self._minibatches(phase), data)
-        log_prob = learner.apply(lambda *x: network.evaluate(*x)[0], observations, actions)
+        log_prob = learner.apply(network.log_prob, observations, actions)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))
@@ -182,8 +197,7 @@ def ppo_loss(network: ActorCritic) -> Loss:
         data: Sequence[Tensor],  # [members, transitions, ...] each
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         observations, actions, old_log_prob, advantages, returns = (_rows(x, indices) for x in data)
-        log_prob, entropy = network.evaluate(parameters, observations, actions)
-        values = network.values(parameters, observations)
+        log_prob, entropy, values = network.evaluate(parameters, observations, actions)
         total, *metrics = losses.ppo_loss(
             log_prob, old_log_prob, advantages, values, returns, entropy, *coefficients.unbind(1)
         )
