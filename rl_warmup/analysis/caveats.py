@@ -11,6 +11,7 @@ from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.verdicts import Note
+from rl_warmup.config.conf import DEFAULTS, untuned_words
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 
@@ -66,6 +67,14 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
                 share = f"({len(seeds)} of {len(cell.scored)})"
                 text = f"{seeds_words(seeds)} diverged {share}, scored at the floor from there on"
                 problems.add("floor", text, where)
+
+
+def note_untuned(blocks: Sequence[Block], problems: Problems) -> None:
+    """Name environments that were trained with the defaults of Stable-Baselines3, as their runs say."""
+    for block in blocks:
+        env, algo, *_ = block.group
+        if any(run.info.get("hyperparameters") == DEFAULTS for cell in block.cells for run in cell.runs):
+            problems.add("assumed", untuned_words(env, algo))
 
 
 def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems: Problems) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.caveats import note_limits, note_mixture, note_runs, note_undefined
+from rl_warmup.analysis.caveats import note_limits, note_mixture, note_runs, note_undefined, note_untuned
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
@@ -99,6 +99,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     note_constants(blocks, sources, folder, problems)
     note_bounds(blocks, problems)
     note_runs(blocks, problems)
+    note_untuned(blocks, problems)
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
     comparisons = comparisons_of(pairings, declared, rng, problems)

@@ -11,6 +11,10 @@ from rl_warmup.config.schema import EnvConfig, RunConfig, declared
 _MADE_BY = ("module", "kwargs", "wrappers", "training_wrappers")
 
 
+DEFAULTS = "Stable-Baselines3's defaults"
+"""What run.json says of hyperparameters that were neither published nor given."""
+
+
 def conf_dir() -> Path:
     """Folder of the YAML files: inside the package where it was installed as a wheel, else beside it."""
     package = Path(__file__).parents[1]
@@ -40,7 +44,7 @@ def changed_env(env: EnvConfig) -> str | None:
 
 def hyperparameters(config: RunConfig) -> str:
     """Where the hyperparameters of a run come from that were not given."""
-    return "Stable-Baselines3's defaults" if config.tuned_learning_rate is None else "published"
+    return DEFAULTS if config.tuned_learning_rate is None else "published"
 
 
 def untuned_words(name: str, algo: str) -> str:
