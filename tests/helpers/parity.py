@@ -90,7 +90,7 @@ def differences(one: Episodes, other: Episodes) -> dict[str, Difference]:
 
 
 def _difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Difference:
-    smirnov = ks_2samp(one, other)
+    smirnov = ks_2samp(one, other, method="asymp")
     deviation = np.concatenate([one - one.mean(), other - other.mean()]).std()
     shift = (one.mean() - other.mean()) / deviation if deviation else 0.0
     values = np.unique(np.concatenate([one, other]))

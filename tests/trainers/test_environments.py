@@ -130,7 +130,7 @@ def test_what_the_table_says_is_trained(
         _made(name, algo, trainer, envs)
     except ConfigError:
         pytest.skip("the table says no")
-    short = [*SHORT[algo], "evaluation.count=1", "evaluation.episodes=1", "warmup=none"]
+    short = [*SHORT[algo], "evaluation.count=2", "evaluation.episodes=1", "warmup=none"]
     config = configure(
         f"env={name}", f"algo={algo}", f"trainer={trainer}", f"trainer.envs={envs or 'null'}", *short
     )
