@@ -88,6 +88,17 @@ class StackedLauncher(Launcher):
                 "hydra.launcher.via asks for GPUs, and device is cpu; give device=cuda (auto looks for one here)"
             )
 
+    def memory(self, configs: Sequence[RunConfig]) -> list[str]:
+        """What a plan says of the memory that runs need; nothing where a cluster has it.
+
+        Raises:
+            ConfigError: if they do not fit into this machine's.
+        """
+        from rl_warmup.run.launch import memory, processes
+
+        check_counts(self._workers, self._width)
+        return memory.memory_words(*processes.packed(configs, self._workers, self._width)) if not self._via else []
+
     def launch_runs(self, configs: Sequence[RunConfig]) -> dict[str, str]:
         """Train runs that are resolved and checked; why some were lost, where their records do not tell it."""
         from rl_warmup.run.launch import cluster, processes

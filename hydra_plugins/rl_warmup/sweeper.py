@@ -52,7 +52,21 @@ class StudySweeper(basic_sweeper.BasicSweeper):
         with console.status(f"checking {counted(len(combinations), 'run')}"):
             jobs = compose_jobs(combinations, SweepComposer(context.config_loader, self.config))
             launch = self._launch_by(console, [job.config for job in jobs])
-        return run_sweep(jobs, self._in_batches(launch), command_of(self.config.hydra), console)
+        command = command_of(self.config.hydra)
+        return run_sweep(jobs, self._in_batches(launch), command, console, self._memory)
+
+    def _memory(self, configs: Sequence[RunConfig]) -> list[str]:
+        """What a plan says of the memory that runs need by the launcher that was chosen."""
+        from hydra_plugins.rl_warmup.launcher import StackedLauncher
+        from rl_warmup.run.launch.memory import check_fits, memory_words
+
+        launcher = self.launcher
+        if isinstance(launcher, StackedLauncher):
+            return launcher.memory(configs)
+        joblib = vars(launcher).get("joblib")
+        groups, processes = [[config] for config in configs], joblib["n_jobs"] if joblib else 1
+        check_fits(groups, processes, "fewer hydra.launcher.n_jobs" if joblib else "a machine with more")
+        return memory_words(groups, processes)
 
     def combinations(self, arguments: list[str]) -> list[list[str]]:
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.

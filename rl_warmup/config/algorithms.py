@@ -19,7 +19,7 @@ class Algorithm:
     check: Callable[[Any], None]  # refuses what is out of range only together
     columns: tuple[str, ...]  # of the table `updates`, beside those of all algorithms
     shown: tuple[str, ...]  # those of them that the figure of diagnostics draws
-    experience: Callable[[Any, Phases, int], int]  # numbers a stack keeps per member, by observation size
+    experience: Callable[[Any, Phases, int, int, bool], int]  # bytes that an agent keeps, see `_rollout`
     discrete: bool  # whether it can act by discrete actions only
 
     def phases(self, total_timesteps: int, setting: Callable[[str], int]) -> Phases:
@@ -42,14 +42,17 @@ def _check_ppo(algo: PPOConfig) -> None:
         )
 
 
-def _rollout(algo: PPOConfig, phases: Phases, size: int) -> int:
+def _rollout(algo: PPOConfig, phases: Phases, size: int, width: int, stacked: bool) -> int:
+    """Bytes of a rollout whose observations have `size` numbers of `width` bytes, of a member of a stack or not."""
     # Observations twice, a handful of numbers, and the orders of the epochs with the words they are drawn from.
-    return algo.n_steps * algo.n_envs * (2 * size + 16 + 6 * algo.n_epochs)
+    return algo.n_steps * algo.n_envs * (2 * size * width + 4 * (16 + (6 * algo.n_epochs if stacked else 0)))
 
 
-def _replay(algo: DQNConfig, phases: Phases, size: int) -> int:
-    drawn = 6 * int(phases.n_steps.max()) * algo.batch_size
-    return min(algo.buffer_size, phases.env_steps) * (2 * size + 3) + drawn
+def _replay(algo: DQNConfig, phases: Phases, size: int, width: int, stacked: bool) -> int:
+    """Bytes of a replay buffer, see `_rollout`; a stack keeps images once, and one more for every tenth."""
+    drawn = 4 * 6 * int(phases.n_steps.max()) * algo.batch_size if stacked else 0
+    images = (11 * size // 10 if width == 1 else 2 * size * width) if stacked else 2 * size * width
+    return min(algo.buffer_size, phases.env_steps) * (images + (12 if width > 1 else 16)) + drawn
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {

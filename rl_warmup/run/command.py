@@ -24,6 +24,7 @@ from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.run.compose import CONFIG_NAME, command_of, refuse_rewritten, register_schema, resolved
 from rl_warmup.run.execute import execute
+from rl_warmup.run.launch.memory import check_fits, memory_words
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.notes import notes_on_envs
@@ -59,7 +60,10 @@ def run_single(config: RunConfig, command: str, console: Console) -> int:
     plan = plan_of([Job((), config, run_folder(config))], sys.maxsize)  # it is tried as often as it is asked for
     if config.plan_only:
         print_plan([config], console)
+        for line in memory_words([[config]], 1):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
         return 0
+    check_fits([[config]], 1, "a machine with more")
     atomic.check_writable(plan.folder)
     with locks.study_lock(plan.folder):
         study.record_command(plan.folder, command)

@@ -106,11 +106,18 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Console) -> int:
+def run_sweep(
+    jobs: Sequence[Job],
+    launch: Launch,
+    command: str,
+    console: Console,
+    memory: Callable[[Sequence[RunConfig]], list[str]] = lambda configs: [],
+) -> int:
     """Plan a sweep, train it by `launch` and report on its study; with `plan_only` only the plan.
 
     Args:
         command: what a person would type for this sweep.
+        memory: what runs need of it while they are trained, in lines; refuses what does not fit.
 
     Returns:
         The exit code: 0, or 1 if a run failed, is another process's, or could not be reported on.
@@ -124,6 +131,9 @@ def run_sweep(jobs: Sequence[Job], launch: Launch, command: str, console: Consol
     plan = plan_of(jobs, config.retries)
     notes = [kept_words(config.keep), *notes_on_envs(job.config for job in jobs), *_without_runs(jobs)]
     for line in [*plan.announce(), *notes]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    to_do = {run.run_id for run in plan.to_do}
+    for line in memory([job.config for job in jobs if job.folder.name in to_do]):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0

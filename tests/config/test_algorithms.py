@@ -85,10 +85,15 @@ def test_the_table_of_updates_has_the_columns_of_its_algorithm_only(name: str) -
 def test_experience_worked_out_by_hand() -> None:
     ppo = PPOConfig(n_envs=2, n_steps=8, batch_size=4, n_epochs=3)
     phases = ALGORITHMS["ppo"].phases(32, lambda name: getattr(ppo, name))
-    assert ALGORITHMS["ppo"].experience(ppo, phases, 5) == 16 * (5 + 5 + 16 + 18)
+    assert ALGORITHMS["ppo"].experience(ppo, phases, 5, 4, True) == 16 * (5 + 5 + 16 + 18) * 4
     dqn = DQNConfig(buffer_size=100, batch_size=4, train_freq=4, gradient_steps=3, learning_starts=0)
     phases = ALGORITHMS["dqn"].phases(32, lambda name: getattr(dqn, name))
-    drawn = 6 * 3 * 4
-    assert ALGORITHMS["dqn"].experience(dqn, phases, 5) == 32 * (5 + 5 + 3) + drawn  # no more than the run fills
+    drawn = 6 * 3 * 4 * 4
+    assert (
+        ALGORITHMS["dqn"].experience(dqn, phases, 5, 4, True) == 32 * (5 + 5 + 3) * 4 + drawn
+    )  # no more than the run fills
     phases = ALGORITHMS["dqn"].phases(400, lambda name: getattr(dqn, name))
-    assert ALGORITHMS["dqn"].experience(dqn, phases, 5) == 100 * (5 + 5 + 3) + drawn
+    assert ALGORITHMS["dqn"].experience(dqn, phases, 5, 4, True) == 100 * (5 + 5 + 3) * 4 + drawn
+    # of bytes: once, what a tenth of the steps end with, four numbers; Stable-Baselines3 has them twice
+    assert ALGORITHMS["dqn"].experience(dqn, phases, 50, 1, True) == 100 * (50 + 5 + 16) + drawn
+    assert ALGORITHMS["dqn"].experience(dqn, phases, 50, 1, False) == 100 * (50 + 50 + 16)

@@ -174,6 +174,22 @@ class Noise(gym.Env[Any, Any]):
         return self._draw(), reward, bool(self.np_random.random() < 0.15), False, {}
 
 
+class Screens(gym.Env[Any, Any]):
+    """Four screens of Atari's size, another brightness in every step."""
+
+    observation_space = gym.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros((4, 84, 84), np.uint8), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.count += 1
+        return np.full((4, 84, 84), self.count % 256, np.uint8), 0.0, False, False, {}
+
+
 class Spaces(gym.Env[Any, Any]):
     """Shows samples of its space; every action that is of its space, type included, earns 1."""
 
@@ -297,6 +313,7 @@ OTHERS: dict[str, tuple[str, int | None]] = {
     "continuous": ("Continuous", None),
     "image": ("Image", None),
     "noise": ("Noise", 7),
+    "screens": ("Screens", 50),
     "process": ("Process", 5),
     "aging": ("Aging", 5),
     "needy": ("Needy", 5),

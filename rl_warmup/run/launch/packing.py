@@ -5,15 +5,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil
 
-from gymnasium.spaces import flatdim
-
-from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes, visible_gpus
 from rl_warmup.config.identity import identity, run_folder
-from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import ConfigError, RunConfig
-from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.checkpoints import start_of
+from rl_warmup.run.launch.memory import group_bytes, member_bytes
 from rl_warmup.status.states import read_state
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
@@ -78,6 +74,13 @@ def group_runs(configs: Sequence[RunConfig], workers: int, width: int | None, sh
     return plan_stacks(configs, workers, at_most, lambda run: (*start_of(run_folder(run)), failures(run)))
 
 
+def fitting(configs: Sequence[RunConfig], workers: int) -> int:
+    """`workers`, or as many fewer as the memory has room for at a time, if each trains a single run."""
+    kinds = {repr((run.env.id, run.trainer.name, run.algo, run.total_timesteps)): run for run in configs}
+    single = max((group_bytes([run]) for run in kinds.values()), default=0)
+    return max(1, min(workers, memory_bytes(configs[0].device) // single)) if single else workers
+
+
 def check_counts(workers: int | None, width: int | None) -> None:
     """Refuse impossible numbers of processes and members.
 
@@ -92,18 +95,10 @@ def check_counts(workers: int | None, width: int | None) -> None:
 
 
 def default_width(config: RunConfig, workers: int) -> int:
-    """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once."""
+    """Members of one stack: as many as are worth it and fit into half of the device's memory, `workers` at once.
+
+    On a CPU never fewer than `CHUNK`: a smaller stack is filled up to it, and needs the same memory.
+    """
     budget = memory_bytes(config.device) / 2 / ceil(workers / max(1, len(visible_gpus(config.device))))
     widest = min(WIDEST[config.device.partition(":")[0]], int(budget // member_bytes(config)))
-    return max(1, widest // CHUNK * CHUNK or widest)
-
-
-def member_bytes(config: RunConfig) -> int:
-    """Roughly the memory that one member needs: its experience, parameters, and the activations of a minibatch."""
-    algo = config.algo
-    size = flatdim(spaces(config.env, config.trainer.envs)[0])
-    widths = [size, *algo.net_arch]
-    parameters = 2 * sum(a * b for a, b in pairwise([*widths, 1]))
-    activations = 8 * algo.batch_size * sum(widths)
-    experience = ALGORITHMS[algo.name].experience(algo, phases_of(config), size)
-    return 4 * (experience + 8 * parameters + activations)
+    return widest // CHUNK * CHUNK or max(CHUNK if config.device == "cpu" else 1, widest)

@@ -16,7 +16,8 @@ from rl_warmup.config.identity import digest, identity, run_folder, run_id
 from rl_warmup.config.schema import ConfigError, RunConfig
 from rl_warmup.records.read import finished_status, why_unfinished
 from rl_warmup.run.launch import loop
-from rl_warmup.run.launch.packing import RunGroup, group_runs
+from rl_warmup.run.launch.memory import check_fits
+from rl_warmup.run.launch.packing import RunGroup, fitting, group_runs
 from rl_warmup.run.launch.worker import BROKEN, INTERRUPTED, POOLS, UNRECORDED, train
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -40,8 +41,23 @@ def train_runs(configs: Sequence[RunConfig], workers: int | None, width: int | N
 
     No more processes than `default_workers` share the cores, whatever `workers` is. Returns what `loop.train` does.
     """
+    return train_stacks(*packed(configs, workers, width))
+
+
+def packed(configs: Sequence[RunConfig], workers: int | None, width: int | None) -> tuple[list[RunGroup], int]:
+    """The groups of runs that this machine trains, and how many of them at a time; see `train_runs`.
+
+    Raises:
+        ConfigError: if they do not fit into its memory.
+    """
     processes = processes_for(configs, workers)
-    return train_stacks(group_runs(configs, processes, width, processes), processes)
+    if workers is None:
+        processes = fitting(configs, processes)
+    groups = group_runs(configs, processes, width, processes)
+    asked = {"workers": workers, "width": width}
+    given = [f"hydra.launcher.{name}={value}" for name, value in asked.items() if value not in (None, 1)]
+    check_fits(groups, processes, f"less than {' and '.join(given)}" if given else "a machine with more")
+    return groups, processes
 
 
 def processes_for(configs: Sequence[RunConfig], wanted: int | None, available: int | None = None) -> int:
