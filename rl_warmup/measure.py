@@ -118,7 +118,7 @@ def _versions(env: gym.Env[Any, Any]) -> str:
 def rounded(value: float) -> float:
     """A value to four digits.
 
-    >>> rounded(-178.449), rounded(0.012345), rounded(-200.0)
+    >>> rounded(-178.449), rounded(0.012344), rounded(-200.0)
     (-178.4, 0.01234, -200.0)
     """
     return float(f"{value:.4g}") + 0.0

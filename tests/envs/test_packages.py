@@ -21,7 +21,8 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def remove(package: str) -> None:
         _tried.cache_clear()
-        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        users = (package, f"gymnasium.envs.{package}")
+        for name in [name for name in sys.modules if name.startswith(users)]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, package, None)
 
@@ -55,9 +56,9 @@ def test_a_missing_package_is_named_with_its_extra(
 @pytest.mark.parametrize(
     ("env_id", "answer"),
     [
-        ("ALE/Tennis-v5", "; give env.module=ale_py, which registers it"),
+        ("ALE/Nope-v5", "; give env.module=ale_py, which registers it"),
         ("MinAtar/Nope-v1", "; give env.module=minatar.gym.register_envs, which registers it"),
-        ("BabyAI-Nope-v0", "`BabyAI-Nope` doesn't exist; give env.module=minigrid, which registers it"),
+        ("BabyAI-Nope-v0", "; give env.module=minigrid, which registers it"),
         ("Zzzz-v0", "`Zzzz` doesn't exist; the package that registers it is given as env.module="),
         ("Zzzz/Zzzz-v0", "package for Zzzz?; the package that registers it is given as env.module="),
         ("CartPol-v1", "Did you mean: `CartPole`?"),

@@ -56,7 +56,8 @@ MADE: dict[str, tuple[Any, int, dict[str, Any]]] = {
 if find_spec("mujoco") is not None:
     MADE["cheetah"] = ("gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv", 30, {})
 for name, (entry_point, limit, given) in MADE.items():
-    gym.register(f"family/{name}-v0", entry_point=entry_point, max_episode_steps=limit, kwargs=given)
+    if f"family/{name}-v0" not in gym.registry:  # pytest imports this file twice, for its doctests
+        gym.register(f"family/{name}-v0", entry_point=entry_point, max_episode_steps=limit, kwargs=given)
 
 PPO = [
     *("algo=ppo", "algo.n_envs=2", "algo.n_steps=48", "algo.batch_size=40", "algo.n_epochs=2"),
