@@ -5,8 +5,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +23,10 @@ from rl_warmup.config.schema import ConfigError, EnvConfig, EvaluationConfig
 from rl_warmup.envs.make import make
 from rl_warmup.records import models
 from rl_warmup.records.atomic import check_writable, replacing
-from rl_warmup.records.locks import is_training
+from rl_warmup.records.kept import find_run, why_no_agent
 from rl_warmup.records.read import Record, read_config, read_info
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.words import counted, first_line, quoted, readable
+from rl_warmup.records.words import counted, first_line, readable
 from rl_warmup.report.content import mean_interval
 from rl_warmup.trainers.agents import Player
 
@@ -69,7 +69,7 @@ def load(folder: Path) -> Kept:
     """
     info = read_info(folder)
     if not info.get("model") or not models.present(folder):
-        raise RecordError(f"{folder} has no agent: {_why_none(folder, info)}")
+        raise RecordError(f"{folder} has no agent: {why_no_agent(folder, info)}")
     if not models.is_as_recorded(folder, info["model"]["sha256"]):
         raise RecordError(f"{folder}: {models.MODEL} is not the one that run.json names; train the run to its end")
     try:
@@ -100,9 +100,10 @@ def play(
     """
     returns = []
     try:
-        for number, seed in enumerate(seeds):
-            with closing(_made(kept.env, render, video if number == 0 else None)) as env:
-                returns.append(_episode(kept, env, seed, deterministic))
+        with _drawing():
+            for number, seed in enumerate(seeds):
+                with closing(_made(kept.env, render, video if number == 0 else None)) as env:
+                    returns.append(_episode(kept, env, seed, deterministic))
     except ConfigError:
         raise
     except Exception as error:  # an environment may raise anything
@@ -121,11 +122,25 @@ def _episode(kept: Kept, env: gym.Env[Any, Any], seed: int, deterministic: bool)
     raise ConfigError(f"an episode of env.id={kept.env.id} has not ended after {kept.max_steps} steps")
 
 
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """While it is entered, pygame and MuJoCo draw without a screen where there is none."""
+    chosen = {} if _SCREENS & os.environ.keys() else {"SDL_VIDEODRIVER": "dummy"}
+    if "DISPLAY" not in os.environ:
+        chosen |= {"MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
 def _made(env: EnvConfig, render: str | None, video: Path | None) -> gym.Env[Any, Any]:
     """The environment; with `video` it records its episode into that folder."""
     mode = "rgb_array" if video else render
-    if mode and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
     shown: dict[str, Any] = {"render_mode": mode} if mode else {}
     try:
         playing = make(env, **shown)
@@ -136,29 +151,6 @@ def _made(env: EnvConfig, render: str | None, video: Path | None) -> gym.Env[Any
         raise ConfigError(
             f"env.id={env.id} cannot be {'shown' if mode else 'made'}: {first_line(error)}"
         ) from error
-
-
-def find(given: str, runs_dir: Path) -> Path:
-    """The folder of a run, by its path or, in the studies of `runs_dir`, by its id.
-
-    Raises:
-        RecordError: if there is none, or several; with those that were probably meant.
-    """
-    path = Path(given)
-    if (path / "run.json").exists():
-        return path
-    found = sorted(runs_dir.glob(f"*/{path.name}/run.json")) if path.name == given else []
-    if len(found) == 1:
-        return found[0].parent
-    if found:
-        raise RecordError(f"{given} is in several studies; give one of {_listed([at.parent for at in found])}")
-    if path.is_dir():
-        said, near = f"{path} is no run", sorted(path.glob(f"*/{models.MODEL}"))
-    else:
-        said, near = f"there is no run {path}", sorted(runs_dir.glob(f"*/*/{models.MODEL}"))
-    if not near:
-        raise RecordError(f"{said}, and no run near it has kept its agent; train one: python -m rl_warmup.run")
-    raise RecordError(f"{said}; agents were kept by {_listed([at.parent for at in near])}")
 
 
 def summary(kept: Kept, returns: Sequence[float], how: str) -> dict[str, str]:
@@ -183,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         _check_shown(given.video, given.render)
-        kept = load(find(given.run, given.runs_dir))
+        kept = load(find_run(given.run, given.runs_dir))
         seeds = range(given.seed, given.seed + given.episodes)
         kept.player.seed(given.seed)
         with tempfile.TemporaryDirectory() as folder:
@@ -260,27 +252,6 @@ def _move(folder: Path, video: Path | None) -> None:
         raise ConfigError("--video: the environment showed no picture")
     with replacing(video) as temporary:
         shutil.move(recorded_there[0], temporary)
-
-
-def _why_none(folder: Path, info: Mapping[str, Any]) -> str:
-    """Why a run kept no agent, and how to have one."""
-    if is_training(folder):
-        return "it is being trained, and the last agent is kept at its end"
-    if info["status"] == "running":
-        return "it was interrupted; the same command trains the rest"
-    if info["status"] == "failed":
-        return "it failed; the same command tries it again"
-    if info["status"] == "diverged":
-        return "it diverged, and has no last one; keep=best keeps that of its best evaluation"
-    return (
-        "none was kept; keep=last or keep=best keeps one. A run that is recorded is not trained again: use another "
-        "study.name, or move its folder away"
-    )
-
-
-def _listed(folders: Sequence[Path]) -> str:
-    more = f" and {len(folders) - LISTED} more" if len(folders) > LISTED else ""
-    return ", ".join(map(quoted, folders[:LISTED])) + more
 
 
 def _mean(returns: Sequence[float]) -> str:

@@ -15,8 +15,9 @@ from rl_warmup import enjoy
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.recorded import recorded, recorded_algo
 from rl_warmup.config.schema import EnvConfig, PPOConfig
-from rl_warmup.enjoy import find, load, main, play
+from rl_warmup.enjoy import load, main, play
 from rl_warmup.envs.seeds import evaluation_seeds
+from rl_warmup.records.kept import find_run
 from rl_warmup.records.models import MODEL
 from rl_warmup.records.read import read_config
 from rl_warmup.records.schema import RecordError
@@ -81,11 +82,11 @@ def test_drawn_actions_follow_from_the_seed(trained: Path, capsys: pytest.Captur
 
 def test_a_run_is_found_by_its_folder_or_its_id(runs: Path) -> None:
     (folder,) = (path.parent for path in runs.glob("*/*/run.json"))
-    assert find(str(folder), runs) == folder
-    assert find(folder.name, runs) == folder
+    assert find_run(str(folder), runs) == folder
+    assert find_run(folder.name, runs) == folder
     other = shutil.copytree(folder, runs / "another" / folder.name)
     with pytest.raises(RecordError, match=f"is in several studies; give one of {other}, {folder}"):
-        find(folder.name, runs)
+        find_run(folder.name, runs)
 
 
 def test_what_is_no_run_is_refused_with_those_that_have_an_agent(
