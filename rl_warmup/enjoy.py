@@ -106,8 +106,9 @@ def play(
                     returns.append(_episode(kept, env, seed, deterministic))
     except ConfigError:
         raise
-    except Exception as error:  # an environment may raise anything
-        raise ConfigError(f"env.id={kept.env.id}: {type(error).__name__}: {first_line(error)}") from error
+    except Exception as error:  # drawing may raise anything
+        reason, named = first_line(error), f"env.id={kept.env.id}"
+        raise ConfigError(reason if named in reason else f"{named}: {type(error).__name__}: {reason}") from error
     return returns
 
 

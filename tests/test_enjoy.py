@@ -163,7 +163,18 @@ def test_an_environment_that_breaks_is_one_line(
 ) -> None:
     monkeypatch.setattr(CartPoleEnv, "step", lambda env, action: {}["no such state"])
     assert main([str(trained)]) == 2
-    assert capsys.readouterr().err == "error: env.id=CartPole-v1: KeyError: 'no such state'\n"
+    said = "error: env.id=CartPole-v1 raised in step 1 of an episode: KeyError: 'no such state'\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_picture_that_cannot_be_drawn_is_one_line(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("moviepy")
+    monkeypatch.setattr(CartPoleEnv, "render", lambda env: {}["no paint"])
+    assert main([str(trained), "--video", str(tmp_path / "a.mp4")]) == 2
+    assert capsys.readouterr().err == "error: env.id=CartPole-v1: KeyError: 'no paint'\n"
+    assert not (tmp_path / "a.mp4").exists()
 
 
 @pytest.mark.parametrize(
