@@ -167,6 +167,7 @@ def test_an_environment_that_breaks_is_one_line(
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.filterwarnings("ignore:.*Ignored saving a video")  # of no frames, by Gymnasium
 def test_a_picture_that_cannot_be_drawn_is_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
