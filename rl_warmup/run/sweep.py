@@ -133,7 +133,7 @@ def run_sweep(
     for line in [*plan.announce(), *notes]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     to_do = {run.run_id for run in plan.to_do}
-    for line in memory([job.config for job in jobs if job.folder.name in to_do]):
+    for line in memory([job.config for job in jobs if job.folder.name in to_do]) if to_do else []:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0

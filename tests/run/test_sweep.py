@@ -242,6 +242,22 @@ def changed(jobs: Sequence[Job], **values: Any) -> list[Job]:
     return [replace(job, config=replace(job.config, **values)) for job in jobs]
 
 
+def test_a_finished_sweep_needs_no_memory(jobs: list[Job]) -> None:
+    """No launcher is asked what nothing needs."""
+
+    def again(jobs: Sequence[Job]) -> tuple[int, list[int]]:
+        asked: list[int] = []
+
+        def memory(configs: Sequence[RunConfig]) -> list[str]:
+            asked.append(len(configs))
+            return StackedLauncher().memory(configs)
+
+        return run_sweep(jobs, finish, "the command", Console(file=io.StringIO()), memory), asked
+
+    assert again(jobs[:2]) == (0, [2])
+    assert again(jobs[:2]) == (0, [])
+
+
 def test_a_sweep_notes_its_study_plan_and_command_and_does_the_rest_later(jobs: list[Job]) -> None:
     folder = study_folder(jobs[0].config)
     code, out = swept(jobs[:2])
