@@ -12,7 +12,7 @@ from gymnasium.spaces import Space, flatdim
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import ConfigError, PPOConfig, RunConfig
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.words import counted, megabytes
 from rl_warmup.trainers.stacked.sizes import CHUNK, padded_size
@@ -41,8 +41,12 @@ def kept_bytes(config: RunConfig) -> int:
 
 
 def passing_bytes(config: RunConfig) -> int:
-    """What one agent's program needs for a moment: the outputs of its layers in a gradient step."""
-    return 4 * PASSES * config.algo.batch_size * _network(config, spaces(config.env, config.trainer.envs)[0])[0]
+    """What one agent's program needs for a moment: the outputs of its layers in a gradient step or a rollout."""
+    algo, outputs = config.algo, _network(config, spaces(config.env, config.trainer.envs)[0])[0]
+    rollout = (
+        2 * algo.n_steps * algo.n_envs if isinstance(algo, PPOConfig) else 0
+    )  # each layer's, and the next one's
+    return 4 * outputs * max(PASSES * algo.batch_size, rollout)
 
 
 def number_bytes(config: RunConfig) -> int:

@@ -16,7 +16,7 @@ from rl_warmup.run.launch.memory import check_fits, group_bytes, kept_bytes, mem
 IMAGES = [
     *("algo=dqn", *probe("screens"), "algo.extractor=nature_cnn", "algo.net_arch=[]", "tuned_learning_rate=1e-4"),
     *("warmup=none", "evaluation.count=2", "evaluation.episodes=1", "algo.learning_starts=2990"),
-    *("total_timesteps=3000", "algo.train_freq=4", "algo.buffer_size=100000"),
+    *("total_timesteps=3000", "algo.train_freq=4", "algo.gradient_steps=1", "algo.buffer_size=100000"),
 ]
 TRAINERS = {
     "stacked": ["trainer=stacked", "trainer.envs=gymnasium", "trainer.compile=false"],
