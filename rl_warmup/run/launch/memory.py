@@ -42,11 +42,11 @@ def kept_bytes(config: RunConfig) -> int:
 
 def passing_bytes(config: RunConfig) -> int:
     """What one agent's program needs for a moment: the outputs of its layers in a gradient step or a rollout."""
-    algo, outputs = config.algo, _network(config, spaces(config.env, config.trainer.envs)[0])[0]
-    rollout = (
-        2 * algo.n_steps * algo.n_envs if isinstance(algo, PPOConfig) else 0
-    )  # each layer's, and the next one's
-    return 4 * outputs * max(PASSES * algo.batch_size, rollout)
+    algo, space = config.algo, spaces(config.env, config.trainer.envs)[0]
+    rows = PASSES * algo.batch_size
+    if isinstance(algo, PPOConfig) and (config.trainer.name == "sb3" or len(space.shape or ()) < 3):
+        rows = max(rows, 2 * algo.n_steps * algo.n_envs)  # of two layers at a time; stacks take images in parts
+    return 4 * rows * _network(config, space)[0]
 
 
 def number_bytes(config: RunConfig) -> int:

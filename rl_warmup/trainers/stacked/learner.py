@@ -69,15 +69,19 @@ class Learner:
             chunks.append(torch.stack(steps))
         return torch.cat(chunks, dim=1)
 
-    def apply(self, function: Callable[..., Tensor], *tables: Tensor) -> Tensor:  # [members, ...] each
-        """function(named parameters, *tables), some members at a time, so that what it makes stays in the cache."""
-        named = self.named.items()
-        return torch.cat(
-            [
-                function({name: rows[part] for name, rows in named}, *(table[part] for table in tables))
-                for part in self._parts
-            ]
-        )
+    def apply(self, function: Callable[..., Tensor], *tables: Tensor, rows: int | None = None) -> Tensor:
+        """function(named parameters, *tables), some members at a time, so that what it makes stays in the cache.
+
+        Args:
+            tables: [members, rows, ...] each.
+            rows: that are given to the function at once; None gives it all.
+        """
+        chunks = []
+        for part in self._parts:
+            named = {name: values[part] for name, values in self.named.items()}
+            pieces = zip(*(table[part].split(rows or table.shape[1], dim=1) for table in tables), strict=True)
+            chunks.append(torch.cat([function(named, *piece) for piece in pieces], dim=1))
+        return torch.cat(chunks)
 
 
 def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:

@@ -16,6 +16,9 @@ from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Activation, Network, Parameters
 from rl_warmup.trainers.stacked.stack import Stack
 
+ROWS = 256
+"""Images that go through a network at once where no gradient is taken, so that the outputs stay in the cache."""
+
 
 class ActorCritic:
     """The policy's distribution and the value function of all members."""
@@ -106,6 +109,7 @@ class PPO(Algorithm):
         self._coefficients = [stack.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
         self.rollout = _Rollout(stack, algo.n_steps)
         self._phase = 0
+        self._rows = ROWS if len(stack.observation_shape) == 3 else None
 
     def begin(self, observations: Tensor) -> None:
         """Take the first observations."""
@@ -147,7 +151,7 @@ class PPO(Algorithm):
         observations, actions, old_log_prob = map(
             rollout.flat, (rollout.observations, rollout.actions, rollout.log_prob)
         )
-        values = learner.apply(network.values, observations)
+        values = learner.apply(network.values, observations, rows=self._rows)
         advantages = losses.gae(
             rollout.rewards,
             values.reshape(-1, algo.n_envs, algo.n_steps).transpose(1, 2),
@@ -163,7 +167,7 @@ class PPO(Algorithm):
         columns = (self._stack.clip_range(phase), *self._coefficients)
         coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
         steps = learner.update(self._stack.rates(phase), coefficients, self._minibatches(phase), data)
-        log_prob = learner.apply(network.log_prob, observations, actions)
+        log_prob = learner.apply(network.log_prob, observations, actions, rows=self._rows)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
         return Outcome(steps, torch.stack(metrics, dim=1))

@@ -20,6 +20,9 @@ from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
 from rl_warmup.trainers.stacked.sizes import CHUNK
 
+WIDE = 128
+"""Images of a minibatch beyond which a CPU updates members one by one: of four they would not fit its cache."""
+
 
 class Stack:
     """The members of one tensor program: all have the same networks, environments and lengths.
@@ -91,7 +94,8 @@ class Stack:
 
     def learner(self, loss: Loss) -> Learner:
         """The members' parameters, and the program that updates them by `loss`."""
-        chunk = CHUNK if self.device.type == "cpu" else len(self)
+        wide = len(self.observation_shape) == 3 and self.config.algo.batch_size > WIDE
+        chunk = (1 if wide else CHUNK) if self.device.type == "cpu" else len(self)
         layout = networks.Layout(self.policy)
         return Learner(self.initial.clone().to(self.device), layout, loss, chunk, self.compiled)
 
