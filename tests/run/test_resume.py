@@ -56,7 +56,7 @@ CASES += [
 ]
 CASES += [
     pytest.param([*STACKED, "trainer.envs=gymnasium", *FAMILIES[name], *KINDS], id=f"stacked {name}")
-    for name in ("ppo pendulum, gSDE", "dqn minigrid, normalized")
+    for name in ("ppo lander, gSDE", "ppo pendulum, gSDE", "dqn minigrid, normalized")
 ]
 CASES += [pytest.param([*STACKED, *algo, *IMAGES], id=f"stacked-{algo[0][5:]}-images") for algo in (PPO, DQN)]
 

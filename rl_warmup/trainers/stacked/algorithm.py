@@ -46,7 +46,8 @@ def to_device(transition: Transition, stack: Stack) -> Step:
     else:
         rest = torch.from_numpy(np.concatenate(flags, axis=2, dtype=np.float32)).to(stack.device)
         shown = [torch.from_numpy(x).to(stack.device) for x in (images if len(ended) else images[:1])]
-    observations, final = (x.reshape(*shape, *stack.observation_shape) for x in (shown[0], shown[-1]))
+    # Matrix products round by how rows lie in memory: alike for all members, and for those that are resumed.
+    observations, final = (x.reshape(*shape, *stack.observation_shape).contiguous() for x in (shown[0], shown[-1]))
     rewards, terminated, truncated = rest.unbind(2)
     return Step(observations, final, rewards, terminated, truncated, bool(transition.truncated.any()), ended)
 

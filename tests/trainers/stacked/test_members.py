@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import Configure
+from helpers.families import FAMILIES, STACKED
 from helpers.sinks import ListSink, Rows
 from helpers.stacking import stacked, train_into
 
@@ -70,6 +71,15 @@ def test_a_member_does_not_depend_on_the_others(kind: str, configure: Configure)
     _same(together[2], shuffled[0], shuffled[6], pair[1])
     _same(together[0], shuffled[1], shuffled[4], shuffled[5])
     _same(together[3], shuffled[2], pair[0])
+
+
+@pytest.mark.parametrize("kind", ["ppo lander", "ppo lander, gSDE", "ppo pendulum", "dqn minigrid"])
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+def test_a_member_does_not_depend_on_its_place(kind: str, configure: Configure) -> None:
+    config = configure(*FAMILIES[kind], *STACKED)
+    training, rows = stacked([config] * 4)
+    _same(*rows)
+    assert all(torch.equal(row, training.algorithm.parameters[0]) for row in training.algorithm.parameters)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "dqn"])

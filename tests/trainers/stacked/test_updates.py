@@ -206,7 +206,7 @@ def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
         assert (learner.parameters[1] - seen[last - 1].after).abs().max() <= 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 def test_a_compiled_update_with_gsde_is_that_of_stable_baselines3(configure: Configure) -> None:
