@@ -28,6 +28,8 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
         self._step = 0
         try:
             observation, info = self.env.reset(seed=seed, options=options)
+        except MemoryError:  # that memory is lacking is no error of the environment's own
+            raise
         except Exception as error:
             raise self._named(error) from error
         check(self._env_id, 0, observation)
@@ -39,6 +41,8 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
         action = action.astype(self.action_space.dtype, copy=False)
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
+        except MemoryError:  # that memory is lacking is no error of the environment's own
+            raise
         except Exception as error:
             raise self._named(error) from error
         check(self._env_id, self._step, observation, reward, action)
@@ -51,10 +55,8 @@ class AsDeclared(gym.Wrapper[Any, Any, Any, Any]):
         except Exception as error:
             warnings.warn(f"{self._env_id} was not closed: {type(error).__name__}: {error}", stacklevel=2)
 
-    def _named(self, error: Exception) -> Exception:
-        """An error of the environment as one that says so; that memory is lacking is none of its own."""
-        if isinstance(error, MemoryError):
-            return error
+    def _named(self, error: Exception) -> RuntimeError:
+        """An error of the environment as one that says so."""
         when = f"step {self._step} of an episode" if self._step else "its reset"
         return RuntimeError(f"env.id={self._env_id} raised in {when}: {type(error).__name__}: {error}")
 

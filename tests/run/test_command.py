@@ -141,10 +141,10 @@ def _own_process(monkeypatch):
         (["-m", "seed=0", f"warmup.name={'x' * 240}"], "use a shorter env.name or warmup.name"),
         (["-m", *STACKED, "hydra/sweeper=basic", f"env.name={'x' * 300}", *TINY], "use a shorter env.name"),
         ([f"runs_dir={'x' * 300}/runs", "plan_only=true"], "has a folder of a longer name than 255 bytes"),
-        (["env.id=probe/started-v0"], "has the actions Discrete(2, start=1): the policies count from 0; use an"),
+        (["env.id=probe/started-v0"], "has the actions Discrete(2, start=1): the policies count from 0; a wrapper"),
         (
             ["-m", "seed=0,1", *STACKED, *GYMNASIUM, "env.id=probe/started-v0"],
-            "has the actions Discrete(2, start=1): the policies count from 0; use an environment",
+            "has the actions Discrete(2, start=1): the policies count from 0; a wrapper that",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def headline(
 ) -> tuple[Text, Text]:
     """The title above a figure, below it a legend of the `names` if there are any; at the foot how to read it."""
     lines = textwrap.wrap(title, int(WIDTH * 10.4))
-    columns = int(WIDTH / (0.75 + 0.068 * max(map(len, names), default=0)))
+    columns = max(1, int(WIDTH / (0.75 + 0.068 * max(map(len, names), default=0))))
     rows = -(-len(names) // columns)
     above = figure.suptitle("\n".join([*lines, *[" "] * rows]), x=0.01, ha="left", linespacing=LEADING)
     if looks is not None and names:

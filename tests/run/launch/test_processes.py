@@ -87,7 +87,7 @@ def test_a_diverged_member_ends_at_once_and_the_others_go_on(configure: Configur
     [
         (
             "broken",
-            "RuntimeError: env.id=probe/broken-v0 raised in step 1 of an episode: "
+            "RuntimeError: env.id=helpers.probe_envs:probe/broken-v0 raised in step 1 of an episode: "
             "OverflowError: the environment broke",
         ),
         ("exit", "SystemExit: 3"),
