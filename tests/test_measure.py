@@ -144,7 +144,7 @@ def test_the_name_of_the_file_is_the_end_of_the_id(capsys: pytest.CaptureFixture
         ),
         (
             ["env.id=probe/broken-v0"],
-            "env.id=probe/broken-v0, episode 30 failed after 0 steps: OverflowError: the env",
+            "env.id=probe/broken-v0 raised in step 1 of an episode: OverflowError: the env",
         ),
         (["env.id=probe/exit-v0"], "env.id=probe/exit-v0, episode 30 failed after 0 steps: SystemExit: 3"),
         (
@@ -153,7 +153,7 @@ def test_the_name_of_the_file_is_the_end_of_the_id(capsys: pytest.CaptureFixture
         ),
         (
             ["env.id=CartPole-v1", "env.wrappers=[no.Such]"],
-            "env.id=CartPole-v1 cannot be made: No module named 'no'",
+            "env.id=CartPole-v1 cannot be made: its wrapper no.Such raised ModuleNotFoundError",
         ),
         (
             ["env.id=CartPole-v1", "env.return_low=9", "env.return_high=9"],

@@ -205,7 +205,7 @@ def test_hydra_writes_nothing_itself() -> None:
 def test_help_names_commands_and_keys_that_exist() -> None:
     text = (conf_dir() / "hydra" / "help" / "rl_warmup.yaml").read_text()
     modules = set(re.findall(r"python -m (rl_warmup\.\w+)", text))
-    assert modules == {f"rl_warmup.{name}" for name in ("run", "preview", "enjoy", "report", "status")}
+    assert modules == {f"rl_warmup.{name}" for name in ("run", "preview", "enjoy", "measure", "report", "status")}
     assert all(importlib.util.find_spec(module) for module in modules)
     config, table = run(), text.partition("Values (key=value)")[2].partition("The composed config")[0]
     keys = re.findall(r"^    (.+?)(?:  |$)", table, flags=re.MULTILINE)
