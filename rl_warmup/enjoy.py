@@ -30,8 +30,6 @@ from rl_warmup.records.words import counted, first_line, readable
 from rl_warmup.report.content import mean_interval
 from rl_warmup.trainers.agents import Player
 
-LISTED = 5
-"""Runs that are named where one of them was probably meant."""
 _SCREENS = {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"}  # one of them is set where windows open
 
 _EXPLANATION = """\
@@ -189,7 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
-    how = f"{counted(given.episodes, 'episode')} from seed {given.seed} on, {_manner(given.stochastic)}"
+    manner = "drawn actions" if given.stochastic else "best actions"
+    how = f"{counted(given.episodes, 'episode')} from seed {given.seed} on, {manner}"
     lines = summary(kept, returns, how) | ({} if given.video is None else {"video": str(given.video)})
     for name, value in lines.items():
         console.print(f"[bold]{name:<11}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
@@ -262,10 +261,6 @@ def _mean(returns: Sequence[float]) -> str:
         return mean
     low, high = map(readable, mean_interval(np.array(returns)))
     return f"{mean} [{low}, {high}]"
-
-
-def _manner(stochastic: bool) -> str:
-    return "drawn actions" if stochastic else "best actions"
 
 
 if __name__ == "__main__":

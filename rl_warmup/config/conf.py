@@ -6,10 +6,7 @@ from typing import Any
 
 import yaml
 
-from rl_warmup.config.schema import EnvConfig, RunConfig, declared
-
-_MADE_BY = ("module", "kwargs", "wrappers", "training_wrappers")
-
+from rl_warmup.config.schema import RunConfig
 
 DEFAULTS = "Stable-Baselines3's defaults"
 """What run.json says of hyperparameters that were neither published nor given."""
@@ -28,18 +25,6 @@ def known_envs() -> dict[str, dict[str, Any]]:
     files = sorted((conf_dir() / "env").glob("*.yaml"))
     found = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
     return {name: env for name, env in found.items() if env.get("id") not in (None, "???")}
-
-
-def changed_env(env: EnvConfig) -> str | None:
-    """What Gymnasium alone is told of an environment, as on the command line; None if EnvPool is told its like."""
-    known = known_envs().get(env.name)
-    if known is None and env.envpool:
-        return None
-    for name, default, _ in declared(EnvConfig):
-        value = getattr(env, name)
-        if name in _MADE_BY and value != (known or {}).get(name, default):
-            return f"env.{name}={value}"
-    return None
 
 
 def hyperparameters(config: RunConfig) -> str:

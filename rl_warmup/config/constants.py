@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rl_warmup.config.conf import known_envs
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.schema import ConfigError, EnvConfig, declared
 
 Env = Mapping[str, Any]
 """The settings of a group `env`, of a config or of a record; what is missing is None."""
@@ -88,6 +88,18 @@ def borrowed_env(env: Env) -> str | None:
     """The id of the environment whose name and constants another one was given; None where they are its own."""
     other = known_envs().get(str(env.get("name")))
     return None if other is None or same_env(env, other) else str(other["id"])
+
+
+def changed_env(env: EnvConfig) -> str | None:
+    """What Gymnasium alone is told of an environment, as on the command line; None if EnvPool is told its like."""
+    known = known_envs().get(env.name)
+    if known is None and env.envpool:
+        return None
+    for name, default, _ in declared(EnvConfig):
+        value = getattr(env, name)
+        if name in (*MADE_OF[1:], "training_wrappers") and value != (known or {}).get(name, default):
+            return f"env.{name}={value}"
+    return None
 
 
 def unscored(env: Env) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check, check_values, tried
-from rl_warmup.config.conf import changed_env
+from rl_warmup.config.constants import changed_env
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import POSITIVE, ConfigError, RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig

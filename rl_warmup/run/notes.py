@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from rl_warmup.config.notes import notes_on
+from rl_warmup.config.conf import untuned_words
+from rl_warmup.config.constants import unscored
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.images import extractor_for
 from rl_warmup.envs.spaces import spaces
@@ -11,7 +12,14 @@ from rl_warmup.envs.spaces import spaces
 def notes_on_envs(configs: Iterable[RunConfig]) -> list[str]:
     """Which lack constants, hyperparameters or a network for images; each once."""
     configs = list(configs)
-    return [*notes_on(configs), *dict.fromkeys(line for config in configs for line in _on_images(config))]
+    own = (line for config in configs for line in (*unscored(vars(config.env)), *_untuned(config)))
+    return list(dict.fromkeys([*own, *(line for config in configs for line in _on_images(config))]))
+
+
+def _untuned(config: RunConfig) -> list[str]:
+    if config.tuned_learning_rate is not None:
+        return []
+    return [untuned_words(config.env.name, config.algo.name)]
 
 
 def _on_images(config: RunConfig) -> list[str]:

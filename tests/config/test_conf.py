@@ -15,11 +15,11 @@ from rl_warmup import schedules
 from rl_warmup.config import conf
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.constants import borrowed_env
-from rl_warmup.config.notes import notes_on
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
 from rl_warmup.run.compose import register_schema, resolved
 from rl_warmup.run.execute import run_info
+from rl_warmup.run.notes import notes_on_envs
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 OPTIONS = {
@@ -277,7 +277,7 @@ def test_an_environment_without_tuned_file_has_the_defaults_of_stable_baselines3
     assert config.env.name == "MountainCar-v0"
     assert (config.learning_rate, config.learning_rate_scale, config.total_timesteps) == (rate, None, 100_000)
     assert run(*own, "learning_rate_scale=4").learning_rate == 4 * rate
-    (line,) = notes_on([config])
+    (line,) = notes_on_envs([config])
     assert line.startswith(f"MountainCar-v0 has no published hyperparameters for {algo}: what is not given is S")
     assert run_info(config, 1)["hyperparameters"] == "Stable-Baselines3's defaults"
 
