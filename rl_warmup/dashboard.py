@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rl_warmup import terminal
-from rl_warmup.config.schema import ConfigError, TrackingConfig
+from rl_warmup.config.schema import TrackingConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.publish import chosen, command_line
 from rl_warmup.records import atomic, words
 from rl_warmup.records.read import Record, read_study

@@ -19,7 +19,8 @@ from rich.markup import escape
 
 from rl_warmup import terminal
 from rl_warmup.config.recorded import recorded, recorded_algo
-from rl_warmup.config.schema import ConfigError, EnvConfig, EvaluationConfig
+from rl_warmup.config.schema import EnvConfig, EvaluationConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.make import make
 from rl_warmup.records import models
 from rl_warmup.records.atomic import check_writable, replacing

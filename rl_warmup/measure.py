@@ -20,7 +20,8 @@ from scipy import stats
 
 from rl_warmup import terminal
 from rl_warmup.config.constants import CONSTANTS, borrowed_env, check_constants, known_as, same_env
-from rl_warmup.config.schema import ConfigError, EnvConfig, declared
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.config.settings import ConfigError, declared
 from rl_warmup.envs.make import make
 from rl_warmup.envs.seeds import evaluation_seeds, stream_seed
 from rl_warmup.records.atomic import write_text

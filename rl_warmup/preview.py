@@ -16,7 +16,8 @@ from rich.table import Table
 from rl_warmup import terminal
 from rl_warmup.config.identity import arm_of, cell_label, file_name
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.run.compose import configured
 from rl_warmup.run.notes import notes_on_envs

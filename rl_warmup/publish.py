@@ -12,7 +12,8 @@ from rich.console import Console
 
 from rl_warmup import terminal
 from rl_warmup.config.checks import check
-from rl_warmup.config.schema import WANDB_NAME, ConfigError, TrackingConfig
+from rl_warmup.config.schema import WANDB_NAME, TrackingConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.read import read_config
 from rl_warmup.records.schema import RecordError
 from rl_warmup.tracking.upload import publish

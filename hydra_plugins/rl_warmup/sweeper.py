@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from rich.console import Console
 
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import counted, first_line
 from rl_warmup.run.compose import SweepComposer, command_of
 

@@ -15,7 +15,7 @@ from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.config import constants
 from rl_warmup.config.conf import known_envs
 from rl_warmup.config.constants import CONSTANTS, Env
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import first_line
 
 

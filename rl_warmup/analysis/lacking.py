@@ -23,7 +23,7 @@ from rl_warmup.config.constants import (
     measure_command,
     words,
 )
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import counted, quoted
 
 

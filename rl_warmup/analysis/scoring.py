@@ -16,7 +16,7 @@ from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draw
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.runs import Run
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rl_warmup.config.schema import AlgoConfig, ConfigError, DQNConfig, PPOConfig
+from rl_warmup.config.schema import AlgoConfig, DQNConfig, PPOConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.schedules.phases import Phases, dqn_phases, ppo_phases
 
 

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.constants import check_constants
-from rl_warmup.config.schema import Bound, ConfigError, RunConfig, declared, leaves, one_of
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import Bound, ConfigError, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
 
 T = TypeVar("T")

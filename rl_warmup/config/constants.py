@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rl_warmup.config.conf import known_envs
-from rl_warmup.config.schema import ConfigError, EnvConfig, declared
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.config.settings import ConfigError, declared
 
 Env = Mapping[str, Any]
 """The settings of a group `env`, of a config or of a record; what is missing is None."""

@@ -4,7 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 
 ASSUMED_GPU_BYTES = 16 * 2**30  # that a GPU is taken to have where another machine has it
 

@@ -10,7 +10,8 @@ from typing import Any
 from rl_warmup.config.arm import Arm
 from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import NAME_BYTES, ConfigError, RunConfig, declared, is_short
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import NAME_BYTES, ConfigError, declared, is_short
 
 
 def identity(config: object, shared: bool = False) -> dict[str, Any]:

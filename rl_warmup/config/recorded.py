@@ -5,7 +5,8 @@ from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from rl_warmup.config.algorithms import ALGORITHMS
-from rl_warmup.config.schema import AlgoConfig, declared
+from rl_warmup.config.schema import AlgoConfig
+from rl_warmup.config.settings import declared
 
 Settings = TypeVar("Settings")
 

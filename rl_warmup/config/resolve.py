@@ -11,7 +11,8 @@ from rl_warmup.config.checks import check, check_values, tried
 from rl_warmup.config.constants import changed_env
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
-from rl_warmup.config.schema import POSITIVE, ConfigError, RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig
+from rl_warmup.config.schema import RunConfig, ScheduleConfig, TrainerConfig, WarmupConfig
+from rl_warmup.config.settings import POSITIVE, ConfigError
 from rl_warmup.schedules.numbers import steps_of
 from rl_warmup.schedules.phases import Phases, evaluation_grid
 from rl_warmup.schedules.warmups import CLOCKS, Shape, shape_of

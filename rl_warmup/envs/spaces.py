@@ -10,7 +10,8 @@ import numpy as np
 
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.identity import identity
-from rl_warmup.config.schema import AlgoConfig, ConfigError, EnvConfig, PPOConfig, RunConfig
+from rl_warmup.config.schema import AlgoConfig, EnvConfig, PPOConfig, RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs import pool
 from rl_warmup.envs.images import check_extractor
 from rl_warmup.envs.make import make

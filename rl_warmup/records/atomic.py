@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 
 
 def write_text(path: Path, text: str, check: Callable[[], None] | None = None) -> None:

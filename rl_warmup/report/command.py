@@ -12,7 +12,7 @@ from rich.console import Console
 from rl_warmup import terminal
 from rl_warmup.analysis.constants import given
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.report.content import as_json

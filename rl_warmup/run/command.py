@@ -19,7 +19,8 @@ from rl_warmup import terminal
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.run.compose import CONFIG_NAME, command_of, refuse_rewritten, register_schema, resolved

@@ -21,7 +21,8 @@ from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import check
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import SEED, ConfigError, RunConfig, leaves
+from rl_warmup.config.schema import SEED, RunConfig
+from rl_warmup.config.settings import ConfigError, leaves
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.provenance import command
 from rl_warmup.records.words import first_line

@@ -14,7 +14,8 @@ from rl_warmup.config.conf import hyperparameters
 from rl_warmup.config.constants import borrowed_env, bounds_of
 from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records import locks, provenance, write
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.records.leases import Lease, LeaseError

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rl_warmup.config.conf import known_envs
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 
 _VERSION = re.compile(r"-v\d+$")  # of a Gymnasium id
 _WRAPPERS = "[a.Wrapper, {another.Wrapper: {argument: value}}]"

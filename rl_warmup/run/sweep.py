@@ -10,7 +10,8 @@ from rich.console import Console
 
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, RunConfig, StudyConfig, declared
+from rl_warmup.config.schema import RunConfig, StudyConfig
+from rl_warmup.config.settings import ConfigError, declared
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records import atomic, locks, read
 from rl_warmup.records import study as study_files

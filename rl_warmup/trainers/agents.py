@@ -21,7 +21,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 import rl_warmup
-from rl_warmup.config.schema import AlgoConfig, ConfigError, RunConfig
+from rl_warmup.config.schema import AlgoConfig, RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.models import MODEL, STATISTICS
 from rl_warmup.schedules.bases import Schedule

@@ -9,7 +9,8 @@ from helpers.synthetic import DECLARED, LEARNS, said, write_run
 
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 from rl_warmup.analysis.study import Analysis, Comparison, analyse
-from rl_warmup.config.schema import ConfigError, StudyConfig
+from rl_warmup.config.schema import StudyConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.study import write_declaration
 from rl_warmup.run.compose import configured
 from rl_warmup.run.sweep import _refuse_redeclared

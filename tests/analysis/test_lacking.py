@@ -11,7 +11,7 @@ from helpers.synthetic import CONFIG, LEARNS, cell_row, on, said, two_arms, writ
 
 from rl_warmup.analysis.constants import given
 from rl_warmup.analysis.study import Analysis, analyse
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.report.content import as_json
 
 ALL = ("return_floor", "return_low", "return_high", "threshold")

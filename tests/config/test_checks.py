@@ -7,7 +7,8 @@ import pytest
 from helpers.composing import unresolved
 
 from rl_warmup.config.checks import check, check_values, require
-from rl_warmup.config.schema import ConfigError, RunConfig, least
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError, least
 
 nan, inf = math.nan, math.inf
 

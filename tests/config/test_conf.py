@@ -16,7 +16,8 @@ from rl_warmup.config import conf
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.constants import borrowed_env
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, DQNConfig, PPOConfig, RunConfig, TrainerConfig
+from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig, TrainerConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.compose import register_schema, resolved
 from rl_warmup.run.execute import run_info
 from rl_warmup.run.notes import notes_on_envs

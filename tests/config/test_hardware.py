@@ -17,7 +17,8 @@ from rl_warmup.config.hardware import (
     visible_gpus,
 )
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 
 
 def config(*overrides: str) -> RunConfig:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from rl_warmup.config.identity import arm_of, cell_label, digest, file_name, identity, run_id
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
 IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}

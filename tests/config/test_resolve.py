@@ -15,7 +15,8 @@ from rl_warmup import schedules
 from rl_warmup.config.identity import arm_of, identity
 from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, step_factor
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 
 PPO: tuple[str, ...] = ()  # tuned on CartPole: 391 updates of 20 steps, the first after 256 environment steps
 DQN = ("algo=dqn",)  # tuned on CartPole: 193 updates of 128 steps, the first after 1024 environment steps

@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 from stable_baselines3 import DQN, PPO
 
-from rl_warmup.config.schema import (
+from rl_warmup.config.schema import DQNConfig, OptimizerConfig, PPOConfig, RunConfig
+from rl_warmup.config.settings import (
     BELOW_ONE,
     FINITE,
     POSITIVE,
     SHARE,
     Bound,
-    DQNConfig,
-    OptimizerConfig,
-    PPOConfig,
-    RunConfig,
     Setting,
     declared,
     least,

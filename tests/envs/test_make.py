@@ -12,7 +12,8 @@ from helpers.configs import by_id
 
 from rl_warmup.config.identity import identity
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, EnvConfig
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.make import make
 from rl_warmup.envs.spaces import check_env, spaces
 from rl_warmup.envs.vector import make_envs

@@ -8,7 +8,8 @@ import pytest
 from helpers import probe_envs
 from helpers.configs import by_id
 
-from rl_warmup.config.schema import ConfigError, EnvConfig
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import _tried, spaces
 
 probe_envs.register()

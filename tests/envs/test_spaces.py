@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, EnvConfig
+from rl_warmup.config.schema import EnvConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.seeds import STREAMS, evaluation_seeds, stream_seed
 from rl_warmup.envs.spaces import _tried, check_env, spaces

@@ -22,7 +22,7 @@ from rich.console import Console
 from rl_warmup import preview
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.records.write import recording
 from rl_warmup.run.command import main, run_single, train_single

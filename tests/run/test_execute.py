@@ -7,7 +7,7 @@ from helpers.configs import SHORT, TINY, Configure, probe
 
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs import replay
 from rl_warmup.records import words
 from rl_warmup.records.read import Record, finished_status, read_info

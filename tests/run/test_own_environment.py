@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 from helpers.paths import ROOT
 
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.read import read_study
 from rl_warmup.run.command import main
 from rl_warmup.run.compose import configured

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.compose import configured
 
 

@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 import torch
 from rl_warmup.run.compose import configured
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.execute import execute, execute_stack
 
 def train(kind, seeds):

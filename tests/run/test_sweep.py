@@ -30,7 +30,8 @@ from rl_warmup.analysis.declaration import declaration
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder, study_folder
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.read import read_info
 from rl_warmup.records.study import read_commands, read_declaration, read_runs

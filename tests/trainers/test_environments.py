@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.make import register
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.run.execute import execute

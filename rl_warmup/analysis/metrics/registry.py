@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import get_args
 
 from rl_warmup.analysis.metrics.table import METRICS, Metric, Role, Source
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import first_line
 
 GROUP = "rl_warmup.metrics"

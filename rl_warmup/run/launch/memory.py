@@ -12,7 +12,8 @@ from gymnasium.spaces import Space, flatdim
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import ConfigError, PPOConfig, RunConfig
+from rl_warmup.config.schema import PPOConfig, RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.words import counted, megabytes
 from rl_warmup.trainers.stacked.sizes import CHUNK, padded_size

@@ -7,7 +7,8 @@ from math import ceil
 
 from rl_warmup.config.hardware import memory_bytes, visible_gpus
 from rl_warmup.config.identity import identity, run_folder
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.checkpoints import start_of
 from rl_warmup.run.launch.memory import group_bytes, member_bytes
 from rl_warmup.status.states import read_state

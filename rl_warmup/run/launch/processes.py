@@ -13,7 +13,8 @@ from multiprocessing.process import BaseProcess
 
 from rl_warmup.config.hardware import cores, default_workers, visible_gpus
 from rl_warmup.config.identity import digest, identity, run_folder, run_id
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.read import finished_status, why_unfinished
 from rl_warmup.run.launch import loop
 from rl_warmup.run.launch.memory import check_fits

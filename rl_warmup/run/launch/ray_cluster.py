@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import first_line
 from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
 from rl_warmup.run.launch.loop import Job, Loss

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rl_warmup.config.hardware import cores
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.words import error_line
 from rl_warmup.run.launch.cluster import RemoteCluster, StackJob
 from rl_warmup.run.launch.loop import Job, Loss

@@ -16,7 +16,7 @@ from multiprocessing import connection
 from types import FrameType
 
 from rl_warmup import terminal
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.execute import execute_stack
 from rl_warmup.run.launch.packing import RunGroup
 

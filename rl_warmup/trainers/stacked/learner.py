@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, clip_by_norm
 from rl_warmup.trainers.stacked.graphs import graphed

@@ -11,7 +11,7 @@ from helpers.synthetic import two_arms
 
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import METRICS
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 
 HALVES = """
 from rl_warmup.analysis.metrics.table import Metric

@@ -23,7 +23,7 @@ from polars.testing import assert_frame_equal
 from hydra_plugins.rl_warmup.launcher import StackedLauncher
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.read import Record, read_info
 from rl_warmup.run.execute import execute_stack
 from rl_warmup.run.launch.cluster import train_on

@@ -9,7 +9,8 @@ import pytest
 from helpers.configs import Configure, probe
 from helpers.paths import TESTS
 
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.launch import memory
 from rl_warmup.run.launch.memory import check_fits, group_bytes, kept_bytes, memory_words
 

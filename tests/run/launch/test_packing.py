@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_warmup.config.resolve import resolve
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.launch import packing as stacks
 from rl_warmup.run.launch.memory import member_bytes
 from rl_warmup.run.launch.packing import check_counts, default_width, plan_stacks, stack_key

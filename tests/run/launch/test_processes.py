@@ -22,7 +22,8 @@ from helpers.stacks import TINY, stack_of, statuses
 from polars.testing import assert_frame_equal
 
 from rl_warmup.config.identity import run_folder
-from rl_warmup.config.schema import ConfigError, RunConfig
+from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.records.write import recording
