@@ -8,6 +8,14 @@ from typing import Any
 
 from rl_warmup.schedules.warmups import SHAPES
 
+_AS = {
+    "reversed": "reversed in time (an annealing)",
+    "dip": "in the middle of the run",
+    "delayed": "as a delayed start",
+    "matched": "as a constant rate of the same budget",
+    "moment_only": "as steps of the moments alone",
+}
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -19,6 +27,8 @@ class Arm:
     learning_rate: float  # peak
     schedule: str
     rest: tuple[str, ...] = ()  # further settings, e.g. algo.n_steps=64
+    control: str = ""  # the control that is in the place of the warmup
+    every: str = ""  # when its ramp starts again: rollout, target_update, or a count of gradient steps
 
     @classmethod
     def of(cls, warmup: Mapping[str, Any], total: int | None, learning_rate: float, schedule: str) -> Arm:
@@ -43,6 +53,8 @@ class Arm:
             (f"start{start:g}",) if start not in (None, shape.start) else (),
             learning_rate,
             schedule,
+            control=warmup.get("control") or "",
+            every=str(warmup.get("repeat") or ""),
         )
 
     @property
@@ -52,7 +64,7 @@ class Arm:
         >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant").label
         'linear-10%-gradient_steps lr=0.001 constant'
         """
-        warmup = "-".join([*self.warmup, *self.over, *self.start])
+        warmup = "-".join(self._parts)
         return " ".join([f"{warmup} lr={self.learning_rate:.4g} {self.schedule}", *self.rest])
 
     @property
@@ -62,7 +74,7 @@ class Arm:
         >>> Arm(("none",), (), (), 1e-2, "cosine", ("algo.n_steps=64",)).short
         'none algo.n_steps=64'
         """
-        return " ".join([*map(_spaced, [*self.warmup, *self.over, *self.start]), *self.rest])
+        return " ".join([*map(_spaced, self._parts), *self.rest])
 
     @property
     def words(self) -> str:
@@ -74,13 +86,24 @@ class Arm:
         'cosine warmup over 400 environment steps, start0.1'
         >>> Arm(("none",), (), (), 1e-3, "constant", ("algo.n_steps=64",)).words
         'no warmup, algo.n_steps=64'
+        >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant", control="delayed").words
+        'linear warmup over 10% of the gradient steps, as a delayed start'
         """
         words = "no warmup" if self.warmup == ("none",) else f"{' '.join(map(_spaced, self.warmup))} warmup"
         if self.over:
             length, clock = self.over
             of_the = "of the " if length.endswith("%") else ""
             words += f" over {length} {of_the}{'environment' if clock == 'env_steps' else 'gradient'} steps"
-        return ", ".join([words, *self.start, *self.rest])
+        again = [f"again at every {_spaced(self.every)}"] if self.every else []
+        if self.every.isdecimal():
+            again = [f"again every {self.every} gradient steps"]
+        control = [_AS[self.control]] if self.control else []
+        return ", ".join([words, *again, *control, *self.start, *self.rest])
+
+    @property
+    def _parts(self) -> list[str]:
+        again = ["every", self.every] if self.every else []
+        return [*([self.control] if self.control else []), *self.warmup, *self.over, *again, *self.start]
 
 
 def _spaced(word: str) -> str:

@@ -2,11 +2,15 @@
 
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.bases import Schedule
+from rl_warmup.schedules.controls import CONTROLS, Planned, repeated
 from rl_warmup.schedules.numbers import Array
 from rl_warmup.schedules.phases import Phases, planned_learning_rates
 from rl_warmup.schedules.warmups import Factor
@@ -25,21 +29,43 @@ def base_schedule(config: RunConfig) -> Schedule:
 
 
 def env_schedule(config: RunConfig) -> Schedule:
-    """What Stable-Baselines3 is given: the base schedule, times the warmup where its clock is env_steps."""
-    base, warmup = base_schedule(config), config.warmup
-    if warmup.clock != "env_steps":
-        return base
-    share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
-    return schedules.warmup(base, warmup.target or warmup.shape, share, warmup.start, warmup.power)
+    """What Stable-Baselines3 is given: the base schedule, times a warmup that is but a ramp over env_steps."""
+    return _env_ramp(config, base_schedule(config)) if _in_schedule(config) else base_schedule(config)
 
 
 def step_factor(config: RunConfig) -> Factor | None:
-    """Warmup factor of gradient step k where the warmup's clock is gradient_steps, else None."""
-    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
-    if warmup.shape == "none" or warmup.clock == "env_steps":
+    """Factor of gradient step k, set before each; None without one, or where it is in `env_schedule`."""
+    warmup = config.warmup
+    if warmup.shape == "none" or _in_schedule(config):
         return None
-    length = None if warmup.length is None else int(warmup.length)
-    return schedules.step_factor(warmup.target or warmup.shape, length, warmup.start, warmup.power, beta2)
+    if warmup.control is None and warmup.repeat is None:
+        return _step_ramp(config)
+    omega = planned_factors(config)
+    assert omega is not None
+    return Planned(omega)
+
+
+def planned_factors(config: RunConfig) -> Array | None:  # [gradient steps]
+    """Factor omega of every gradient step of the run, of a warmup or of its control; None without one."""
+    warmup, phases = config.warmup, phases_of(config)
+    if warmup.shape == "none":
+        return None
+    if warmup.clock == "env_steps":
+        omega = planned_learning_rates(phases, _env_ramp(config, schedules.constant(1.0)), None)
+    else:
+        omega = np.asarray(_step_ramp(config)(np.arange(phases.gradient_steps)))
+    if warmup.repeat is not None:
+        omega = repeated(omega, _starts(warmup.repeat, phases))
+    return omega if warmup.control is None else CONTROLS[warmup.control](omega, planned_base(config))
+
+
+def skipped_steps(config: RunConfig) -> int:
+    """First gradient steps at which no optimizer step is taken: those of a delayed start."""
+    if config.warmup.control != "delayed":
+        return 0
+    omega = planned_factors(config)
+    assert omega is not None
+    return int((omega == 0).sum())
 
 
 def planned_dose(config: RunConfig) -> Array:  # [gradient steps]
@@ -50,3 +76,28 @@ def planned_dose(config: RunConfig) -> Array:  # [gradient steps]
 def planned_base(config: RunConfig) -> Array:  # [gradient steps]
     """Learning rate that every gradient step would be given without warmup."""
     return planned_learning_rates(phases_of(config), base_schedule(config), None)
+
+
+def _in_schedule(config: RunConfig) -> bool:
+    """Whether Stable-Baselines3's own schedule delivers the warmup, once per update phase."""
+    warmup = config.warmup
+    return warmup.clock == "env_steps" and warmup.control is None
+
+
+def _env_ramp(config: RunConfig, base: Schedule) -> Schedule:
+    warmup = config.warmup
+    share = require(warmup.length, "warmup.length") / require(config.total_timesteps, "total_timesteps")
+    return schedules.warmup(base, warmup.target or warmup.shape, share, warmup.start, warmup.power)
+
+
+def _step_ramp(config: RunConfig) -> Factor:
+    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
+    length = None if warmup.length is None else int(warmup.length)
+    return schedules.step_factor(warmup.target or warmup.shape, length, warmup.start, warmup.power, beta2)
+
+
+def _starts(repeat: str | int, phases: Phases) -> NDArray[np.int64]:
+    """Gradient steps at which a repeated ramp starts."""
+    if isinstance(repeat, int):
+        return np.arange(0, phases.gradient_steps, repeat)
+    return phases.first_steps[phases.new_objective] if repeat == "target_update" else phases.first_steps

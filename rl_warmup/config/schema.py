@@ -17,6 +17,7 @@ from rl_warmup.config.settings import (
     one_of,
     setting,
 )
+from rl_warmup.schedules.controls import CONTROLS
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
 ACTIVATION = one_of("tanh", "relu")
@@ -29,6 +30,10 @@ WRAPPERS = Bound(
     "is no list of wrappers; use dotted paths, gymnasium.wrappers.FlattenObservation, or {path: {argument: value}}",
 )
 MAPPING = Bound(lambda given: isinstance(given, dict), "is no mapping; use {name: value}, {} or null")
+REPEAT = Bound(
+    lambda given: given in ("rollout", "target_update") or (type(given) is int and given >= 1),
+    "repeats nothing; use rollout, target_update or a number of gradient steps",
+)
 SEED = Bound(lambda seed: 0 <= seed < 2**32, f"is not a seed; use a whole number from 0 to {2**32 - 1}")
 
 
@@ -161,15 +166,22 @@ class ScheduleConfig:
 
 @dataclass
 class WarmupConfig:
-    """The factor on the base schedule at the beginning of the run; its numbers are checked when it is resolved."""
+    """The factor on the base schedule, of a warmup or its control; its numbers are checked when it is resolved."""
 
     name: str = setting(MISSING, identity="never")  # what the arm is called; `none` marks the control
-    shape: str = MISSING
-    length: float | None = setting(None, identity="changed")  # below 1 a fraction of the run, else a count of:
-    clock: str | None = setting(None, identity="changed")  # gradient_steps or env_steps
-    start: float | None = setting(None, identity="changed")  # factor at which the ramp begins
-    power: float | None = setting(None, identity="changed")  # of the polynomial shape
-    target: str | None = setting(None, identity="changed")  # of warmup=custom: path of a function of x in [0, 1]
+    shape: str = setting(MISSING, per_member=True)
+    # below 1 a fraction of the run, else a count of:
+    length: float | None = setting(None, identity="changed", per_member=True)
+    clock: str | None = setting(None, identity="changed", per_member=True)  # gradient_steps or env_steps
+    start: float | None = setting(None, identity="changed", per_member=True)  # factor at which the ramp begins
+    power: float | None = setting(None, identity="changed", per_member=True)  # of the polynomial shape
+    # of warmup=custom: path of a function of x in [0, 1]
+    target: str | None = setting(None, identity="changed", per_member=True)
+    # what takes the warmup's place, see schedules/controls.py; off: no warmup at all
+    control: str | None = setting(None, one_of(*CONTROLS, "off"), identity="changed", per_member=True)
+    # the same ramp again: at every rollout, target_update, or after so many gradient steps
+    repeat: Any = setting(None, REPEAT, identity="changed", per_member=True)
+    match: str | None = setting(None, identity="never")  # shape:length whose budget decides the length
 
 
 @dataclass
@@ -225,7 +237,7 @@ class RunConfig:
     algo: AlgoConfig = setting(AlgoConfig)
     trainer: TrainerConfig = setting(TrainerConfig)
     schedule: ScheduleConfig = setting(ScheduleConfig, per_member=True)
-    warmup: WarmupConfig = setting(WarmupConfig, per_member=True)
+    warmup: WarmupConfig = setting(WarmupConfig)
     evaluation: EvaluationConfig = setting(EvaluationConfig)
     tracking: TrackingConfig = setting(TrackingConfig, identity="never", sweepable=False)
     checkpoint: CheckpointConfig = setting(CheckpointConfig, identity="never", sweepable=False)

@@ -64,7 +64,7 @@ class WarmupCallback(BaseCallback):
             self._plans[self._key(name)] = (taken if begins else 0, steps)
         origin, steps = self._plans[self._key(name)]
         factor = factor_of(optimizer, self.shape, steps, self.start, self.power)
-        warmup = StepWarmup(optimizer, factor, origin)
+        warmup = StepWarmup(optimizer, factor, steps_taken(optimizer) - origin)
         if new and factor(warmup.step) == 1:
             warnings.warn(
                 f"the warmup {self.shape} is inert: length={self.length} is {factor.length} gradient steps of "

@@ -152,14 +152,16 @@ class StepWarmup:
 
     Args:
         factor: maps an array of k to an array of factors.
-        origin: the step of the optimizer at which k is 0.
+        step: k of the next step; None for the optimizer's own count of steps.
+        skipped: first steps k that are not taken: without gradients, an optimizer of torch changes nothing.
     """
 
     _attached: ClassVar[WeakKeyDictionary[Optimizer, StepWarmup]] = WeakKeyDictionary()
 
-    def __init__(self, optimizer: Optimizer, factor: Factor, origin: int = 0) -> None:
+    def __init__(self, optimizer: Optimizer, factor: Factor, step: int | None = None, skipped: int = 0) -> None:
         self.factor: float | None = None  # of the last step; None before the first
-        self.step = steps_taken(optimizer) - origin  # k of the next one
+        self.step = steps_taken(optimizer) if step is None else step  # k of the next one
+        self._skipped = skipped
         self._factors, self.optimizer = _in_turn(factor, self.step), ref(optimizer)
         self._base: dict[int, Any] = {}  # by the index of the parameter group
         self._written: dict[int, Any] = {}
@@ -178,6 +180,8 @@ class StepWarmup:
 
     def _set_rate(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.factor = next(self._factors)
+        if self.step < self._skipped:
+            optimizer.zero_grad(set_to_none=True)
         self.step += 1
         for index, group in enumerate(optimizer.param_groups):
             if group["lr"] is not self._written.get(index):  # another object: written since the last step
@@ -239,13 +243,15 @@ def attach_warmup(
     return Attached({name: StepWarmup(found[name], factor) for name, factor in factors.items()})
 
 
-def attach_factor(model: Any, factor: Factor) -> Attached:
-    """Before every step k of the optimizers of `model`, set the rate to base·factor(k); k is their own count.
+def attach_factor(model: Any, factor: Factor, step: int | None = None, skipped: int = 0) -> Attached:
+    """Before every step k of the optimizers of `model`, set the rate to base·factor(k).
 
     Args:
         factor: maps an array of k to an array of factors.
+        step, skipped: as in `StepWarmup`.
     """
-    return Attached({name: StepWarmup(optimizer, factor) for name, optimizer in optimizers_of(model).items()})
+    found = optimizers_of(model).items()
+    return Attached({name: StepWarmup(optimizer, factor, step, skipped) for name, optimizer in found})
 
 
 def factor_of(optimizer: Optimizer, shape: str, steps: int | None, start: float | None, power: float) -> StepFactor:

@@ -46,12 +46,13 @@ class DoseMeter:
     Args:
         source: a torch optimizer, or a model of Stable-Baselines3 or sb3-contrib.
         optimizers: names of those of the model to read; None for all. A torch optimizer is called `optimizer`.
+        steps: that were taken before; None for the optimizer's own count, not 0 where a training is resumed.
     """
 
-    def __init__(self, source: Any, optimizers: Sequence[str] | None = None) -> None:
+    def __init__(self, source: Any, optimizers: Sequence[str] | None = None, steps: int | None = None) -> None:
         found = {"optimizer": source} if hasattr(source, "param_groups") else optimizers_of(source, optimizers)
         self._rates: dict[str, list[Any]] = {name: [] for name in found}
-        self._steps = steps_taken(next(iter(found.values())))  # not 0 where a training is resumed
+        self.steps = steps_taken(next(iter(found.values()))) if steps is None else steps
         hooks = {name: partial(self._read, rates) for name, rates in self._rates.items()}
         self._handles = [found[name].register_step_post_hook(hook) for name, hook in hooks.items()]
 
@@ -89,8 +90,8 @@ class DoseMeter:
         (kept,) = self._rates.values()
         rates = kept.copy()
         kept.clear()
-        self._steps += len(rates)
+        self.steps += len(rates)
         dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
         if not rates:
             dose["omega_sum"] = 0.0
-        return {"gradient_step": self._steps, "n_steps": len(rates), **dose}
+        return {"gradient_step": self.steps, "n_steps": len(rates), **dose}

@@ -14,7 +14,7 @@ from rl_warmup.config.conf import hyperparameters
 from rl_warmup.config.constants import borrowed_env, bounds_of
 from rl_warmup.config.identity import arm_of, cell_label, identity, run_folder, run_id, study_folder
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.schema import RunConfig, WarmupConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records import locks, provenance, write
 from rl_warmup.records.checkpoints import Checkpoint
@@ -73,7 +73,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "arm": arm_of(config).label,
         "cell": cell_label(config),
         "seed": config.seed,
-        "warmup": {key: value for key, value in vars(config.warmup).items() if key != "target" or value},
+        "warmup": warmup_info(config.warmup),
         "config": identity(config),
         "borrowed_env": borrowed_env(vars(config.env)),
         "bounds": bounds_of(vars(config.env)),
@@ -88,6 +88,12 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
     }
+
+
+def warmup_info(warmup: WarmupConfig) -> dict[str, Any]:
+    """The settings of a warmup, those that few have only where they are set."""
+    seldom = ("target", "control", "repeat", "match")
+    return {key: value for key, value in vars(warmup).items() if key not in seldom or value is not None}
 
 
 class RunRecorder:

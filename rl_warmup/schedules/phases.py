@@ -18,6 +18,7 @@ class Phases:
     env_steps: int  # environment steps really taken: the budget rounded up to whole rollouts
     env_step: NDArray[np.int64]  # [phases] environment steps done when the phase starts
     n_steps: NDArray[np.int64]  # [phases] gradient steps of the phase
+    new_objective: NDArray[np.bool_]  # [phases] whether a new objective begins: a rollout, or a target network
 
     @cached_property
     def gradient_steps(self) -> int:
@@ -28,6 +29,15 @@ class Phases:
     def progress(self) -> NDArray[np.float64]:  # [phases]
         """Share of the budget done when each phase starts, in [0, 1], rounded as Stable-Baselines3 rounds it."""
         return np.clip(1.0 - (1.0 - self.env_step / self.total_timesteps), 0.0, 1.0)
+
+    @property
+    def first_steps(self) -> NDArray[np.int64]:  # [phases]
+        """First gradient step of each phase."""
+        return np.cumsum(self.n_steps) - self.n_steps
+
+    def phases_done(self, env_step: int) -> int:
+        """Update phases that are over after so many environment steps."""
+        return int(np.searchsorted(self.env_step, env_step, side="right"))
 
     def phase_of(self, gradient_step: int) -> int:
         """Index of the phase that takes gradient step `gradient_step` (from 0)."""
@@ -46,17 +56,25 @@ def ppo_phases(total_timesteps: int, *, n_envs: int, n_steps: int, batch_size: i
     rollout = n_steps * n_envs
     phases = -(-total_timesteps // rollout)
     steps = n_epochs * -(-rollout // batch_size)
-    return Phases(total_timesteps, phases * rollout, rollout * np.arange(1, phases + 1), np.full(phases, steps))
+    ends, every = rollout * np.arange(1, phases + 1), np.ones(phases, dtype=bool)
+    return Phases(total_timesteps, phases * rollout, ends, np.full(phases, steps), every)
 
 
 @lru_cache(maxsize=64)
 def dqn_phases(
-    total_timesteps: int, *, n_envs: int, train_freq: int, gradient_steps: int, learning_starts: int
+    total_timesteps: int,
+    *,
+    n_envs: int,
+    train_freq: int,
+    gradient_steps: int,
+    learning_starts: int,
+    target_update_interval: int | None = None,
 ) -> Phases:
     """Phases of DQN: one after every F = train_freq·n_envs steps, once more than learning_starts are done.
 
     Args:
         gradient_steps: of each phase; -1 for one per environment step of the phase.
+        target_update_interval: environment steps between two copies of the target network; None without one.
 
     >>> dqn_phases(1500, n_envs=1, train_freq=256, gradient_steps=128, learning_starts=1000).env_step.tolist()
     [1024, 1280, 1536]
@@ -68,7 +86,10 @@ def dqn_phases(
     ends = collected * np.arange(1, rollouts + 1)
     ends = ends[ends > learning_starts]
     steps = collected if gradient_steps < 0 else gradient_steps
-    return Phases(total_timesteps, rollouts * collected, ends, np.full(len(ends), steps))
+    interval = total_timesteps if target_update_interval is None else target_update_interval
+    copies = ends // n_envs // max(interval // n_envs, 1)
+    renewed = np.diff(copies, prepend=-1) > 0  # the first objective begins with the first phase
+    return Phases(total_timesteps, rollouts * collected, ends, np.full(len(ends), steps), renewed)
 
 
 def evaluation_grid(phases: Phases, count: int, n_envs: int) -> NDArray[np.int64]:  # [count]

@@ -23,11 +23,12 @@ from rl_warmup.run.execute import run_info
 from rl_warmup.run.notes import notes_on_envs
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
+PRESETS = ("amago", "dreamer", "llm", "muzero", "pqn")  # test_warmups.py knows them
 OPTIONS = {
     "algo": ALGOS,
     "trainer": ("sb3", "stacked"),
     "schedule": tuple(sorted(("custom", *schedules.BASES))),
-    "warmup": tuple(sorted(("none", "custom", *schedules.SHAPES))),
+    "warmup": tuple(sorted(("none", "custom", *PRESETS, *schedules.SHAPES))),
     "tracking": ("disabled", "wandb"),
     "study": ("none", "quick"),
     "hydra/launcher": ("batch_local", "joblib_local", "ray_cluster", "slurm"),

@@ -17,7 +17,15 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 
 # What changes nothing in a run, or repeats what another field says; written down here a second time on purpose.
-IGNORED = {"runs_dir", "threads", "tuned_learning_rate", "learning_rate_scale", "warmup.name", "trainer.compile"}
+IGNORED = {
+    "runs_dir",
+    "threads",
+    "tuned_learning_rate",
+    "learning_rate_scale",
+    "warmup.match",
+    "warmup.name",
+    "trainer.compile",
+}
 IGNORED |= {"keep", "retries", "plan_only", "evaluation.max_steps", "env.floor", "env.ceiling"}
 IGNORED_GROUPS = {"checkpoint", "tracking", "study"}
 

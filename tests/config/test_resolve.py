@@ -79,6 +79,9 @@ def test_no_warmup_keeps_nothing_of_one() -> None:
         "start": None,
         "power": None,
         "target": None,
+        "control": None,
+        "repeat": None,
+        "match": None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stable_baselines3 import DQN, PPO
 
-from rl_warmup.config.schema import DQNConfig, OptimizerConfig, PPOConfig, RunConfig
+from rl_warmup.config.schema import DQNConfig, OptimizerConfig, PPOConfig, RunConfig, WarmupConfig
 from rl_warmup.config.settings import (
     BELOW_ONE,
     FINITE,
@@ -96,10 +96,11 @@ def test_leaves_are_the_values_of_a_config_and_its_groups_by_dotted_keys() -> No
 NEVER = ["runs_dir", "tracking", "study", "threads", "tuned_learning_rate", "learning_rate_scale", "retries"]
 NEVER += ["plan_only", "checkpoint", "keep"]
 SWEPT_NEVER = ["runs_dir", "study", "tracking", "retries", "plan_only", "threads", "checkpoint", "keep"]
-PER_MEMBER = ["seed", "learning_rate", "warmup", "schedule"]
+PER_MEMBER = ["seed", "learning_rate", "schedule"]
 PER_MEMBER_OF = {
     PPOConfig: ["optimizer", "clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
     DQNConfig: ["optimizer", "max_grad_norm", "gamma"],
+    WarmupConfig: ["shape", "length", "clock", "start", "power", "target", "control", "repeat"],
 }
 
 
@@ -117,7 +118,7 @@ def test_settings_that_are_not_of_the_identity() -> None:
 @pytest.mark.parametrize(
     ("group", "never", "changed"),
     [
-        ("warmup", {"name"}, {"length", "clock", "start", "power", "target"}),
+        ("warmup", {"name", "match"}, {"length", "clock", "start", "power", "target", "control", "repeat"}),
         ("trainer", {"compile"}, {"envs"}),
         ("schedule", set(), {"target"}),
         ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
@@ -170,7 +171,7 @@ BOUND = {
         "evaluation.episodes",
         "evaluation.max_steps",
     ),
-    *("env.wrappers", "env.training_wrappers", "env.envpool"),
+    *("env.wrappers", "env.training_wrappers", "env.envpool", "warmup.control", "warmup.repeat"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),

@@ -2,15 +2,19 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+import torch
 from helpers.configs import SHORT, TINY, Configure
 from helpers.sinks import by_sb3
 from stable_baselines3 import DQN, PPO
+from torch.nn.utils import parameters_to_vector
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
+from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, planned_factors
 from rl_warmup.delivery.hook import attach_warmup, phases_of_model, steps_taken
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
+from rl_warmup.schedules.controls import CONTROLS
 from rl_warmup.schedules.warmups import warmup
 
 
@@ -54,6 +58,46 @@ def test_every_shape_is_delivered_on_both_clocks(shape, clock, algo, configure: 
 @pytest.mark.parametrize("shape", schedules.ADAM_RAMPS)
 def test_the_shapes_of_beta2_are_delivered(shape, algo, configure: Configure):
     assert_delivered(configure(*TINY[algo], *SHORT, f"warmup={shape}", "algo.optimizer.beta2=0.9"))
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("clock", ["gradient_steps", "env_steps"])
+@pytest.mark.parametrize("control", CONTROLS)
+def test_every_control_is_delivered(control, clock, algo, configure: Configure):
+    chosen = [f"warmup.control={control}", f"warmup.clock={clock}", "warmup.length=0.5", "schedule=linear"]
+    assert_delivered(configure(*TINY[algo], *SHORT, *chosen))
+
+
+@pytest.mark.parametrize(("algo", "repeat"), [("ppo", "rollout"), ("ppo", "5"), ("dqn", "target_update")])
+def test_every_repetition_is_delivered(algo, repeat, configure: Configure):
+    often = ["algo.target_update_interval=50"] if algo == "dqn" else []
+    rows = assert_delivered(configure(*TINY[algo], *SHORT, *often, f"warmup.repeat={repeat}", "warmup.length=3"))
+    assert sum(row["n_below_99"] > 0 for row in rows) > 2
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("control", ["delayed", "moment_only"])
+def test_a_delayed_start_takes_no_step_and_one_of_moments_moves_them(control, algo, configure: Configure):
+    config = configure(*TINY[algo], *SHORT, f"warmup.control={control}", "warmup.length=0.5")
+    omega, states = planned_factors(config), []
+
+    def read(optimizer, args, kwargs):
+        vector = parameters_to_vector([p for group in optimizer.param_groups for p in group["params"]]).detach()
+        moments = sum(float(state["exp_avg"].abs().sum()) for state in optimizer.state.values())
+        states.append((vector.clone(), moments, steps_taken(optimizer)))
+
+    handle = register_optimizer_step_post_hook(read)
+    try:
+        dose(config)
+    finally:
+        handle.remove()
+    waits = int((omega == 0).sum())
+    assert 0 < waits < len(omega) == len(states)
+    first, _, _ = states[0]
+    for k, (vector, moments, taken) in enumerate(states):
+        assert torch.equal(vector, first) == (k < waits)
+        assert (moments > 0) == (k >= waits or control == "moment_only")
+        assert taken == (k + 1 if control == "moment_only" else max(0, k + 1 - waits))
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])

@@ -21,17 +21,24 @@ class Diverged(Exception):
 
 @contextmanager
 def observed_training(
-    model: PPO | DQN, base: Callable[[float], float], emit: Callable[[str, Mapping[str, Any]], None]
-) -> Iterator[None]:
+    model: PPO | DQN,
+    base: Callable[[float], float],
+    emit: Callable[[str, Mapping[str, Any]], None],
+    steps: int | None = None,
+) -> Iterator[DoseMeter]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
     Args:
         base: the learning rate without warmup, of Stable-Baselines3's progress_remaining.
+        steps: gradient steps taken before; None for the optimizer's own count.
+
+    Returns:
+        What reads the optimizer, and counts its steps.
 
     Raises:
         Diverged: from `model.train()`, when a parameter or a loss is not finite after it.
     """
-    meter, original = DoseMeter(model), model.train
+    meter, original = DoseMeter(model, steps=steps), model.train
 
     def train(*args: Any, **kwargs: Any) -> None:
         before = _parameters(model)
@@ -53,7 +60,7 @@ def observed_training(
 
     setattr(model, "train", train)  # noqa: B010 (mypy refuses to assign to a method)
     try:
-        yield
+        yield meter
     finally:
         del model.train
 

@@ -15,9 +15,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rl_warmup.config.learning_rate import base_schedule, phases_of, step_factor
+from rl_warmup.config.learning_rate import base_schedule, phases_of, skipped_steps, step_factor
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.hook import attach_factor
+from rl_warmup.delivery.meter import DoseMeter
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.make import make
@@ -46,14 +47,15 @@ def _train(config: RunConfig, sink: Sink) -> None:
     env = training_env(config)
     model = build_model(config, env)
     as_before = sink.restored is None or restore(model, config, sink.restored)
-    factor = step_factor(config)
+    factor, found = step_factor(config), sink.restored
+    steps = 0 if found is None else found.values.get("gradient_steps")
     if factor is not None:
-        attach_factor(model, factor)
+        attach_factor(model, factor, steps, skipped_steps(config))
     recorder = _Recorder(config, sink, env.action_space, as_before)
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, for_sb3(base_schedule(config)), sink.emit):
+        with observed_training(model, for_sb3(base_schedule(config)), sink.emit, steps) as recorder.meter:
             model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # a distribution refuses what non-finite parameters put out
@@ -91,6 +93,8 @@ class _Recorder(BaseCallback):
     Those are taken before a rollout, where buffers and optimizer are at rest.
     """
 
+    meter: DoseMeter
+
     def __init__(self, config: RunConfig, sink: Sink, actions: gym.Space[Any], as_before: bool) -> None:
         """`as_before`: whether the environments are where the checkpoint, if there is one, was taken."""
         super().__init__()
@@ -122,7 +126,11 @@ class _Recorder(BaseCallback):
             restore_draws(self.model, self._found)
             self._found = None
         if self._sink.checkpoint_due and self.num_timesteps:
-            counts = {"evaluated": self._evaluated, "resets": self._resets}
+            counts = {
+                "evaluated": self._evaluated,
+                "resets": self._resets,
+                "gradient_steps": self.meter.steps,
+            }
             self._sink.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))
 
     def _on_step(self) -> bool:
