@@ -13,6 +13,7 @@ from rl_warmup.analysis.constants import Given, bounded, rescored
 from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
+from rl_warmup.config.columns import COEFFICIENTS, GROUPS
 from rl_warmup.records.read import Record, dose_of, unfinished
 from rl_warmup.records.schema import FINISHED, RecordError
 
@@ -113,8 +114,12 @@ def same_dose(one: Run, other: Run) -> bool | None:
     first, second = one.updates, other.updates
     if first is None or second is None or first.is_empty() or second.is_empty():
         return None
+    if any((name in first.columns) != (name in second.columns) for name in COEFFICIENTS.values()):
+        return False  # one of them has a warmup of another coefficient
+    parts = (*COEFFICIENTS.values(), *(f"learning_rate_mean_{part}" for part in GROUPS))
+    columns = [*_RATES, *(name for name in parts if name in first.columns and name in second.columns)]
     shared = min(first.height, second.height)
-    given, usual = (table.head(shared).select(_RATES).to_numpy() for table in (first, second))
+    given, usual = (table.head(shared).select(columns).to_numpy() for table in (first, second))
     return bool(np.allclose(given, usual, rtol=1e-9, atol=0))
 
 

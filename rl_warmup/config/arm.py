@@ -8,6 +8,7 @@ from typing import Any
 
 from rl_warmup.schedules.warmups import SHAPES
 
+_USUAL = {"on": "all", "of": "learning_rate"}  # one of them at most is another
 _AS = {
     "reversed": "reversed in time (an annealing)",
     "dip": "in the middle of the run",
@@ -29,6 +30,7 @@ class Arm:
     rest: tuple[str, ...] = ()  # further settings, e.g. algo.n_steps=64
     control: str = ""  # the control that is in the place of the warmup
     every: str = ""  # when its ramp starts again: rollout, target_update, or a count of gradient steps
+    on: str = ""  # whose rate it is, where not of all: actor or critic; or what else: clip_range or entropy
 
     @classmethod
     def of(cls, warmup: Mapping[str, Any], total: int | None, learning_rate: float, schedule: str) -> Arm:
@@ -55,6 +57,7 @@ class Arm:
             schedule,
             control=warmup.get("control") or "",
             every=str(warmup.get("repeat") or ""),
+            on="".join({str(warmup.get(key, usual)) for key, usual in _USUAL.items()} - {*_USUAL.values()}),
         )
 
     @property
@@ -88,8 +91,11 @@ class Arm:
         'no warmup, algo.n_steps=64'
         >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant", control="delayed").words
         'linear warmup over 10% of the gradient steps, as a delayed start'
+        >>> Arm(("linear",), ("10%", "gradient_steps"), (), 1e-3, "constant", on="critic").words
+        'linear warmup of the critic over 10% of the gradient steps'
         """
         words = "no warmup" if self.warmup == ("none",) else f"{' '.join(map(_spaced, self.warmup))} warmup"
+        words += f" of the {_spaced(self.on)}" if self.on else ""
         if self.over:
             length, clock = self.over
             of_the = "of the " if length.endswith("%") else ""
@@ -103,7 +109,8 @@ class Arm:
     @property
     def _parts(self) -> list[str]:
         again = ["every", self.every] if self.every else []
-        return [*([self.control] if self.control else []), *self.warmup, *self.over, *again, *self.start]
+        control, on = ([self.control] if self.control else []), (["of", self.on] if self.on else [])
+        return [*control, *self.warmup, *on, *self.over, *again, *self.start]
 
 
 def _spaced(word: str) -> str:

@@ -1,4 +1,7 @@
-"""The learning rate of a run: its phases, its base schedule, its warmup, and the dose that follows."""
+"""The learning rate of a run: its phases, its base schedule, its warmup, and the dose that follows.
+
+Likewise of PPO's clip range and entropy coefficient, which are constant within an update phase.
+"""
 
 from functools import partial
 
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
+from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.schedules.controls import CONTROLS, Planned, repeated
@@ -34,9 +38,9 @@ def env_schedule(config: RunConfig) -> Schedule:
 
 
 def step_factor(config: RunConfig) -> Factor | None:
-    """Factor of gradient step k, set before each; None without one, or where it is in `env_schedule`."""
+    """Factor on the rate of gradient step k, set before it; None without one, or where it is in `env_schedule`."""
     warmup = config.warmup
-    if warmup.shape == "none" or _in_schedule(config):
+    if warmup.shape == "none" or warmup.of != "learning_rate" or _in_schedule(config):
         return None
     if warmup.control is None and warmup.repeat is None:
         return _step_ramp(config)
@@ -46,7 +50,7 @@ def step_factor(config: RunConfig) -> Factor | None:
 
 
 def planned_factors(config: RunConfig) -> Array | None:  # [gradient steps]
-    """Factor omega of every gradient step of the run, of a warmup or of its control; None without one."""
+    """Factor omega of every gradient step, of a warmup or of its control, whatever it is on; None without one."""
     warmup, phases = config.warmup, phases_of(config)
     if warmup.shape == "none":
         return None
@@ -68,6 +72,21 @@ def skipped_steps(config: RunConfig) -> int:
     return int((omega == 0).sum())
 
 
+def coefficients(config: RunConfig, name: str, warm: bool = True) -> Array:  # [phases]
+    """PPO's `clip_range` or `ent_coef` in every update phase.
+
+    Args:
+        warm: whether with the warmup that is of it; its factor is that of the phase's first gradient step.
+    """
+    phases, algo, omega = phases_of(config), config.algo, None
+    values = np.full(len(phases.n_steps), getattr(algo, name), dtype=np.float64)
+    if name == "clip_range" and getattr(algo, "clip_range_schedule") == "linear":  # noqa: B009
+        values = np.asarray(schedules.linear(values[0])(phases.progress))
+    if warm and COEFFICIENTS.get(config.warmup.of) == name:
+        omega = planned_factors(config)
+    return values if omega is None else values * omega[phases.first_steps]
+
+
 def planned_dose(config: RunConfig) -> Array:  # [gradient steps]
     """Learning rate that every gradient step of the run will be given."""
     return planned_learning_rates(phases_of(config), env_schedule(config), step_factor(config))
@@ -81,7 +100,8 @@ def planned_base(config: RunConfig) -> Array:  # [gradient steps]
 def _in_schedule(config: RunConfig) -> bool:
     """Whether Stable-Baselines3's own schedule delivers the warmup, once per update phase."""
     warmup = config.warmup
-    return warmup.clock == "env_steps" and warmup.control is None
+    plain = warmup.control is None and warmup.on == "all" and warmup.of == "learning_rate"
+    return warmup.clock == "env_steps" and plain
 
 
 def _env_ramp(config: RunConfig, base: Schedule) -> Schedule:

@@ -182,6 +182,11 @@ class WarmupConfig:
     # the same ramp again: at every rollout, target_update, or after so many gradient steps
     repeat: Any = setting(None, REPEAT, identity="changed", per_member=True)
     match: str | None = setting(None, identity="never")  # shape:length whose budget decides the length
+    # whose parameters: of all, or of PPO's actor (with the extractor that both share) or critic alone
+    on: str = setting("all", one_of("all", "actor", "critic"), identity="changed")
+    of: str = setting(  # what is multiplied: the learning rate, or PPO's clip range or entropy coefficient
+        "learning_rate", one_of("learning_rate", "clip_range", "entropy"), identity="changed", per_member=True
+    )
 
 
 @dataclass

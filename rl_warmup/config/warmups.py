@@ -7,7 +7,14 @@ import numpy as np
 
 from rl_warmup import schedules
 from rl_warmup.config.checks import tried
-from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, planned_factors
+from rl_warmup.config.columns import COEFFICIENTS
+from rl_warmup.config.learning_rate import (
+    coefficients,
+    phases_of,
+    planned_base,
+    planned_dose,
+    planned_factors,
+)
 from rl_warmup.config.schema import RunConfig, WarmupConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.schedules.controls import budget
@@ -27,6 +34,7 @@ def resolved_warmup(config: RunConfig) -> WarmupConfig:
     """
     warmup, phases = config.warmup, phases_of(config)
     _check_control(config)
+    _check_target(config)
     if warmup.shape == "none" or warmup.control == "off":
         return WarmupConfig(name="none", shape="none")
     function, name = warmup.target or warmup.shape, warmup.name
@@ -64,6 +72,33 @@ def _check_control(config: RunConfig) -> None:
     if warmup.repeat == "target_update" and config.algo.name != "dqn":
         raise ConfigError(
             f"warmup.repeat=target_update: {config.algo.name} has no target network; use warmup.repeat=rollout"
+        )
+
+
+def _check_target(config: RunConfig) -> None:
+    """Refuse a warmup of what the algorithm does not have, or of what its control is not about."""
+    warmup, algo = config.warmup, config.algo
+    for key, usual in (("on", "all"), ("of", "learning_rate")):
+        if getattr(warmup, key) != usual and algo.name != "ppo":
+            what = "an actor and a critic" if key == "on" else "a clip range and an entropy coefficient"
+            raise ConfigError(
+                f"warmup.{key}={getattr(warmup, key)}: {algo.name} has not {what}; use warmup.{key}={usual}, "
+                "or algo=ppo"
+            )
+    if warmup.on != "all" and (warmup.of != "learning_rate" or warmup.control == "delayed"):
+        other = f"of={warmup.of}" if warmup.of != "learning_rate" else "control=delayed"
+        raise ConfigError(
+            f"warmup.on={warmup.on} is of learning rates and does not go with warmup.{other}, which is of the "
+            "whole agent; use warmup.on=all"
+        )
+    if warmup.of != "learning_rate" and warmup.control in ("delayed", "moment_only"):
+        raise ConfigError(
+            f"warmup.control={warmup.control} is about the optimizer's steps and does not go with "
+            f"warmup.of={warmup.of}; use reversed, dip or matched"
+        )
+    if warmup.of == "entropy" and getattr(algo, "ent_coef", None) == 0:
+        raise ConfigError(
+            "warmup.of=entropy: algo.ent_coef=0 has nothing to warm up; give algo.ent_coef=0.01, or so"
         )
 
 
@@ -155,13 +190,15 @@ def refuse_inert(config: RunConfig) -> None:
     warmup, phases = config.warmup, phases_of(config)
     if warmup.shape == "none":
         return
-    dose = planned_dose(config)
+    dose, base = planned_dose(config), planned_base(config)
+    if warmup.of != "learning_rate":
+        dose, base = (coefficients(config, COEFFICIENTS[warmup.of], warm) for warm in (True, False))
     if not dose.any():
         raise ConfigError(
             f"warmup={warmup.name} warmup.control={warmup.control} has a learning rate of 0 at all "
             f"{phases.gradient_steps} gradient steps, since the warmup never ends; use a shorter one"
         )
-    if not np.allclose(dose, planned_base(config), rtol=1e-9, atol=0):
+    if not np.allclose(dose, base, rtol=1e-9, atol=0):
         return
     why, what = "the first gradient step is already at the peak", "use a warmup.length of 2 steps or more"
     if warmup.clock == "env_steps":
@@ -170,8 +207,11 @@ def refuse_inert(config: RunConfig) -> None:
     if warmup.length == 1:  # 1.0, a share?
         total = config.total_timesteps if warmup.clock == "env_steps" else phases.gradient_steps
         what += f"; the whole run is warmup.length={total}"
-    kind = f"{warmup.shape} over" if warmup.control is None else f"{warmup.shape} ({warmup.control}) over"
+    over = "" if warmup.length is None else f" over {warmup.length:g} {warmup.clock}"
+    kind = warmup.shape if warmup.control is None else f"{warmup.shape} ({warmup.control})"
+    if warmup.of != "learning_rate":
+        why, what = "at the first gradient step of every update phase the factor is 1", "use a longer one"
     raise ConfigError(
-        f"the warmup {kind} {warmup.length:g} {warmup.clock} is inert: {why}, so that all "
-        f"{phases.gradient_steps} planned learning rates equal those of warmup=none; {what}"
+        f"the warmup {kind}{over} is inert: {why}, so that all {len(dose)} planned "
+        f"{'learning rates' if warmup.of == 'learning_rate' else 'values'} equal those of warmup=none; {what}"
     )

@@ -154,14 +154,22 @@ class StepWarmup:
         factor: maps an array of k to an array of factors.
         step: k of the next step; None for the optimizer's own count of steps.
         skipped: first steps k that are not taken: without gradients, an optimizer of torch changes nothing.
+        group: index of the parameter group whose rate is multiplied; None for all.
     """
 
     _attached: ClassVar[WeakKeyDictionary[Optimizer, StepWarmup]] = WeakKeyDictionary()
 
-    def __init__(self, optimizer: Optimizer, factor: Factor, step: int | None = None, skipped: int = 0) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: Factor,
+        step: int | None = None,
+        skipped: int = 0,
+        group: int | None = None,
+    ) -> None:
         self.factor: float | None = None  # of the last step; None before the first
         self.step = steps_taken(optimizer) if step is None else step  # k of the next one
-        self._skipped = skipped
+        self._skipped, self._group = skipped, group
         self._factors, self.optimizer = _in_turn(factor, self.step), ref(optimizer)
         self._base: dict[int, Any] = {}  # by the index of the parameter group
         self._written: dict[int, Any] = {}
@@ -186,7 +194,8 @@ class StepWarmup:
         for index, group in enumerate(optimizer.param_groups):
             if group["lr"] is not self._written.get(index):  # another object: written since the last step
                 self._base[index] = group["lr"]
-            group["lr"] = self._written[index] = self._base[index] * self.factor
+            if self._group in (None, index):
+                group["lr"] = self._written[index] = self._base[index] * self.factor
 
 
 @dataclass(frozen=True)
@@ -243,15 +252,15 @@ def attach_warmup(
     return Attached({name: StepWarmup(found[name], factor) for name, factor in factors.items()})
 
 
-def attach_factor(model: Any, factor: Factor, step: int | None = None, skipped: int = 0) -> Attached:
+def attach_factor(model: Any, factor: Factor, *arguments: Any, **named: Any) -> Attached:
     """Before every step k of the optimizers of `model`, set the rate to base·factor(k).
 
     Args:
         factor: maps an array of k to an array of factors.
-        step, skipped: as in `StepWarmup`.
+        arguments, named: the other ones of `StepWarmup`.
     """
     found = optimizers_of(model).items()
-    return Attached({name: StepWarmup(optimizer, factor, step, skipped) for name, optimizer in found})
+    return Attached({name: StepWarmup(optimizer, factor, *arguments, **named) for name, optimizer in found})
 
 
 def factor_of(optimizer: Optimizer, shape: str, steps: int | None, start: float | None, power: float) -> StepFactor:

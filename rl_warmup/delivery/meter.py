@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rl_warmup.config.columns import GROUPS
 from rl_warmup.delivery.hook import optimizers_of, steps_taken
 
 
@@ -85,13 +86,19 @@ class DoseMeter:
         found = [float(group["lr"]) for group in optimizer.param_groups]
         rates.append(found[0] if len(found) == 1 else found)
 
-    def end_phase(self, base: float) -> dict[str, float]:
-        """The `dose_columns` of the update phase that just ended, of the only optimizer, with the steps."""
+    def end_phase(self, base: float, part: str | None = None) -> dict[str, float]:
+        """The `dose_columns` of the update phase that just ended, of the only optimizer, with the steps.
+
+        Args:
+            part: the one of `GROUPS` that they are of, where those are the parameter groups; None for one group.
+        """
         (kept,) = self._rates.values()
-        rates = kept.copy()
+        rates = kept.copy() if part is None else [rate[GROUPS.index(part)] for rate in kept]
+        parts = {} if part is None else dict(zip(GROUPS, np.mean(kept, axis=0).tolist(), strict=True))
         kept.clear()
         self.steps += len(rates)
         dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
         if not rates:
             dose["omega_sum"] = 0.0
-        return {"gradient_step": self.steps, "n_steps": len(rates), **dose}
+        means = {f"learning_rate_mean_{name}": mean for name, mean in parts.items()}
+        return {"gradient_step": self.steps, "n_steps": len(rates), **dose, **means}

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from rl_warmup.config.columns import further_columns
 from rl_warmup.records.locks import is_training
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
 from rl_warmup.records.words import error_line, first_line, quoted
@@ -45,7 +46,8 @@ class Record:
             frame = pl.read_parquet(path.read_bytes())  # in a path polars takes `[` for a pattern, `~` for a home
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
-        for column, dtype in table_schemas(self.config["algo"]["name"])[name].items():
+        schemas = table_schemas(self.config["algo"]["name"], further_columns(self.config))
+        for column, dtype in schemas[name].items():
             if frame.schema.get(column) != dtype:
                 raise RecordError(f"{path}: column {column} is {frame.schema.get(column)}, not {dtype}")
         return frame

@@ -1,5 +1,6 @@
 """What the record files of a run hold: statuses, tables, columns, and the errors of those that do not."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -30,9 +31,13 @@ class Unwritable(RecordError):
     """A run's files cannot be written any more: a full disk, a read-only folder, a run that was taken over."""
 
 
-def table_schemas(algorithm: str) -> dict[str, dict[str, Any]]:
-    """Columns and types of the tables of a run."""
-    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *ALGORITHMS[algorithm].columns), pl.Float64)
+def table_schemas(algorithm: str, further: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Columns and types of the tables of a run.
+
+    Args:
+        further: columns of `updates` that only some runs have, see `config.columns`.
+    """
+    diagnostics = dict.fromkeys((*_DIAGNOSTICS, *ALGORITHMS[algorithm].columns, *further), pl.Float64)
     return {
         "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
         "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from rl_warmup.config.columns import further_columns
 from rl_warmup.records import checkpoints, models
 from rl_warmup.records.atomic import replacing, write_text
 from rl_warmup.records.checkpoints import Checkpoint, CheckpointError
@@ -170,7 +171,7 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     # compiled programs round differently, as do other numbers of threads: one run is not trained by two kinds
     kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
     belongs = {"config": {**info["config"], **kind}, "versions": info.get("versions")}
-    schemas = table_schemas(config["algo"]["name"])
+    schemas = table_schemas(config["algo"]["name"], further_columns(config))
     recorded, found, restarted = {name: pl.DataFrame(schema=schema) for name, schema in schemas.items()}, None, None
     try:
         found = checkpoints.read(folder, belongs) if earlier else None

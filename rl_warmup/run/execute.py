@@ -92,8 +92,8 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
 
 def warmup_info(warmup: WarmupConfig) -> dict[str, Any]:
     """The settings of a warmup, those that few have only where they are set."""
-    seldom = ("target", "control", "repeat", "match")
-    return {key: value for key, value in vars(warmup).items() if key not in seldom or value is not None}
+    seldom = {"target": None, "control": None, "repeat": None, "match": None, "on": "all", "of": "learning_rate"}
+    return {key: value for key, value in vars(warmup).items() if seldom.get(key, ...) != value}
 
 
 class RunRecorder:

@@ -55,6 +55,11 @@ def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
     }
 
 
+def is_critic(name: str) -> bool:
+    """Whether a parameter of a PPO policy is the critic's alone."""
+    return name.startswith(("mlp_extractor.value_net.", "value_net."))
+
+
 def initial_policy(
     config: RunConfig, observation_space: gym.Space[Any], action_space: gym.Space[Any]
 ) -> BasePolicy:

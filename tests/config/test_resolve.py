@@ -82,6 +82,8 @@ def test_no_warmup_keeps_nothing_of_one() -> None:
         "control": None,
         "repeat": None,
         "match": None,
+        "on": "all",
+        "of": "learning_rate",
     }
 
 

@@ -100,7 +100,7 @@ PER_MEMBER = ["seed", "learning_rate", "schedule"]
 PER_MEMBER_OF = {
     PPOConfig: ["optimizer", "clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
     DQNConfig: ["optimizer", "max_grad_norm", "gamma"],
-    WarmupConfig: ["shape", "length", "clock", "start", "power", "target", "control", "repeat"],
+    WarmupConfig: ["shape", "length", "clock", "start", "power", "target", "control", "repeat", "of"],
 }
 
 
@@ -118,7 +118,11 @@ def test_settings_that_are_not_of_the_identity() -> None:
 @pytest.mark.parametrize(
     ("group", "never", "changed"),
     [
-        ("warmup", {"name", "match"}, {"length", "clock", "start", "power", "target", "control", "repeat"}),
+        (
+            "warmup",
+            {"name", "match"},
+            {"length", "clock", "start", "power", "target", "control", "repeat", "on", "of"},
+        ),
         ("trainer", {"compile"}, {"envs"}),
         ("schedule", set(), {"target"}),
         ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
@@ -172,6 +176,7 @@ BOUND = {
         "evaluation.max_steps",
     ),
     *("env.wrappers", "env.training_wrappers", "env.envpool", "warmup.control", "warmup.repeat"),
+    *("warmup.on", "warmup.of"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),

@@ -33,6 +33,21 @@ def test_a_control_is_planned_from_the_factors_of_its_warmup(control, algo, cloc
     assert arm_of(config).label == f"{control}-cosine-30%-{clock} lr={config.learning_rate:g} linear"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "label", "words"),
+    [
+        ("warmup.on=critic", "linear-of-critic-10%-gradient_steps", "linear warmup of the critic over 10% of the"),
+        ("warmup.of=clip_range", "linear-of-clip_range-10%-gradient_steps", "linear warmup of the clip range over"),
+        ("warmup.repeat=30", "linear-10%-gradient_steps-every-30", "again every 30 gradient steps"),
+        ("warmup.control=dip", "dip-linear-10%-gradient_steps", "gradient steps, in the middle of the run"),
+    ],
+)
+def test_an_arm_is_readable(chosen, label, words):
+    arm = arm_of(resolve(unresolved(chosen)))
+    assert arm.label == f"{label} lr=0.001 constant"
+    assert words in arm.words
+
+
 def test_off_is_the_arm_without_a_warmup():
     off, none = resolve(unresolved("warmup.control=off")), resolve(unresolved("warmup=none"))
     assert run_id(off) == run_id(none)
@@ -125,6 +140,14 @@ def test_presets_are_what_their_source_does(preset, shape, length, schedule):
         (["warmup=sqrt", "warmup.match=polynomial:0.9"], "match a shorter warmup, or use another shape"),
         (["warmup=radam", "warmup.match=linear:0.1"], "has no meaning for warmup=radam"),
         (["warmup=radam", "warmup.control=moment_only"], "learning rate of 0 at all .* the warmup never ends"),
+        (["algo=dqn", "warmup.on=actor"], "warmup.on=actor: dqn has not an actor and a critic; use warmup.on=all"),
+        (["algo=dqn", "warmup.of=clip_range"], "dqn has not a clip range and an entropy coefficient"),
+        (["warmup.on=head"], "warmup.on=head is not known; use one of: all, actor, critic"),
+        (["warmup.on=critic", "warmup.of=clip_range"], "does not go with warmup.of=clip_range"),
+        (["warmup.on=critic", "warmup.control=delayed"], "does not go with warmup.control=delayed"),
+        (["warmup.of=clip_range", "warmup.control=moment_only"], "use reversed, dip or matched"),
+        (["warmup.of=entropy"], "algo.ent_coef=0 has nothing to warm up"),
+        (["warmup.of=clip_range", "warmup.length=1"], "the factor is 1, so that all 391 planned values equal"),
         (["warmup.length=1", "warmup.control=reversed"], r"linear \(reversed\) over 1 gradient_steps is inert"),
         (["warmup.length=1", "warmup.control=delayed"], r"linear \(delayed\) over 1 gradient_steps is inert"),
     ],

@@ -10,7 +10,8 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, planned_factors
+from rl_warmup.config.columns import COEFFICIENTS, GROUPS
+from rl_warmup.config.learning_rate import coefficients, phases_of, planned_base, planned_dose, planned_factors
 from rl_warmup.delivery.hook import attach_warmup, phases_of_model, steps_taken
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
@@ -98,6 +99,29 @@ def test_a_delayed_start_takes_no_step_and_one_of_moments_moves_them(control, al
         assert torch.equal(vector, first) == (k < waits)
         assert (moments > 0) == (k >= waits or control == "moment_only")
         assert taken == (k + 1 if control == "moment_only" else max(0, k + 1 - waits))
+
+
+@pytest.mark.parametrize("clock", ["gradient_steps", "env_steps"])
+@pytest.mark.parametrize("part", GROUPS)
+def test_a_warmup_of_a_part_leaves_the_other_at_the_base(part, clock, configure: Configure):
+    chosen = [f"warmup.on={part}", f"warmup.clock={clock}", "warmup.length=0.5", "schedule=linear"]
+    config = configure(*TINY["ppo"], *SHORT, *chosen)
+    rows, (other,) = assert_delivered(config), {*GROUPS} - {part}
+    for row in rows:
+        assert row[f"learning_rate_mean_{part}"] == pytest.approx(row["learning_rate_mean"], rel=1e-12)
+        assert row[f"learning_rate_mean_{other}"] == pytest.approx(row["base_learning_rate"], rel=1e-12)
+
+
+@pytest.mark.parametrize("control", ["", "warmup.control=reversed", "warmup.control=matched"])
+@pytest.mark.parametrize(("of", "name"), COEFFICIENTS.items())
+def test_a_warmup_of_a_coefficient_leaves_the_learning_rate(of, name, control, configure: Configure):
+    chosen = [f"warmup.of={of}", "warmup.length=0.5", "algo.ent_coef=0.01", "algo.clip_range_schedule=linear"]
+    config = configure(*TINY["ppo"], *SHORT, *chosen, *control.split())
+    rows, base = assert_delivered(config), coefficients(config, name, warm=False)
+    factors = planned_factors(config)[phases_of(config).first_steps]
+    np.testing.assert_allclose([row[name] for row in rows], base * factors, rtol=1e-12)
+    assert (factors < 1).any()
+    assert all(row["learning_rate_mean"] == config.learning_rate for row in rows)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])

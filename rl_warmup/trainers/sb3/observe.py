@@ -11,7 +11,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from rl_warmup.config.columns import COEFFICIENTS
+from rl_warmup.config.learning_rate import base_schedule, coefficients, phases_of
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.meter import DoseMeter
+from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.trainers.functional.losses import k3
 
 
@@ -22,14 +26,14 @@ class Diverged(Exception):
 @contextmanager
 def observed_training(
     model: PPO | DQN,
-    base: Callable[[float], float],
+    config: RunConfig,
     emit: Callable[[str, Mapping[str, Any]], None],
     steps: int | None = None,
 ) -> Iterator[DoseMeter]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
     Args:
-        base: the learning rate without warmup, of Stable-Baselines3's progress_remaining.
+        config: of the run, resolved.
         steps: gradient steps taken before; None for the optimizer's own count.
 
     Returns:
@@ -39,19 +43,24 @@ def observed_training(
         Diverged: from `model.train()`, when a parameter or a loss is not finite after it.
     """
     meter, original = DoseMeter(model, steps=steps), model.train
+    base, coefficient = for_sb3(base_schedule(config)), COEFFICIENTS.get(config.warmup.of)
+    part = None if config.warmup.on == "all" else config.warmup.on
 
     def train(*args: Any, **kwargs: Any) -> None:
         before = _parameters(model)
+        if coefficient is not None:
+            set_coefficient(model, config, coefficient)
         with (
             captured(torch.nn.utils, "clip_grad_norm_", lambda args, norm: norm) as norms,
             captured(torch.nn.functional, "smooth_l1_loss", _q_values) as q_values,
         ):
             original(*args, **kwargs)
         after = _parameters(model)
-        dose = meter.end_phase(base(model._current_progress_remaining))
+        dose = meter.end_phase(base(model._current_progress_remaining), part)
         row = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}
         row["relative_update"] = float((after - before).norm() / before.norm())
         row |= _ppo(model) if isinstance(model, PPO) else _dqn(model, q_values)
+        row |= {} if coefficient is None else {coefficient: _coefficient(model, coefficient)}
         emit("updates", row)
         if not torch.isfinite(after).all():
             raise Diverged(f"non-finite parameters after gradient step {row['gradient_step']}")
@@ -63,6 +72,18 @@ def observed_training(
         yield meter
     finally:
         del model.train
+
+
+def set_coefficient(model: PPO | DQN, config: RunConfig, name: str) -> None:
+    """Give a model of PPO the clip range or the entropy coefficient of the update phase that now begins."""
+    phase = phases_of(config).phases_done(model.num_timesteps) - 1
+    value = float(coefficients(config, name)[phase])
+    setattr(model, name, (lambda _: value) if name == "clip_range" else value)
+
+
+def _coefficient(model: PPO | DQN, name: str) -> float:
+    """What the last update was given."""
+    return float(model.logger.name_to_value["train/clip_range"] if name == "clip_range" else getattr(model, name))
 
 
 @contextmanager

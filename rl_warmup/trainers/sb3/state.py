@@ -15,6 +15,7 @@ from rl_warmup.envs import replay
 from rl_warmup.envs.seeds import environment_seed
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.trainers.agents import Agent
+from rl_warmup.trainers.sb3.groups import whole_state
 
 _COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
 _COUNTS_OF_DQN = ("_n_calls", "exploration_rate")
@@ -63,7 +64,7 @@ def agent_of(model: PPO | DQN) -> Agent:
         kept = {"obs_rms": normalizer.obs_rms, "ret_rms": normalizer.ret_rms}
         moments = {name: (m.mean, m.var, m.count) for name, m in kept.items() if isinstance(m, RunningMeanStd)}
     counts = {name: getattr(model, name) for name in names}
-    return Agent(model.policy.state_dict(), model.policy.optimizer.state_dict(), counts, moments)
+    return Agent(model.policy.state_dict(), whole_state(model.policy), counts, moments)
 
 
 def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:

@@ -15,7 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rl_warmup.config.learning_rate import base_schedule, phases_of, skipped_steps, step_factor
+from rl_warmup.config.columns import GROUPS
+from rl_warmup.config.learning_rate import phases_of, skipped_steps, step_factor
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.meter import DoseMeter
@@ -29,6 +30,7 @@ from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.agents import files_of
 from rl_warmup.trainers.models import model_of
 from rl_warmup.trainers.protocol import Sink
+from rl_warmup.trainers.sb3.groups import split_optimizer
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
 from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore, restore_draws
 
@@ -50,12 +52,13 @@ def _train(config: RunConfig, sink: Sink) -> None:
     factor, found = step_factor(config), sink.restored
     steps = 0 if found is None else found.values.get("gradient_steps")
     if factor is not None:
-        attach_factor(model, factor, steps, skipped_steps(config))
+        group = None if config.warmup.on == "all" else GROUPS.index(config.warmup.on)
+        attach_factor(model, factor, steps, skipped_steps(config), group)
     recorder = _Recorder(config, sink, env.action_space, as_before)
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, for_sb3(base_schedule(config)), sink.emit, steps) as recorder.meter:
+        with observed_training(model, config, sink.emit, steps) as recorder.meter:
             model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # a distribution refuses what non-finite parameters put out
@@ -68,6 +71,8 @@ def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
     """The Stable-Baselines3 model of a run in `env`, both seeded; a gradient-step warmup is not attached yet."""
     seed = stream_seed(config.seed, "weights")
     model = model_of(config, env, for_sb3, seed=seed, device=config.device)
+    if config.warmup.on != "all":
+        split_optimizer(model.policy)
     env.seed(environment_seed(config.seed))
     return model
 

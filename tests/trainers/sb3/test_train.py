@@ -7,8 +7,7 @@ from helpers.configs import SHORT, TINY, Configure, probe
 from helpers.sinks import by_sb3
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rl_warmup.config.learning_rate import base_schedule, phases_of
-from rl_warmup.delivery.schedule import for_sb3
+from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.sb3.observe import observed_training
 from rl_warmup.trainers.sb3.train import build_model, training_env
@@ -28,7 +27,7 @@ def plain_and_observed(config):
     for observed in (False, True):
         model = build_model(config, training_env(config))
         if observed:
-            with observed_training(model, for_sb3(base_schedule(config)), lambda table, row: None):
+            with observed_training(model, config, lambda table, row: None):
                 model.learn(config.total_timesteps)
         else:
             model.learn(config.total_timesteps)
@@ -180,7 +179,7 @@ def test_ppo_diagnostics_against_slow_ones(configure: Configure):
         slow.append(np.mean([math.exp(x) - 1 - x for x in log_ratios]))
 
     before = weights(model)
-    with observed_training(model, for_sb3(base_schedule(config)), check):
+    with observed_training(model, config, check):
         model.learn(32)
     moved = float((weights(model) - before).norm() / before.norm())
     assert rows[0]["relative_update"] == pytest.approx(moved, rel=1e-5)
@@ -206,7 +205,7 @@ def test_dqn_diagnostics_against_slow_ones(configure: Configure):
         return batch
 
     model.replay_buffer.sample = spied
-    with observed_training(model, for_sb3(base_schedule(config)), lambda table, row: rows.append(row)):
+    with observed_training(model, config, lambda table, row: rows.append(row)):
         model.learn(32)
     assert len(rows) == len(slow) == 1
     recorded = [rows[0][name] for name in ("q_mean_abs", "q_max_abs", "td_error_mean")]
