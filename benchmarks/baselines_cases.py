@@ -49,10 +49,10 @@ CLEANRL_DQN = (
     *("learning_rate=2.5e-4", "total_timesteps=500000", "algo.buffer_size=10000", "algo.gamma=0.99"),
     *("algo.target_update_interval=500", "algo.batch_size=128", "algo.exploration_fraction=0.5"),
     *("algo.exploration_final_eps=0.05", "algo.learning_starts=10000", "algo.train_freq=10"),
-    *("algo.gradient_steps=1", "algo.max_grad_norm=1e6", "algo.net_arch=[120,84]"),
+    *("algo.gradient_steps=1", "algo.max_grad_norm=null", "algo.loss=mse", "algo.net_arch=[120,84]"),
 )
 CLEANRL_PPO_NOTE = "CleanRL clips the value loss and takes the end of time for the end of the task"
-CLEANRL_DQN_NOTE = "CleanRL has a squared loss, Stable-Baselines3 Huber's"
+CLEANRL_DQN_NOTE = "squared loss and no clipping, as CleanRL"
 VIEW = "the zoo also shows the mission, which never changes"
 
 

@@ -4,9 +4,11 @@ Every entry is written from its source, rl-baselines3-zoo 2.9.2 (hyperparams/ppo
 named, and never from conf/: a mistake there is then a difference between the two sides.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import gymnasium as gym
 from stable_baselines3 import DQN, PPO
@@ -59,6 +61,14 @@ class MinAtarNet(BaseFeaturesExtractor):
 
     def forward(self, seen: Tensor) -> Tensor:
         return self.net(seen)
+
+
+class SquaredLossDQN(DQN):
+    """DQN that minimizes (Q - target)² as CleanRL does."""
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        with mock.patch.object(nn.functional, "smooth_l1_loss", nn.functional.mse_loss):
+            super().train(gradient_steps, batch_size)
 
 
 ACROBOT_DQN = {
@@ -115,7 +125,7 @@ CLEANRL_PPO = {  # vwxyzjn/cleanrl, cleanrl/ppo.py, but for the clipped value lo
     "vf_coef": 0.5,
     "max_grad_norm": 0.5,
 }
-CLEANRL_DQN = {  # vwxyzjn/cleanrl, cleanrl/dqn.py, but for the squared loss
+CLEANRL_DQN = {  # vwxyzjn/cleanrl, cleanrl/dqn.py
     "learning_rate": 2.5e-4,
     "buffer_size": 10_000,
     "gamma": 0.99,
@@ -126,7 +136,7 @@ CLEANRL_DQN = {  # vwxyzjn/cleanrl, cleanrl/dqn.py, but for the squared loss
     "learning_starts": 10_000,
     "train_freq": 10,
     "gradient_steps": 1,
-    "max_grad_norm": 1e6,
+    "max_grad_norm": math.inf,
 }
 WIDE_DQN = {"net_arch": [256, 256]}
 CLEANRL_NET = {"net_arch": [120, 84]}
@@ -373,6 +383,6 @@ PLAIN = {
     ),
     "cleanrl-ppo-cartpole": Plain(PPO, "CartPole-v1", 500_000, CLEANRL_PPO, n_envs=4),
     "cleanrl-ppo-acrobot": Plain(PPO, "Acrobot-v1", 500_000, CLEANRL_PPO, n_envs=4),
-    "cleanrl-dqn-cartpole": Plain(DQN, "CartPole-v1", 500_000, CLEANRL_DQN, network=CLEANRL_NET),
-    "cleanrl-dqn-acrobot": Plain(DQN, "Acrobot-v1", 500_000, CLEANRL_DQN, network=CLEANRL_NET),
+    "cleanrl-dqn-cartpole": Plain(SquaredLossDQN, "CartPole-v1", 500_000, CLEANRL_DQN, network=CLEANRL_NET),
+    "cleanrl-dqn-acrobot": Plain(SquaredLossDQN, "Acrobot-v1", 500_000, CLEANRL_DQN, network=CLEANRL_NET),
 }

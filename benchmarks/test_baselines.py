@@ -11,7 +11,7 @@ import baselines_table
 import numpy as np
 import pytest
 from baselines_cases import CASES, Published
-from plain_settings import PLAIN, Plain
+from plain_settings import PLAIN, Plain, SquaredLossDQN
 from scipy import stats
 from torch import nn
 
@@ -162,9 +162,10 @@ def test_both_sides_have_the_same_settings(name: str) -> None:
     words = [word for word in baselines.command(CASES[name], 1) if not word.startswith(("hydra", "seed"))]
     config, plain = configured(words, "baselines"), PLAIN[name]
     given = {**defaults(plain), **plain.settings}
-    ours = {**vars(config.algo), "learning_rate": config.learning_rate}
+    ours = {**vars(config.algo), "learning_rate": config.learning_rate, "max_grad_norm": config.algo.norm_limit}
     for setting in (*given.keys() & ours.keys(), "learning_rate"):
         assert number(given[setting]) == ours[setting], setting
+    assert (plain.algo is SquaredLossDQN) == (getattr(config.algo, "loss", None) == "mse")
     assert linear(given["learning_rate"]) == (config.schedule.name == "linear")
     assert linear(given.get("clip_range")) == (getattr(config.algo, "clip_range_schedule", None) == "linear")
     assert (config.env.id, config.total_timesteps) == (plain.env_id, plain.steps)

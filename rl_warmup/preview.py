@@ -20,7 +20,7 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import check_writable
 from rl_warmup.run.compose import configured
-from rl_warmup.run.notes import notes_on_envs
+from rl_warmup.run.notes import notes_on
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ def preview(config: RunConfig) -> Preview:
 def table(config: RunConfig, shown: Preview) -> Table:
     """The numbers of a preview."""
     phases, last = phases_of(config), shown.last_step
+    most = "" if getattr(config.algo, "target_kl", None) is None else "at most "
     rows = [
         ("run", f"{phases.env_steps:,} environment steps, {len(phases.n_steps):,} updates, "
-                f"{phases.gradient_steps:,} gradient steps"),
+                f"{most}{phases.gradient_steps:,} gradient steps"),
         ("first update", f"after {phases.env_step[0]:,} environment steps"),
         ("warmup", "none" if last is None else f"gradient steps 0 to {last:,}: {last + 1:,} gradient steps, "
                    f"{shown.updates:,} updates, {shown.env_steps:,} environment steps"),
@@ -128,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for line in notes_on_envs([config]):
+    for line in notes_on([config]):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(table(config, shown))
     print(terminal_plot(shown, console.width))

@@ -12,6 +12,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.config.conf import DEFAULTS, untuned_words
+from rl_warmup.config.recorded import value_of
 
 SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
 
@@ -60,13 +61,19 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
             where = f"{cell.arm} ({env} {algo} {trainer})"
             for run in cell.scored:
                 planned, taken = run.info.get("planned_gradient_steps"), run.info.get("gradient_steps")
-                if run.status == "completed" and planned not in (None, taken):
+                if run.status == "completed" and planned not in (None, taken) and not _stops(cell.settings, taken):
                     problems.add("mixed", f"{run.run_id} took {taken} of {planned} planned gradient steps", where)
             seeds = [run.seed for run in cell.scored if run.status == "diverged" and run.worst is not None]
             if seeds:
                 share = f"({len(seeds)} of {len(cell.scored)})"
                 text = f"{seeds_words(seeds)} diverged {share}, scored at the floor from there on"
                 problems.add("floor", text, where)
+
+
+def _stops(settings: Mapping[str, Any], taken: int | None) -> bool:
+    """Whether early stops left a run fewer gradient steps than were planned, but as many as its warmup needs."""
+    warmup = int(settings.get("warmup.length", 0)) if settings.get("warmup.clock") == "gradient_steps" else 0
+    return settings.get("algo.target_kl") is not None and (taken or 0) >= warmup
 
 
 def note_untuned(blocks: Sequence[Block], problems: Problems) -> None:
@@ -117,7 +124,7 @@ def _differing(about: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What is not the same in all of these, with its values in words, numbers by their size."""
     found = {}
     for key in sorted({key for own in about for key in own}):
-        values = sorted({_number_or_text(own.get(key)) for own in about})
+        values = sorted({_number_or_text(value_of(own, key)) for own in about})
         if len(values) > 1:
             found[key] = ", ".join(text for *_, text in values)
     return found

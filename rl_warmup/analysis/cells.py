@@ -17,6 +17,8 @@ from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import Scores, score
 from rl_warmup.config.algorithms import recorded_phases
 from rl_warmup.config.arm import Arm
+from rl_warmup.config.constants import as_given
+from rl_warmup.config.recorded import value_of
 from rl_warmup.config.study import NOT_IN_CELL, clock_total, settings_of, without_warmup
 from rl_warmup.records.read import Record
 from rl_warmup.schedules.phases import evaluation_grid
@@ -137,7 +139,7 @@ def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> li
     for label, own in zip(labels, settings, strict=True):
         twins = [other for twin, other in zip(labels, settings, strict=True) if twin == label]
         keys = sorted({key for twin in twins for key in differing(own, twin)})
-        result.append(tuple(f"{key}={own.get(key)}" for key in keys))
+        result.append(tuple(f"{key}={as_given(value_of(own, key))}" for key in keys))
     return result
 
 

@@ -9,6 +9,7 @@ from rl_warmup.analysis.cells import Block, Cell, Group, differing
 from rl_warmup.analysis.declaration import Declaration
 from rl_warmup.analysis.pairs import Pairing, Term, barred
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.config.recorded import value_of
 from rl_warmup.config.study import Contrast, matches, without_warmup, words
 
 
@@ -119,7 +120,9 @@ def _no_control(block: Block, blocks: Sequence[Block], declared: Declaration) ->
         return text
     own = block.settings
     nearest = min(elsewhere, key=lambda other: len(differing(own, other)))
-    by = ", ".join(f"{key} ({own.get(key)}, there {nearest.get(key)})" for key in differing(own, nearest))
+    by = ", ".join(
+        f"{key} ({value_of(own, key)}, there {value_of(nearest, key)})" for key in differing(own, nearest)
+    )
     return f"{text}; the nearest control differs in {by}"
 
 

@@ -32,7 +32,21 @@ class Algorithm:
         return self.count_phases(total_timesteps, **{name: setting(name) for name in self.sizes})
 
 
+def _check_shared(algo: AlgoConfig) -> None:
+    if algo.prefill and not algo.normalize:
+        raise ConfigError(
+            f"algo.prefill={algo.prefill} fills the statistics of normalization, and algo.normalize=false has "
+            "none; use algo.normalize=true, or leave algo.prefill out"
+        )
+    if algo.layer_norm and not algo.net_arch:
+        raise ConfigError(
+            f"algo.layer_norm=true is for the layers of algo.net_arch, and algo.net_arch=[] has none behind "
+            f"algo.extractor={algo.extractor}; give it layers, or leave algo.layer_norm out"
+        )
+
+
 def _check_ppo(algo: PPOConfig) -> None:
+    _check_shared(algo)
     for size, transitions in (("batch_size", algo.batch_size), ("n_steps", algo.n_steps * algo.n_envs)):
         if transitions < 2:
             raise ConfigError(f"algo.{size}={transitions}: PPO normalises advantages and needs 2 transitions")
@@ -73,7 +87,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         learning_rate=1e-4,
         count_phases=dqn_phases,
         sizes=("n_envs", "train_freq", "gradient_steps", "learning_starts", "target_update_interval"),
-        check=lambda algo: None,
+        check=_check_shared,
         columns=("q_mean_abs", "q_max_abs", "td_error_mean", "exploration_rate"),
         shown=("td_error_mean", "q_max_abs"),
         experience=_replay,

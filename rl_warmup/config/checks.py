@@ -9,6 +9,7 @@ from rl_warmup.config.constants import check_constants
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import Bound, ConfigError, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
+from rl_warmup.schedules.adaptive import KL_ADAPTIVE
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ def check_values(config: RunConfig) -> None:
     for key, value, how in leaves(config):
         if how.bound is not None and value is not None:
             check(key, value, how.bound)
-    _check_target("schedule", config.schedule.name, config.schedule.target, tuple(schedules.BASES))
+    _check_target("schedule", config.schedule.name, config.schedule.target, (*schedules.BASES, KL_ADAPTIVE))
     _check_target("warmup", config.warmup.shape, config.warmup.target, ("none", *schedules.SHAPES))
     check_constants(vars(config.env))
     _check_declared(config)
@@ -31,6 +32,7 @@ def check_values(config: RunConfig) -> None:
     if not isinstance(config.algo, algorithm.config):
         raise ConfigError(f"algo.name={config.algo.name} has the settings of another; use algo={config.algo.name}")
     algorithm.check(config.algo)
+    _check_adaptive(config)
 
 
 def check(key: str, value: T, bound: Bound) -> T:
@@ -53,6 +55,22 @@ def tried(make: Callable[..., T], what: str, *arguments: Any, **named: Any) -> T
         return make(*arguments, **named)
     except ValueError as error:
         raise ConfigError(f"{what}: {error}") from error
+
+
+def _check_adaptive(config: RunConfig) -> None:
+    """Refuse a rate that is to follow a KL which there is not, and a target of no use."""
+    schedule, algo = config.schedule, config.algo.name
+    if schedule.name != KL_ADAPTIVE and schedule.target_kl is not None:
+        raise ConfigError(
+            f"schedule.target_kl={schedule.target_kl:g} has no meaning for schedule={schedule.name}; use "
+            f"schedule={KL_ADAPTIVE}, or algo.target_kl, which ends an update"
+        )
+    if schedule.name == KL_ADAPTIVE and algo != "ppo":
+        raise ConfigError(
+            f"schedule={KL_ADAPTIVE} follows the KL of PPO's updates, and {algo} has none; use another schedule"
+        )
+    if schedule.name == KL_ADAPTIVE:
+        require(schedule.target_kl, "schedule.target_kl")
 
 
 def _check_target(group: str, name: str, target: str | None, built_in: tuple[str, ...]) -> None:

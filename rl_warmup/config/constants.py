@@ -153,21 +153,21 @@ def _way_out(env: Env) -> str:
 
 def measure_command(env: Env) -> str:
     """The command that measures the constants of an environment as it is made here."""
-    made = [f"env.{key}={_value(env[key])}" for key in MADE_OF if env.get(key)]
+    made = [f"env.{key}={as_given(env[key])}" for key in MADE_OF if env.get(key)]
     return " ".join(["python -m rl_warmup.measure env=gym", *map(shlex.quote, made)])
 
 
-def _value(value: Any) -> str:
+def as_given(value: Any) -> str:
     """A value as Hydra's command line takes it.
 
-    >>> _value({"a": 1, "b": [True, None, "x y"]})
+    >>> as_given({"a": 1, "b": [True, None, "x y"]})
     "{a: 1, b: [true, null, 'x y']}"
     """
     match value:
         case Mapping():
-            return f"{{{', '.join(f'{key}: {_value(one)}' for key, one in value.items())}}}"
+            return f"{{{', '.join(f'{key}: {as_given(one)}' for key, one in value.items())}}}"
         case list() | tuple():
-            return f"[{', '.join(map(_value, value))}]"
+            return f"[{', '.join(map(as_given, value))}]"
         case bool():
             return str(value).lower()
         case None:

@@ -13,6 +13,7 @@ from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
 from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.schedules.adaptive import KL_ADAPTIVE, KLAdaptive
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.schedules.controls import CONTROLS, Planned, repeated
 from rl_warmup.schedules.numbers import Array
@@ -27,14 +28,28 @@ def phases_of(config: RunConfig) -> Phases:
 
 
 def base_schedule(config: RunConfig) -> Schedule:
-    """Learning rate without warmup, of the share of environment steps done."""
+    """Learning rate without warmup, of the share of environment steps done; as planned, if it adapts."""
     peak, target = require(config.learning_rate, "learning_rate"), config.schedule.target
+    if config.schedule.name == KL_ADAPTIVE:
+        return schedules.constant(peak)
     return schedules.BASES[config.schedule.name](peak) if target is None else schedules.Base(target, peak)
 
 
-def env_schedule(config: RunConfig) -> Schedule:
-    """What Stable-Baselines3 is given: the base schedule, times a warmup that is but a ramp over env_steps."""
-    return _env_ramp(config, base_schedule(config)) if _in_schedule(config) else base_schedule(config)
+def adaptive_base(config: RunConfig) -> KLAdaptive | None:
+    """The base schedule at the start of a run in which it adapts, else None."""
+    if config.schedule.name != KL_ADAPTIVE:
+        return None
+    target = require(config.schedule.target_kl, "schedule.target_kl")
+    return KLAdaptive(require(config.learning_rate, "learning_rate"), target)
+
+
+def env_schedule(config: RunConfig, base: Schedule | None = None) -> Schedule:
+    """What Stable-Baselines3 is given: the base schedule, times a warmup that is but a ramp over env_steps.
+
+    `base`: in the place of the planned one.
+    """
+    base = base or base_schedule(config)
+    return _env_ramp(config, base) if _in_schedule(config) else base
 
 
 def step_factor(config: RunConfig) -> Factor | None:
@@ -47,6 +62,12 @@ def step_factor(config: RunConfig) -> Factor | None:
     omega = planned_factors(config)
     assert omega is not None
     return Planned(omega)
+
+
+def step_factors(config: RunConfig) -> Array:  # [gradient steps]
+    """`step_factor` of every gradient step that is planned, 1 where there is none."""
+    factor, steps = step_factor(config), phases_of(config).gradient_steps
+    return np.ones(steps) if factor is None else np.asarray(factor(np.arange(steps)))
 
 
 def planned_factors(config: RunConfig) -> Array | None:  # [gradient steps]

@@ -1,5 +1,6 @@
 """The typed schema of a run's configuration; the values are in conf/."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +88,10 @@ class AlgoConfig:
     name: str = MISSING
     n_envs: int = setting(1, least(1))
     normalize: bool = False  # VecNormalize: running normalisation of observations and rewards
+    prefill: int = setting(0, least(0), identity="changed")  # steps of random play that fill its statistics before
     gamma: float = setting(0.99, SHARE, per_member=True)
     batch_size: int = setting(64, least(1))
-    max_grad_norm: float = setting(0.5, POSITIVE, per_member=True)
+    max_grad_norm: float | None = setting(0.5, POSITIVE, per_member=True)  # of the gradient; null: not clipped
     net_arch: list[int] = setting(
         lambda: [64, 64],
         Bound(lambda widths: min(widths, default=1) >= 1, "has an empty layer; use widths of 1 or more"),
@@ -98,7 +100,13 @@ class AlgoConfig:
         "flatten", one_of("flatten", "small_cnn", "nature_cnn"), identity="changed"
     )
     activation: str = setting("tanh", ACTIVATION, identity="changed")  # between the layers of net_arch
+    layer_norm: bool = setting(False, identity="changed")  # before each activation between the layers of net_arch
     optimizer: OptimizerConfig = setting(OptimizerConfig, per_member=True)
+
+    @property
+    def norm_limit(self) -> float:
+        """The limit of the gradient's norm, infinite where it is not clipped."""
+        return math.inf if self.max_grad_norm is None else self.max_grad_norm
 
 
 @dataclass
@@ -115,6 +123,8 @@ class PPOConfig(AlgoConfig):
     )
     ent_coef: float = setting(0.0, FINITE, per_member=True)
     vf_coef: float = setting(0.5, FINITE, per_member=True)
+    # a minibatch whose KL is above 1.5 times this ends its update, without a step; null: none does
+    target_kl: float | None = setting(None, POSITIVE, identity="changed")
     ortho_init: bool = setting(True, identity="changed")  # orthogonal initial weights
     log_std_init: float = setting(0.0, FINITE, identity="changed")  # of continuous actions
     use_sde: bool = setting(False, identity="changed")  # state-dependent exploration (gSDE), arXiv 2005.05719
@@ -133,7 +143,7 @@ class DQNConfig(AlgoConfig):
     name: str = "dqn"
     activation: str = setting("relu", ACTIVATION, identity="changed")
     batch_size: int = setting(32, least(1))
-    max_grad_norm: float = setting(10.0, POSITIVE, per_member=True)
+    max_grad_norm: float | None = setting(10.0, POSITIVE, per_member=True)
     buffer_size: int = setting(1_000_000, least(1))
     learning_starts: int = setting(100, least(0))
     train_freq: int = setting(4, least(1))
@@ -144,6 +154,7 @@ class DQNConfig(AlgoConfig):
     exploration_fraction: float = setting(0.1, SHARE)
     exploration_initial_eps: float = setting(1.0, SHARE)
     exploration_final_eps: float = setting(0.05, SHARE)
+    loss: str = setting("huber", one_of("huber", "mse"), identity="changed")  # of Q against its target
 
 
 @dataclass
@@ -162,6 +173,7 @@ class ScheduleConfig:
 
     name: str = "constant"
     target: str | None = setting(None, identity="changed")  # of schedule=custom: path of a function of p in [0, 1]
+    target_kl: float | None = setting(None, POSITIVE, identity="changed")  # of schedule=kl_adaptive
 
 
 @dataclass

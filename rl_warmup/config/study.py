@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_warmup.config.algorithms import recorded_phases
+from rl_warmup.config.recorded import value_of
 from rl_warmup.schedules.numbers import steps_of
 
 EXAMPLE = (
@@ -99,7 +100,7 @@ def matches(conditions: Conditions, settings: Mapping[str, Any]) -> bool:
     True
     """
     return all(
-        _same(settings.get(key), wanted) or (key == "warmup.length" and _same_length(settings, wanted))
+        _same(value_of(settings, key), wanted) or (key == "warmup.length" and _same_length(settings, wanted))
         for key, wanted in conditions.items()
     )
 

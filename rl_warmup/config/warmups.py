@@ -69,6 +69,11 @@ def _check_control(config: RunConfig) -> None:
             f"warmup.repeat={warmup.repeat} repeats gradient steps and does not go with warmup.clock=env_steps; "
             "use warmup.clock=gradient_steps"
         )
+    if warmup.repeat == "rollout" and (target_kl := getattr(config.algo, "target_kl", None)) is not None:
+        raise ConfigError(
+            f"warmup.repeat=rollout does not go with algo.target_kl={target_kl:g}, which gives rollouts counts of "
+            "gradient steps that no plan knows; use a number of gradient steps"
+        )
     if warmup.repeat == "target_update" and config.algo.name != "dqn":
         raise ConfigError(
             f"warmup.repeat=target_update: {config.algo.name} has no target network; use warmup.repeat=rollout"

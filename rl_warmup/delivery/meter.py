@@ -19,7 +19,7 @@ def dose_columns(rates: ArrayLike, base: ArrayLike) -> dict[str, NDArray[Any]]:
     one run and many at once round alike.
 
     Args:
-        rates: [steps, ...] learning rate of every step, at least one.
+        rates: [steps, ...] learning rate of every step; without any, what is read from them is nan, or sums to 0.
         base: [...] learning rate without warmup.
 
     Returns:
@@ -30,6 +30,8 @@ def dose_columns(rates: ArrayLike, base: ArrayLike) -> dict[str, NDArray[Any]]:
     (0.625, 2, 2.5)
     """
     rates, base = np.asarray(rates, dtype=np.float64), np.asarray(base, dtype=np.float64)
+    if not len(rates):
+        return dose_columns(np.full((1, *base.shape), np.nan), base) | {"omega_sum": np.zeros_like(base)}
     omega = np.divide(rates, base, out=np.ones_like(rates), where=base > 0)
     return {
         "learning_rate_first": rates[0],
@@ -94,11 +96,10 @@ class DoseMeter:
         """
         (kept,) = self._rates.values()
         rates = kept.copy() if part is None else [rate[GROUPS.index(part)] for rate in kept]
-        parts = {} if part is None else dict(zip(GROUPS, np.mean(kept, axis=0).tolist(), strict=True))
+        every = kept or [[math.nan] * len(GROUPS)]  # an update may stop before its first step
+        parts = {} if part is None else dict(zip(GROUPS, np.mean(every, axis=0).tolist(), strict=True))
         kept.clear()
         self.steps += len(rates)
-        dose = {name: column.item() for name, column in dose_columns(rates or [math.nan], base).items()}
-        if not rates:
-            dose["omega_sum"] = 0.0
+        dose = {name: column.item() for name, column in dose_columns(rates, base).items()}
         means = {f"learning_rate_mean_{name}": mean for name, mean in parts.items()}
         return {"gradient_step": self.steps, "n_steps": len(rates), **dose, **means}

@@ -3,7 +3,7 @@
 import numpy as np
 
 # The independent streams that one seed is split into. Their numbers are part of every result: never renumber.
-STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4}
+STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4, "prefill": 5}
 
 
 def stream_seed(seed: int, stream: str, *counter: int) -> int:
@@ -22,6 +22,11 @@ def stream_seed(seed: int, stream: str, *counter: int) -> int:
 def environment_seed(seed: int, resets: int = 0) -> int:
     """Seed of a run's environments, which were restarted `resets` times because they could not be replayed."""
     return stream_seed(seed, "environment", *([resets] if resets else []))
+
+
+def side_by_side(first: int, count: int) -> list[int]:
+    """Seeds of environments side by side: one after the other, as Stable-Baselines3's VecEnv.seed counts them."""
+    return [(first + i) % 2**31 for i in range(count)]
 
 
 def evaluation_seeds(seed: int, index: int, episodes: int) -> list[int]:

@@ -158,6 +158,7 @@ def dose_of(updates: pl.DataFrame | None) -> dict[str, float] | None:
 
     budget = 1 - sum(rate)/sum(base rate) over the gradient steps: the share that the warmup took away.
     """
+    updates = None if updates is None else updates.filter(pl.col("n_steps") > 0)
     if updates is None or updates.is_empty():
         return None
     steps = updates["n_steps"]

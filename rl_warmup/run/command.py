@@ -28,7 +28,7 @@ from rl_warmup.run.execute import execute
 from rl_warmup.run.launch.memory import check_fits, memory_words
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
-from rl_warmup.run.notes import notes_on_envs
+from rl_warmup.run.notes import notes_on
 from rl_warmup.run.suggestions import explained
 from rl_warmup.run.sweep import Job, plan_of, print_plan
 from rl_warmup.status.live import LiveRuns
@@ -82,7 +82,7 @@ def train_single(config: RunConfig, console: Console) -> int:
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
-        for line in notes_on_envs([config]):
+        for line in notes_on([config]):
             console.print(line, markup=False)
         announce_tracking(config.tracking, folder.parent, 1, console)
         with LiveRuns({folder: phases_of(config).env_steps}, console):

@@ -10,6 +10,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.conf import known_envs
 from rl_warmup.config.settings import ConfigError
 
@@ -51,6 +52,8 @@ def explained(error: Exception) -> str:
         return f"{first}; {_option(group, option, error.options)}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
         known: Any = OmegaConf.to_container(cause.parent_node._get_root())
+        if owner := _algorithm_of(str(cause.full_key)):
+            return f"{first.rstrip('.')}: it is a setting of algo={owner} alone"
         near = _key(str(cause.full_key), list(_keys(known)))
         return f"{first.rstrip('.')}: there is no such key; {f'did you mean {near}?' if near else 'see --help'}"
     message = str(error).partition("\nConfig search path")[0].rstrip()
@@ -64,6 +67,13 @@ def explained(error: Exception) -> str:
         if re.search(rf" {key}=", message):
             reason += f"; write '{key}={example}'"
     return f"{message}: {reason}"
+
+
+def _algorithm_of(key: str) -> str | None:
+    """The algorithm that has this setting."""
+    group, _, name = key.partition(".")
+    owners = (algo for algo, own in ALGORITHMS.items() if name in {field.name for field in fields(own.config)})
+    return next(owners, None) if group == "algo" else None
 
 
 def _option(group: str, option: str, options: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from rl_warmup.records import study as study_files
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
-from rl_warmup.run.notes import notes_on_envs
+from rl_warmup.run.notes import notes_on
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Plan
 from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
@@ -103,7 +103,7 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
         plan = plan_of(jobs, sys.maxsize)
-        for line in [*plan.announce(), kept_words(configs[0].keep), *notes_on_envs(job.config for job in jobs)]:
+        for line in [*plan.announce(), kept_words(configs[0].keep), *notes_on(job.config for job in jobs)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -130,7 +130,7 @@ def run_sweep(
     config = jobs[0].config
     _refuse_redeclared(study_folder(config), config.study)
     plan = plan_of(jobs, config.retries)
-    notes = [kept_words(config.keep), *notes_on_envs(job.config for job in jobs), *_without_runs(jobs)]
+    notes = [kept_words(config.keep), *notes_on(job.config for job in jobs), *_without_runs(jobs)]
     for line in [*plan.announce(), *notes]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     to_do = {run.run_id for run in plan.to_do}

@@ -4,7 +4,7 @@ import pickle
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +27,7 @@ from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.models import MODEL, STATISTICS
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.models import model_of
-from rl_warmup.trainers.policies import policy_arguments
+from rl_warmup.trainers.policies import policy_arguments, policy_class
 
 POINTS = 1001
 """Of the table that stands for a schedule in a file."""
@@ -46,6 +46,8 @@ class Agent:
     """Attributes of the Stable-Baselines3 model: num_timesteps, and of DQN the exploration_rate."""
     moments: Mapping[str, Moments] | None
     """`obs_rms` and `ret_rms` of VecNormalize, where the agent is trained with it."""
+    rate: float | None = None
+    """Its learning rate without warmup, where that adapts."""
 
 
 def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
@@ -54,6 +56,7 @@ def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
     Args:
         config: of the agent's run, resolved.
     """
+    config = config if agent.rate is None else replace(config, learning_rate=agent.rate)
     env = _spaces_of(config)
     normalizer = VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else None
     model = _untrained(config, normalizer or env)
@@ -66,12 +69,17 @@ def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
         model.save(buffer)
     files = {MODEL: buffer.getvalue()}
     if normalizer is not None and agent.moments is not None:
-        for name, (mean, variance, count) in agent.moments.items():
-            moments = RunningMeanStd(shape=np.shape(mean))
-            moments.mean, moments.var, moments.count = mean, variance, count
-            setattr(normalizer, name, moments)
+        for name, moments in agent.moments.items():
+            setattr(normalizer, name, running_moments(*moments))
         files[STATISTICS] = pickle.dumps(normalizer)
     return files
+
+
+def running_moments(mean: NDArray[np.float64], variance: NDArray[np.float64], count: float) -> RunningMeanStd:
+    """Moments as VecNormalize has them."""
+    moments = RunningMeanStd(shape=np.shape(mean))
+    moments.mean, moments.var, moments.count = mean, variance, count
+    return moments
 
 
 def plain(schedule: Schedule) -> Any:
@@ -91,7 +99,7 @@ class Player:
             Exception: whatever Stable-Baselines3 makes of files that it cannot load.
         """
         # Ours in the file are for where there is no rl_warmup; another version of Python cannot load them.
-        own = {"policy_kwargs": policy_arguments(algo), "buffer_size": 1}
+        own = {"policy_class": policy_class(algo), "policy_kwargs": policy_arguments(algo), "buffer_size": 1}
         kind = PPO if algo.name == "ppo" else DQN
         self.model: PPO | DQN = kind.load(folder / MODEL, device="cpu", custom_objects=own)
         self.normalizer: VecNormalize | None = None

@@ -10,13 +10,13 @@ from rl_warmup import schedules
 from rl_warmup.config.learning_rate import env_schedule
 from rl_warmup.config.schema import PPOConfig, RunConfig
 from rl_warmup.schedules.bases import Schedule
-from rl_warmup.trainers.policies import policy_arguments
+from rl_warmup.trainers.policies import policy_arguments, policy_class
 
-_SETTINGS = ("gamma", "batch_size", "max_grad_norm")
+_SETTINGS = ("gamma", "batch_size")
 _SETTINGS_OF = {
     "ppo": (
         *("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef"),
-        *("use_sde", "sde_sample_freq"),
+        *("use_sde", "sde_sample_freq", "target_kl"),
     ),
     "dqn": (
         *("buffer_size", "learning_starts", "train_freq", "gradient_steps", "target_update_interval"),
@@ -37,5 +37,6 @@ def model_of(config: RunConfig, env: VecEnv, as_sb3: Callable[[Schedule], Any], 
     if isinstance(algo, PPOConfig) and algo.clip_range_schedule == "linear":
         settings["clip_range"] = as_sb3(schedules.linear(algo.clip_range))
     settings |= {"learning_rate": as_sb3(env_schedule(config)), "policy_kwargs": policy_arguments(algo)}
-    model: PPO | DQN = kind("MlpPolicy", env, **settings | arguments)
+    settings["max_grad_norm"] = algo.norm_limit
+    model: PPO | DQN = kind(policy_class(algo), env, **settings | arguments)  # type: ignore[arg-type]
     return model

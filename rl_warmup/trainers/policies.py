@@ -6,7 +6,7 @@ import gymnasium as gym
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, NatureCNN
-from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from rl_warmup.config.schema import AlgoConfig, PPOConfig, RunConfig
@@ -31,12 +31,48 @@ class SmallCNN(BaseFeaturesExtractor):
         return features
 
 
+class LayerNormActorCriticPolicy(ActorCriticPolicy):
+    """PPO's policy with `algo.layer_norm`."""
+
+    def _build_mlp_extractor(self) -> None:
+        super()._build_mlp_extractor()
+        both = self.mlp_extractor
+        both.policy_net, both.value_net = with_layer_norm(both.policy_net), with_layer_norm(both.value_net)
+
+
+class LayerNormDQNPolicy(DQNPolicy):
+    """DQN's policy with `algo.layer_norm`, also in its target network."""
+
+    def make_q_net(self) -> QNetwork:
+        """A network of Q values."""
+        network = super().make_q_net()
+        network.q_net = with_layer_norm(network.q_net)
+        return network
+
+
+def with_layer_norm(layers: nn.Sequential) -> nn.Sequential:
+    """`layers` with a LayerNorm between every linear one and the activation after it; no weight is drawn."""
+    found: list[nn.Module] = []
+    for index, layer in enumerate(layers, start=1):
+        found.append(layer)
+        if isinstance(layer, nn.Linear) and index < len(layers):
+            found.append(nn.LayerNorm(layer.out_features))
+    return nn.Sequential(*found)
+
+
 EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
     "flatten": FlattenExtractor,
     "small_cnn": SmallCNN,
     "nature_cnn": NatureCNN,
 }
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+def policy_class(algo: AlgoConfig) -> type[ActorCriticPolicy] | type[DQNPolicy]:
+    """The class of the policy in Stable-Baselines3."""
+    if isinstance(algo, PPOConfig):
+        return LayerNormActorCriticPolicy if algo.layer_norm else ActorCriticPolicy
+    return LayerNormDQNPolicy if algo.layer_norm else DQNPolicy
 
 
 def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
@@ -71,7 +107,6 @@ def initial_policy(
     given: dict[str, Any] = policy_arguments(algo)
     if isinstance(algo, PPOConfig):
         given["use_sde"] = algo.use_sde
-    kind = ActorCriticPolicy if isinstance(algo, PPOConfig) else DQNPolicy
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        return kind(observation_space, action_space, lambda _: 0.0, **given)  # type: ignore[arg-type]
+        return policy_class(algo)(observation_space, action_space, lambda _: 0.0, **given)  # type: ignore[arg-type]

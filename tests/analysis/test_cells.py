@@ -105,6 +105,17 @@ def test_equal_labels_get_what_differs(tmp_path: Path) -> None:
     assert {found.pairing.treatment.settings["algo.n_steps"] for found in analysis.comparisons} == {64, 500}
 
 
+def test_labels_name_settings_as_the_command_line_does(tmp_path: Path) -> None:
+    """Also one that is off, and one that a record leaves out because it has its default."""
+    for limit, norm in ((0.5, {}), (None, {}), (0.5, {"algo.layer_norm": True})):
+        two_arms(tmp_path / "s", [10.0, 11.0], changes={"algo.max_grad_norm": limit, **norm})
+    labels = {cell.arm for _, cell in analyse(tmp_path / "s").cells if cell.warmup["name"] == "none"}
+    assert labels == {
+        f"none lr=0.001 constant algo.layer_norm={norm} algo.max_grad_norm={limit}"
+        for norm, limit in (("false", 0.5), ("false", "null"), ("true", 0.5))
+    }
+
+
 def test_cells_differ_by_config_not_by_label(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / "s", "none", seed, info={"arm": "called one thing"})

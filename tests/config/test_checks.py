@@ -73,7 +73,23 @@ nan, inf = math.nan, math.inf
         ({"algo__sde_sample_freq": 4}, "algo.sde_sample_freq=4 has no meaning without algo.use_sde=true"),
         ({"algo__batch_size": 1}, "algo.batch_size=1: PPO normalises advantages and needs 2"),
         ({"algo__gae_lambda": nan}, "algo.gae_lambda=nan is not a share"),
+        (
+            {"schedule__target_kl": 0.02},
+            "schedule.target_kl=0.02 has no meaning for schedule=constant; use schedule=kl_",
+        ),
+        ({"schedule__name": "kl_adaptive"}, "schedule.target_kl is not set; give schedule.target_kl="),
+        ({"schedule__name": "kl_adaptive", "schedule__target_kl": 0.0}, "schedule.target_kl=0.0 is not usable"),
+        ({"algo__target_kl": 0.0}, "algo.target_kl=0.0 is not usable; use a finite number above 0"),
         ({"algo__ent_coef": inf}, "algo.ent_coef=inf is not usable"),
+        (
+            {"algo__net_arch": [], "algo__layer_norm": True, "algo__extractor": "nature_cnn"},
+            r"algo.layer_norm=true is for .* algo.net_arch=\[\] has none behind algo.extractor=nature_cnn",
+        ),
+        (
+            {"algo__prefill": 9},
+            "algo.prefill=9 fills .* algo.normalize=false has none; use algo.normalize=true, or",
+        ),
+        ({"algo__prefill": -1}, "algo.prefill=-1 is too small; use 0 or more"),
         ({"algo__net_arch": [64, 0]}, r"algo.net_arch=\[64, 0\] has an empty layer"),
         ({"env__threshold": nan}, "env.threshold=nan is not usable"),
         ({"env__return_high": inf}, "env.return_high=inf is not usable"),
@@ -95,6 +111,16 @@ def test_values_of_ppo_are_refused(values: dict[str, Any], message: str) -> None
         ({"algo__target_update_interval": 0}, r"algo.target_update_interval=0 is too small"),
         ({"algo__gradient_steps": 0}, r"algo.gradient_steps=0 trains nothing; use 1 or more, or -1"),
         ({"algo__gradient_steps": -2}, r"algo.gradient_steps=-2 trains nothing"),
+        ({"algo__prefill": 9}, "algo.prefill=9 fills"),
+        (
+            {"schedule__name": "kl_adaptive", "schedule__target_kl": 0.01},
+            "schedule=kl_adaptive follows the KL of PPO's updates, and dqn has none",
+        ),
+        ({"algo__loss": "l1"}, "algo.loss=l1 is not known; use one of: huber, mse"),
+        (
+            {"algo__net_arch": [], "algo__layer_norm": True},
+            r"algo.net_arch=\[\] has none behind algo.extractor=flat",
+        ),
     ],
     ids=lambda value: " ".join(f"{key}={one}" for key, one in value.items()) if isinstance(value, dict) else "",
 )

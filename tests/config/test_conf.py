@@ -15,19 +15,21 @@ from rl_warmup import schedules
 from rl_warmup.config import conf
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.constants import borrowed_env
+from rl_warmup.config.learning_rate import planned_base
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig, TrainerConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.compose import register_schema, resolved
 from rl_warmup.run.execute import run_info
-from rl_warmup.run.notes import notes_on_envs
+from rl_warmup.run.notes import notes_on, notes_on_envs
+from rl_warmup.schedules.adaptive import KL_ADAPTIVE
 
 ENVS, ALGOS = ("acrobot", "cartpole"), ("dqn", "ppo")
 PRESETS = ("amago", "dreamer", "llm", "muzero", "pqn")  # test_warmups.py knows them
 OPTIONS = {
     "algo": ALGOS,
     "trainer": ("sb3", "stacked"),
-    "schedule": tuple(sorted(("custom", *schedules.BASES))),
+    "schedule": tuple(sorted(("custom", KL_ADAPTIVE, *schedules.BASES))),
     "warmup": tuple(sorted(("none", "custom", *PRESETS, *schedules.SHAPES))),
     "tracking": ("disabled", "wandb"),
     "study": ("none", "quick"),
@@ -142,6 +144,19 @@ def test_published_hyperparameters_arrive(algo: str, env: str) -> None:
 @pytest.mark.parametrize("schedule", schedules.BASES)
 def test_every_schedule(schedule: str) -> None:
     assert run(f"schedule={schedule}").schedule.name == schedule
+
+
+def test_an_adaptive_schedule_is_planned_as_it_starts() -> None:
+    config = run("schedule=kl_adaptive")
+    assert config.schedule.target_kl == 0.008
+    assert set(planned_base(config)) == {config.learning_rate}
+    (line,) = notes_on([config])
+    assert line.startswith("schedule=kl_adaptive changes the learning rate after every update")
+
+
+def test_the_plan_of_updates_that_end_early_is_of_the_most_there_may_be() -> None:
+    (line,) = notes_on([run("algo.target_kl=0.02", f"seed={seed}") for seed in (1, 2)])
+    assert line.startswith("algo.target_kl=0.02 ends updates early: cartpole takes at most 7,820 gradient steps")
 
 
 @pytest.mark.parametrize("warmup", ["none", *schedules.SHAPES])

@@ -104,6 +104,9 @@ PER_MEMBER_OF = {
 }
 
 
+NETWORK = ("extractor", "activation", "layer_norm", "prefill")
+
+
 def names(kind: type, **wanted: Any) -> set[str]:
     return {
         name for name, _, how in declared(kind) if all(getattr(how, key) == value for key, value in wanted.items())
@@ -124,10 +127,10 @@ def test_settings_that_are_not_of_the_identity() -> None:
             {"length", "clock", "start", "power", "target", "control", "repeat", "on", "of"},
         ),
         ("trainer", {"compile"}, {"envs"}),
-        ("schedule", set(), {"target"}),
+        ("schedule", set(), {"target", "target_kl"}),
         ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
-        ("ppo", set(), {"extractor", "activation", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}),
-        ("dqn", set(), {"extractor", "activation"}),
+        ("ppo", set(), {*NETWORK, "target_kl", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}),
+        ("dqn", set(), {*NETWORK, "loss"}),
         ("evaluation", {"max_steps"}, set()),
     ],
 )
@@ -180,17 +183,19 @@ BOUND = {
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
+    *("algo.prefill", "schedule.target_kl"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),
 }
 BOUND_OF = {
     PPOConfig: {
         *("algo.clip_range_schedule", "algo.n_steps", "algo.n_epochs", "algo.gae_lambda", "algo.clip_range"),
         *("algo.ent_coef", "algo.vf_coef", "algo.log_std_init", "algo.sde_sample_freq"),
+        "algo.target_kl",
     },
     DQNConfig: {
         *("algo.train_freq", "algo.buffer_size", "algo.learning_starts", "algo.target_update_interval"),
         *("algo.exploration_fraction", "algo.exploration_initial_eps", "algo.exploration_final_eps"),
-        "algo.gradient_steps",
+        *("algo.gradient_steps", "algo.loss"),
     },
 }
 

@@ -53,7 +53,7 @@ def test_weights_that_sum_to_zero_but_for_rounding_are_good() -> None:
 
 PPO = {"algo.name": "ppo", "algo.n_envs": 1, "algo.n_steps": 500, "algo.batch_size": 125, "algo.n_epochs": 1}
 DQN = {"algo.name": "dqn", "algo.n_envs": 1, "algo.train_freq": 4, "algo.gradient_steps": 1}
-DQN |= {"algo.learning_starts": 1000, "total_timesteps": 4000}
+DQN |= {"algo.learning_starts": 1000, "algo.target_update_interval": 1000, "total_timesteps": 4000}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,10 @@ DQN |= {"algo.learning_starts": 1000, "total_timesteps": 4000}
         ({"warmup.clock": None}, {}, True),
         ({"warmup.clock": "env_steps"}, {}, False),
         ({"algo.normalize": True}, {"algo.normalize": 1}, False),
+        ({"algo.loss": "huber"}, DQN, True),  # which a record leaves out
+        ({"algo.loss": "huber"}, DQN | {"algo.loss": "mse"}, False),
+        ({"algo.layer_norm": False}, PPO | {"algo.layer_norm": True}, False),
+        ({"algo.max_grad_norm": None}, PPO, True),
         # 10 rollouts of 500 steps, 4 minibatches each: 40 gradient steps
         ({"warmup.length": 0.1}, PPO | {"total_timesteps": 5000, "warmup.length": 4}, True),
         ({"warmup.length": 0.1}, PPO | {"total_timesteps": 5000, "warmup.length": 5}, False),

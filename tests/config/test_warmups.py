@@ -130,6 +130,10 @@ def test_presets_are_what_their_source_does(preset, shape, length, schedule):
         (["warmup=none", "warmup.match=linear:0.1"], "warmup.match=linear:0.1 needs a warmup"),
         (["warmup.control=backwards"], "warmup.control=backwards is not known; use one of: reversed, dip, delayed"),
         (["warmup.repeat=target_update"], "ppo has no target network; use warmup.repeat=rollout"),
+        (
+            ["warmup.repeat=rollout", "algo.target_kl=0.01"],
+            "warmup.repeat=rollout does not go with algo.target_kl=0.01, .*; use a number of gradient steps",
+        ),
         (["warmup.repeat=0"], "warmup.repeat=0 repeats nothing"),
         (["warmup.repeat=often"], "warmup.repeat=often repeats nothing"),
         (["warmup.repeat=30", "warmup.clock=env_steps"], "does not go with warmup.clock=env_steps"),

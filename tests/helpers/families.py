@@ -69,25 +69,41 @@ DQN = [
 ]
 SMALL, NATURE = ["algo.extractor=small_cnn"], ["algo.extractor=nature_cnn", "algo.net_arch=[]"]
 FEW = ["algo.batch_size=12", "total_timesteps=64", "evaluation.episodes=1"]  # it takes its time
+STOPS = ["algo.target_kl=0.0003", "learning_rate=1e-3", "algo.n_epochs=4", "total_timesteps=288"]
+NORMED = ["algo.layer_norm=true"]
 NORMALIZED, SDE = ["algo.normalize=true"], ["algo.use_sde=true", "algo.log_std_init=-1"]
 STACKED = ["trainer=stacked", "trainer.envs=gymnasium"]
 RUNS = {
     "ppo pendulum": ("pendulum", PPO),
     "ppo pendulum, normalized": ("pendulum", PPO + NORMALIZED),
+    "ppo pendulum, prefilled": ("pendulum", [*PPO, *NORMALIZED, "algo.prefill=91"]),
+    "ppo pendulum, early stops": ("pendulum", [*PPO, *STOPS]),
     "ppo pendulum, gSDE": ("pendulum", [*PPO, *SDE, "algo.sde_sample_freq=4"]),
     "ppo pendulum, gSDE, one environment": (
         *("pendulum", [*PPO, *SDE, *NORMALIZED, "algo.n_envs=1", "algo.n_steps=96", "algo.ortho_init=false"]),
     ),
+    "ppo pendulum, layer norm": (
+        "pendulum",
+        [*PPO, *NORMED, "algo.net_arch=[32,32,32]", "algo.max_grad_norm=null"],
+    ),
     "ppo lander": ("lander", [*PPO, "algo.activation=relu", "algo.log_std_init=0.5"]),
     "ppo cheetah": ("cheetah", [*PPO, *NORMALIZED, "algo.activation=relu", "algo.log_std_init=-2"]),
     "ppo lander, gSDE": ("lander", PPO + SDE),
+    "ppo lander, gSDE, layer norm": ("lander", [*PPO, *SDE, *NORMED]),
     "ppo minatar": ("minatar", PPO + SMALL),
     "dqn minatar": ("minatar", DQN + SMALL),
+    "dqn minatar, layer norm": ("minatar", [*DQN, *SMALL, *NORMED]),
     "ppo minatar, normalized": ("minatar", PPO + NORMALIZED),
     "ppo minigrid": ("minigrid", PPO),
     "dqn minigrid": ("minigrid", DQN),
+    "dqn minigrid, squared loss": ("minigrid", [*DQN, "algo.loss=mse"]),
+    "dqn minigrid, unclipped": (
+        "minigrid",
+        [*DQN, "algo.loss=mse", "algo.max_grad_norm=null", "algo.net_arch=[48]"],
+    ),
     "ppo minigrid, normalized": ("minigrid", PPO + NORMALIZED),
     "dqn minigrid, normalized": ("minigrid", DQN + NORMALIZED),
+    "dqn minigrid, prefilled": ("minigrid", [*DQN, *NORMALIZED, "algo.prefill=90"]),
     "ppo minigrid, CNN": ("minigrid", PPO + SMALL),
     "dqn minigrid, CNN": ("minigrid", [*DQN, *SMALL, "algo.activation=tanh"]),
     "ppo pixels": ("pixels", [*PPO, *NATURE, *FEW, "algo.n_steps=16", "algo.n_epochs=1"]),

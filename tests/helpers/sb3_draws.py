@@ -27,7 +27,7 @@ class Follower:
     rows: Rows = field(default_factory=dict)
     noise: list[Tensor] = field(default_factory=list)  # a vector step each: [envs, actions]
     matrices: dict[tuple[int, int], Tensor] = field(default_factory=dict)  # by update and vector step, with gSDE
-    permutations: list[np.ndarray] = field(default_factory=list)  # an epoch each
+    permutations: dict[int, list[np.ndarray]] = field(default_factory=dict)  # by update, an epoch each
     coins: list[float] = field(default_factory=list)  # a vector step each
     random_actions: list[list[int]] = field(default_factory=list)
     replay: list[np.ndarray] = field(default_factory=list)  # a gradient step each
@@ -56,6 +56,9 @@ def _listening(run: Follower) -> Iterator[None]:
     get_samples = ReplayBuffer._get_samples
     rand, permutation, randint = np.random.rand, np.random.permutation, np.random.randint
 
+    def rollouts() -> int:
+        return int(run.model.num_timesteps // (run.model.n_steps * run.model.n_envs))
+
     def discrete(probabilities: Tensor, *args: Any) -> Tensor:
         state = torch.get_rng_state()
         exponential = torch.empty_like(probabilities).exponential_(1)
@@ -73,7 +76,7 @@ def _listening(run: Follower) -> Iterator[None]:
         before = len(run.noise)
         reset_noise(self, n_envs)
         one, several = run.noise[before:]
-        at = run.model._n_updates // run.model.n_epochs, run.model.rollout_buffer.pos
+        at = rollouts(), run.model.rollout_buffer.pos
         run.matrices[at] = several if n_envs > 1 else one.unsqueeze(0)
 
     def a_step(self: DQN, *args: Any, **kwargs: Any) -> Any:
@@ -87,12 +90,14 @@ def _listening(run: Follower) -> Iterator[None]:
 
     def random_action(self: gym.spaces.Discrete, *args: Any, **kwargs: Any) -> Any:
         action = sample(self, *args, **kwargs)
-        run.random_actions[-1].append(int(action))
+        if run.random_actions:  # before the first step is random play that fills statistics
+            run.random_actions[-1].append(int(action))
         return action
 
     def order(size: int) -> np.ndarray:
-        run.permutations.append(permutation(size))
-        return run.permutations[-1]
+        drawn = run.permutations.setdefault(rollouts() - 1, [])
+        drawn.append(permutation(size))
+        return drawn[-1]
 
     def batch(self: ReplayBuffer, slots: np.ndarray, env: Any = None) -> Any:
         def environments(*args: Any, **kwargs: Any) -> np.ndarray:
@@ -132,9 +137,11 @@ class FollowedDraws:
         return self._stacked(lambda run: run.matrices[phase, step])
 
     def permutations(self, phase: int, epochs: int, size: int) -> Tensor:
-        return self._stacked(
-            lambda run: torch.tensor(np.stack(run.permutations[phase * epochs : (phase + 1) * epochs]))
-        )
+        def orders(run: Follower) -> Tensor:
+            drawn = run.permutations[phase]  # of an update that stops early fewer than there are epochs
+            return torch.tensor(np.stack([*drawn, *[np.arange(size)] * (epochs - len(drawn))]))
+
+        return self._stacked(orders)
 
     def exploration(self, step: int, n_envs: int, n_actions: int) -> tuple[Tensor, Tensor]:
         coins = self._stacked(lambda run: torch.tensor(run.coins[step], dtype=torch.float64))

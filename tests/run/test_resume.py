@@ -51,14 +51,27 @@ KINDS = [
 ]  # of the reference trainer
 CASES += [
     pytest.param([*FAMILIES[name], *KINDS], id=f"sb3 {name}")
-    for name in ("ppo lander, gSDE", "ppo minatar", "dqn minatar", "dqn minigrid, normalized", "ppo cheetah")
+    for name in (
+        *("ppo lander, gSDE", "ppo minatar", "dqn minatar", "dqn minigrid, normalized", "ppo cheetah"),
+        *("ppo pendulum, prefilled", "ppo pendulum, early stops", "dqn minigrid, unclipped"),
+    )
     if name in FAMILIES
 ]
 CASES += [
     pytest.param([*STACKED, "trainer.envs=gymnasium", *FAMILIES[name], *KINDS], id=f"stacked {name}")
-    for name in ("ppo lander, gSDE", "ppo pendulum, gSDE", "dqn minigrid, normalized")
+    for name in (
+        *("ppo lander, gSDE", "ppo pendulum, gSDE", "dqn minigrid, normalized", "dqn minigrid, prefilled"),
+        "ppo pendulum, early stops",
+    )
 ]
 CASES += [pytest.param([*STACKED, *algo, *IMAGES], id=f"stacked-{algo[0][5:]}-images") for algo in (PPO, DQN)]
+
+
+ADAPTIVE = ["schedule=kl_adaptive", "schedule.target_kl=0.001", "algo.target_kl=0.01"]
+CASES += [
+    pytest.param([*trainer, *PPO, *SMALL, *ADAPTIVE, "total_timesteps=900"], id=f"{name}, KL-adaptive")
+    for name, trainer in (("sb3", []), ("stacked", STACKED))
+]
 
 
 COMPILED = [

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,13 +19,15 @@ from helpers.configs import SHORT, Configure
 from helpers.probe_envs import with_spaces
 from helpers.sinks import ListSink
 from helpers.stacking import train_into
+from stable_baselines3 import PPO
 from stable_baselines3.common.utils import set_random_seed
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import env_schedule, phases_of
 from rl_warmup.config.schema import PPOConfig, RunConfig
-from rl_warmup.records.models import STATISTICS
+from rl_warmup.records.models import MODEL, STATISTICS
 from rl_warmup.run.compose import configured
+from rl_warmup.schedules.adaptive import kl_adapted
 from rl_warmup.trainers.agents import Player, files_of, plain
 from rl_warmup.trainers.sb3 import train as sb3
 from rl_warmup.trainers.sb3.state import agent_of
@@ -51,6 +54,7 @@ CASES = {
         (PPO_TINY, "continuous", "vector", CONTINUOUS, NORMALIZED),
         (PPO_TINY, "sde", "vector", CONTINUOUS, ["algo.use_sde=true", "algo.activation=relu"]),
         (PPO_TINY, "image", "image", DISCRETE, CNN),
+        (PPO_TINY, "layer-norm", "vector", CONTINUOUS, ["algo.layer_norm=true", "algo.max_grad_norm=null"]),
         (PPO_TINY, "normalized-image", "image", CONTINUOUS, NORMALIZED),
         (
             PPO_TINY,
@@ -62,6 +66,7 @@ CASES = {
         (DQN_TINY, "discrete", "vector", DISCRETE, ["schedule=linear", "warmup.clock=env_steps"]),
         (DQN_TINY, "normalized", "vector", DISCRETE, NORMALIZED),
         (DQN_TINY, "grid", "grid", DISCRETE, CNN),
+        (DQN_TINY, "layer-norm", "vector", DISCRETE, ["algo.layer_norm=true", "algo.loss=mse"]),
     )
 }
 """Trainer, settings, observations and actions by name."""
@@ -289,6 +294,18 @@ def test_a_schedule_in_a_file_is_a_number_or_a_table() -> None:
     for done in (0.0, 0.25, 0.5, 0.999, 1.0):
         assert table(1.0 - done) == pytest.approx(schedules.cosine(0.1)(done), abs=1e-7)
     assert table(-0.2) == 0.0  # Stable-Baselines3's progress may be below 0 at the end
+
+
+@pytest.mark.parametrize("trainer", ["sb3", "stacked"])
+def test_a_file_has_the_rate_that_updates_led_to(trainer: str, configure: Configure) -> None:
+    adaptive = ["schedule=kl_adaptive", "schedule.target_kl=0.001", "learning_rate=1e-3", "warmup.length=0.5"]
+    where = ["trainer=stacked", "trainer.envs=gymnasium"] if trainer == "stacked" else []
+    config, sink = configure(*PPO_TINY, *where, *adaptive, "total_timesteps=128", *SHORT), Keeping()
+    train_into([config], [sink]) if where else sb3.train([config], [sink])
+    last = sink.rows["updates"][-1]
+    expected = kl_adapted(last["base_learning_rate"], last["approx_kl"], target=0.001)
+    model = PPO.load(BytesIO(sink.files[MODEL]), device="cpu")
+    assert model.lr_schedule(0.7) == model.lr_schedule(0.0) == expected != 1e-3
 
 
 def test_nothing_is_drawn_for_a_file(configure: Configure) -> None:

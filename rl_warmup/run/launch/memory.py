@@ -129,7 +129,7 @@ def _network(config: RunConfig, space: Space[Any]) -> tuple[int, int]:
     towers = 2 if algo.name == "ppo" else 1
     widths = [features, *algo.net_arch]
     parameters += towers * sum(a * b for a, b in pairwise([*widths, 1]))
-    return size + outputs + towers * sum(algo.net_arch), parameters
+    return size + outputs + towers * sum(algo.net_arch) * (2 if algo.layer_norm else 1), parameters
 
 
 def _extractor(name: str, shape: tuple[int, ...], size: int) -> tuple[int, int, int]:

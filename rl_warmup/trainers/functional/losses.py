@@ -1,6 +1,7 @@
 """The mathematics of PPO and DQN with a leading members axis; nothing is ever averaged over members."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -92,6 +93,15 @@ def q_targets(
 def huber(predicted: Tensor, target: Tensor) -> Tensor:  # [members, batch] -> [members]
     """Mean of x²/2 where |x| < 1, |x| - 1/2 elsewhere, x = predicted - target; F.smooth_l1_loss."""
     return torch.nn.functional.smooth_l1_loss(predicted, target, reduction="none").mean(1)
+
+
+def mse(predicted: Tensor, target: Tensor) -> Tensor:  # [members, batch] -> [members]
+    """Mean of (predicted - target)²; F.mse_loss."""
+    return (predicted - target).square().mean(1)
+
+
+Q_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": huber, "mse": mse}
+"""What DQN's Q values are held against their targets by, see `algo.loss`."""
 
 
 def categorical(logits: Tensor) -> Tensor:  # [..., actions]

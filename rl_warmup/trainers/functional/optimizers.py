@@ -52,7 +52,7 @@ def adam(
 
 def bias_correction(
     beta: NDArray[np.float64],  # [members]
-    steps: NDArray[np.int64],  # [steps]
+    steps: NDArray[np.int64],  # [steps] or [members, steps]
 ) -> NDArray[np.float64]:
     """1 - beta^t for every member and step t = 1, 2, ...: [members, steps].
 

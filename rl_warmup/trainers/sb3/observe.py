@@ -13,9 +13,10 @@ from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.learning_rate import base_schedule, coefficients, phases_of
-from rl_warmup.config.schema import RunConfig
+from rl_warmup.config.schema import DQNConfig, RunConfig
 from rl_warmup.delivery.meter import DoseMeter
 from rl_warmup.delivery.schedule import for_sb3
+from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.functional.losses import k3
 
 
@@ -29,12 +30,14 @@ def observed_training(
     config: RunConfig,
     emit: Callable[[str, Mapping[str, Any]], None],
     steps: int | None = None,
+    base: Schedule | None = None,
 ) -> Iterator[DoseMeter]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
     Args:
         config: of the run, resolved.
         steps: gradient steps taken before; None for the optimizer's own count.
+        base: the learning rate without warmup, where it is not the planned one.
 
     Returns:
         What reads the optimizer, and counts its steps.
@@ -43,7 +46,9 @@ def observed_training(
         Diverged: from `model.train()`, when a parameter or a loss is not finite after it.
     """
     meter, original = DoseMeter(model, steps=steps), model.train
-    base, coefficient = for_sb3(base_schedule(config)), COEFFICIENTS.get(config.warmup.of)
+    unwarmed, coefficient = for_sb3(base or base_schedule(config)), COEFFICIENTS.get(config.warmup.of)
+    squared = isinstance(config.algo, DQNConfig) and config.algo.loss == "mse"
+    q_loss = torch.nn.functional.mse_loss if squared else None  # in the place of Stable-Baselines3's
     part = None if config.warmup.on == "all" else config.warmup.on
 
     def train(*args: Any, **kwargs: Any) -> None:
@@ -52,11 +57,11 @@ def observed_training(
             set_coefficient(model, config, coefficient)
         with (
             captured(torch.nn.utils, "clip_grad_norm_", lambda args, norm: norm) as norms,
-            captured(torch.nn.functional, "smooth_l1_loss", _q_values) as q_values,
+            captured(torch.nn.functional, "smooth_l1_loss", _q_values, q_loss) as q_values,
         ):
             original(*args, **kwargs)
         after = _parameters(model)
-        dose = meter.end_phase(base(model._current_progress_remaining), part)
+        dose = meter.end_phase(unwarmed(model._current_progress_remaining), part)
         row = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}
         row["relative_update"] = float((after - before).norm() / before.norm())
         row |= _ppo(model) if isinstance(model, PPO) else _dqn(model, q_values)
@@ -87,12 +92,15 @@ def _coefficient(model: PPO | DQN, name: str) -> float:
 
 
 @contextmanager
-def captured(module: Any, name: str, keep: Callable[[tuple[Any, ...], Any], Any]) -> Iterator[list[Any]]:
-    """While this holds, `keep(args, result)` of every call of `module.name` is collected in a list."""
+def captured(
+    module: Any, name: str, keep: Callable[[tuple[Any, ...], Any], Any], instead: Callable[..., Any] | None = None
+) -> Iterator[list[Any]]:
+    """While this holds, `keep(args, result)` of every call of `module.name`, or `instead` of it, is collected."""
     original, kept = getattr(module, name), []
+    function = instead or original
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
+        result = function(*args, **kwargs)
         kept.append(keep(args, result))
         return result
 
@@ -122,7 +130,7 @@ def _q_values(args: tuple[Any, ...], loss: Tensor) -> Tensor:  # [2, batch, 1]
 
 def _gradients(norms: list[Tensor], limit: float) -> dict[str, float]:
     """Norm of the gradient before clipping over the steps of a phase, and the share of steps clipped."""
-    norm = torch.stack(norms)
+    norm = torch.stack(norms) if norms else torch.tensor([torch.nan])  # an update may stop before its first step
     return {
         "grad_norm_mean": float(norm.mean()),
         "grad_norm_max": float(norm.max()),

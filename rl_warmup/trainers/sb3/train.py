@@ -1,7 +1,8 @@
 """The reference trainer: stock PPO and DQN of Stable-Baselines3, one agent at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup.config.columns import GROUPS
-from rl_warmup.config.learning_rate import phases_of, skipped_steps, step_factor
+from rl_warmup.config.learning_rate import adaptive_base, env_schedule, phases_of, skipped_steps, step_factor
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.meter import DoseMeter
@@ -27,8 +28,10 @@ from rl_warmup.envs.replay import ActionLog
 from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
 from rl_warmup.envs.vector import GymnasiumEnvs
 from rl_warmup.schedules.phases import evaluation_grid
-from rl_warmup.trainers.agents import files_of
+from rl_warmup.trainers.agents import files_of, running_moments
+from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.models import model_of
+from rl_warmup.trainers.prefill import prefill
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.groups import split_optimizer
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
@@ -47,6 +50,8 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
 def _train(config: RunConfig, sink: Sink) -> None:
     torch.set_num_threads(config.threads)
     env = training_env(config)
+    if sink.restored is None and isinstance(env, VecNormalize) and config.algo.prefill:
+        _prefill(env, config)
     model = build_model(config, env)
     as_before = sink.restored is None or restore(model, config, sink.restored)
     factor, found = step_factor(config), sink.restored
@@ -55,10 +60,12 @@ def _train(config: RunConfig, sink: Sink) -> None:
         group = None if config.warmup.on == "all" else GROUPS.index(config.warmup.on)
         attach_factor(model, factor, steps, skipped_steps(config), group)
     recorder = _Recorder(config, sink, env.action_space, as_before)
+    if (adaptive := recorder.adaptive) is not None:
+        model.lr_schedule = for_sb3(env_schedule(config, adaptive))
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, config, sink.emit, steps) as recorder.meter:
+        with observed_training(model, config, recorder.emit, steps, adaptive) as recorder.meter:
             model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # a distribution refuses what non-finite parameters put out
@@ -81,6 +88,15 @@ def training_env(config: RunConfig) -> VecEnv:
     """The environments that a run is trained in, side by side, normalised where the settings ask for it."""
     env = make_vec_env(partial(_training_env, config), n_envs=config.algo.n_envs)
     return VecNormalize(env, gamma=config.algo.gamma) if config.algo.normalize else env
+
+
+def _prefill(env: VecNormalize, config: RunConfig) -> None:
+    """Begin with the statistics of random play, see `prefill`."""
+    shape, device = env.observation_space.shape or (), torch.device("cpu")
+    normalizer = Normalizer(1, env.num_envs, shape, torch.tensor([config.algo.gamma], dtype=torch.float64), device)
+    prefill(normalizer, [config], partial(GymnasiumEnvs, config.env, as_given=True, training=True), device)
+    for name, moments in normalizer.moments(0).items():
+        setattr(env, name, running_moments(*moments))
 
 
 def _training_env(config: RunConfig) -> gym.Env[Any, Any]:
@@ -108,16 +124,25 @@ class _Recorder(BaseCallback):
         self._config, self._sink, self._as_before = config, sink, as_before
         self._grid = evaluation_grid(phases, config.evaluation.count, config.algo.n_envs)
         self._evaluated = self._origin = self._resets = 0
+        self.adaptive = adaptive_base(config)
         steps = phases.env_steps // config.algo.n_envs
         self._log = ActionLog(actions, steps, config.algo.n_envs, "gymnasium")
         if found is None:
             return
         self._evaluated = found.values["evaluated"]
+        if self.adaptive is not None:
+            self.adaptive.rate = found.values["base_rate"]
         if as_before:
             self._origin, self._resets = found.origin, found.values["resets"]
             self._log.extend(found.arrays["actions"])
         else:
             self._origin, self._resets = found.env_step, found.values["resets"] + 1
+
+    def emit(self, table: str, row: Mapping[str, Any]) -> None:
+        """Take a row of an update, which an adaptive learning rate follows."""
+        self._sink.emit(table, row)
+        if self.adaptive is not None:
+            self.adaptive.adapt(row["approx_kl"])
 
     def _on_training_start(self) -> None:
         if self._sink.restored is not None:
@@ -135,6 +160,7 @@ class _Recorder(BaseCallback):
                 "evaluated": self._evaluated,
                 "resets": self._resets,
                 "gradient_steps": self.meter.steps,
+                **({} if self.adaptive is None else {"base_rate": self.adaptive.rate}),
             }
             self._sink.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))
 
@@ -167,7 +193,8 @@ class _Recorder(BaseCallback):
         self._sink.emit("evaluations", row)
         if self._sink.agent_due:
             assert isinstance(self.model, PPO | DQN)
-            self._sink.keep(files_of(self._config, agent_of(self.model)))
+            rate = None if self.adaptive is None else self.adaptive.rate
+            self._sink.keep(files_of(self._config, replace(agent_of(self.model), rate=rate)))
 
     def _act(self, observations: NDArray[Any], active: NDArray[np.int64]) -> NDArray[Any]:
         """The mode of PPO's policy, DQN's greedy action; neither draws from the run's random stream."""

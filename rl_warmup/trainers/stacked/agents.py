@@ -1,5 +1,6 @@
 """A member of a stack as an agent of Stable-Baselines3."""
 
+import math
 from typing import Any
 
 import torch
@@ -26,8 +27,10 @@ def agent_of(stack: Stack, algorithm: Algorithm, member: int, env_step: int, pha
         of_target = _state(stack, tables["target"])
         policy |= {name: of_target[name.replace(_TARGET, "q_net.")] for name in policy if _TARGET in name}
     counts = {"num_timesteps": env_step, **algorithm.agent_counts()}
-    optimizer = _adam(stack, tables["first"], tables["second"], stack.gradient_steps(phases))
-    return Agent(policy, optimizer, counts, algorithm.moments(member))
+    optimizer = _adam(stack, tables["first"], tables["second"], int(algorithm.gradient_steps(phases)[member]))
+    rates = stack.adaptive_rates
+    rate = None if rates is None or math.isnan(rates[member]) else float(rates[member])
+    return Agent(policy, optimizer, counts, algorithm.moments(member), rate)
 
 
 def _state(stack: Stack, flat: torch.Tensor) -> dict[str, torch.Tensor]:  # flat: [parameters]

@@ -1,7 +1,7 @@
 """What PPO and DQN of a stack have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup.envs.protocol import Transition
+from rl_warmup.envs.protocol import Transition, VectorEnvs
 from rl_warmup.trainers.agents import Moments
 from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.prefill import prefill
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.stack import Stack
 
@@ -58,6 +59,7 @@ class Outcome:
 
     steps: Tensor  # [gradient steps, members, metrics]: see `Algorithm.metrics`, then norm and learning rate
     phase: Tensor  # [members, phase metrics]: see `Algorithm.phase_metrics`
+    taken: NDArray[np.int64] | None = None  # [members] how many of the steps each took; None: all of them
 
 
 class Algorithm(ABC):
@@ -72,15 +74,21 @@ class Algorithm(ABC):
     _observations: Tensor
     """What is acted on next."""
 
-    def __init__(self, stack: Stack, draws: Draws, loss: Loss) -> None:
+    def __init__(self, stack: Stack, draws: Draws, loss: Loss, stop: float | None = None) -> None:
+        """`stop`: see `update_program`."""
         self._stack, self._draws = stack, draws
-        self.learner, self._normalizer = stack.learner(loss), stack.normalizer()
+        self.learner, self._normalizer = stack.learner(loss, stop), stack.normalizer()
         self._gamma = stack.tensor(stack.of("algo.gamma")).unsqueeze(1)
 
     @property
     def parameters(self) -> Tensor:
         """The trained parameters [members, parameters], changed in place by `update`."""
         return self.learner.parameters
+
+    def prefill(self, make: Callable[[Sequence[int]], VectorEnvs]) -> None:
+        """Begin with the statistics of random play, see `prefill`."""
+        assert self._normalizer is not None
+        prefill(self._normalizer, self._stack.configs, make, self._stack.device)
 
     def begin(self, observations: Tensor) -> None:
         """Take the first observations [members, envs, ...]."""
@@ -103,6 +111,10 @@ class Algorithm(ABC):
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""
         return self._mode(self._seen(observations))
+
+    def gradient_steps(self, phases: int) -> NDArray[np.int64]:  # [members]
+        """Gradient steps that every member has taken in so many update phases, the last one taken included."""
+        return np.full(len(self._stack), self._stack.gradient_steps(phases))
 
     def agent_tables(self) -> dict[str, Tensor]:
         """What the agents consist of, [members, parameters] each: `parameters`, Adam's moments, DQN's `target`."""

@@ -1,6 +1,6 @@
 """DQN of a stack of members: Stable-Baselines3's, with a members axis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -31,7 +31,9 @@ class DQN(Algorithm):
         assert isinstance(space, Discrete)
         trained = Network(stack.policy, Q_NETWORK, stack.tanh)
         self.replay = make_replay(stack, algo.buffer_size // algo.n_envs)
-        super().__init__(stack, draws, dqn_loss(trained, Layout(stack.policy), self.replay))
+        super().__init__(
+            stack, draws, dqn_loss(trained, Layout(stack.policy), self.replay, losses.Q_LOSSES[algo.loss])
+        )
         self._algo, self._actions = algo, int(space.n)
         self.network = Network(stack.policy, Q_NETWORK, torch.tanh)
         self._mode = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
@@ -127,7 +129,7 @@ class DQN(Algorithm):
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")
 
 
-def dqn_loss(network: Network, layout: Layout, replay: Replay) -> Loss:
+def dqn_loss(network: Network, layout: Layout, replay: Replay, q_loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """DQN's loss of batches; data: what the replay buffer samples from, target parameters, perhaps statistics."""
 
     def loss(
@@ -147,6 +149,6 @@ def dqn_loss(network: Network, layout: Layout, replay: Replay) -> Loss:
         q = losses.log_prob_of(network(parameters, observations), actions)
         error = (targets - q).abs()
         largest = torch.maximum(q.abs().amax(1), targets.abs().amax(1))
-        return losses.huber(q, targets), (q.abs().mean(1), largest, error.mean(1))
+        return q_loss(q, targets), (q.abs().mean(1), largest, error.mean(1))
 
     return loss

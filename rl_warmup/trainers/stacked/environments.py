@@ -8,15 +8,14 @@ from rl_warmup.config.hardware import env_threads
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs import replay
 from rl_warmup.envs.protocol import Array, VectorEnvs
-from rl_warmup.envs.seeds import environment_seed
+from rl_warmup.envs.seeds import environment_seed, side_by_side
 from rl_warmup.envs.vector import make_envs
 from rl_warmup.records.checkpoints import Checkpoint
 
 
 def env_seeds(config: RunConfig, resets: int = 0) -> list[int]:
-    """Seeds of a member's environments: one after the other, as Stable-Baselines3's VecEnv.seed counts them."""
-    first = environment_seed(config.seed, resets)
-    return [(first + i) % 2**31 for i in range(config.algo.n_envs)]
+    """Seeds of a member's environments."""
+    return side_by_side(environment_seed(config.seed, resets), config.algo.n_envs)
 
 
 def make_stack_envs(config: RunConfig, seeds: Sequence[int], training: bool = False) -> VectorEnvs:

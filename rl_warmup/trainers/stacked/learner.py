@@ -27,13 +27,18 @@ Loss = Callable[[Parameters, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, tu
 class Learner:
     """Parameters and Adam's moments of all members, and the program that updates them."""
 
-    def __init__(self, parameters: Tensor, layout: Layout, loss: Loss, chunk: int, compiled: bool) -> None:
-        """`parameters`: [members, parameters]; members are a multiple of `chunk`."""
+    def __init__(
+        self, parameters: Tensor, layout: Layout, loss: Loss, chunk: int, compiled: bool, stop: float | None = None
+    ) -> None:
+        """`parameters`: [members, parameters]; members are a multiple of `chunk`. `stop`: see `update_program`."""
         self.parameters = parameters
         self.named = layout.named(parameters)  # views, which follow what is changed in place
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
         self._parts = [slice(first, first + chunk) for first in range(0, len(parameters), chunk)]
-        step = update_program(layout, loss)
+        self._active = (
+            None if stop is None else torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
+        )
+        step = update_program(layout, loss, stop)
         self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
     def tables(self) -> dict[str, Tensor]:
@@ -55,9 +60,13 @@ class Learner:
     ) -> Tensor:  # [steps, members, metrics]
         """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each.
 
+        With `stop` 1 follows where the step was taken, and 0 where it was not.
+
         `gather`: gives the data of some members that a batch needs before the others.
         """
         chunks = []
+        if self._active is not None:
+            data = [self._active.fill_(True), *data]
         for part in self._parts:
             state = self.parameters[part], self.moments.first[part], self.moments.second[part]
             own, shared = coefficients[part], [rows[part] for rows in data]
@@ -84,10 +93,14 @@ class Learner:
         return torch.cat(chunks)
 
 
-def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
+def update_program(layout: Layout, loss: Loss, stop: float | None = None) -> Callable[..., Tensor]:
     """One gradient step of some members; parameters and moments are changed in place.
 
     The sum over members has each member's own gradient in that member's rows, so that no member sees another.
+
+    Args:
+        stop: of the loss's last metric: beyond it a member takes this step and the following ones no more. Which
+            members take steps is the first table of the data, changed in place; the metric is not returned.
     """
 
     def step(
@@ -100,7 +113,7 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
         *data: Tensor,  # [members, ...] each
     ) -> Tensor:  # [members, metrics]
         def total(named: Parameters) -> tuple[Tensor, tuple[Tensor, ...]]:
-            losses, metrics = loss(named, coefficients, indices, data)
+            losses, metrics = loss(named, coefficients, indices, data if stop is None else data[1:])
             return losses.sum(), (losses, *metrics)
 
         *adams, limit = rates.unbind(1)
@@ -108,11 +121,20 @@ def update_program(layout: Layout, loss: Loss) -> Callable[..., Tensor]:
         gradients, (_, metrics) = grad_and_value(total, has_aux=True)(layout.named(parameters))
         gradient, norm = clip_by_norm(layout.flat(gradients), limit.to(parameters.dtype))
         changed, moments = adam(parameters, Moments(first, second), gradient, of_step)
+        taken: list[Tensor] = []
+        if stop is not None:
+            *metrics, last = metrics
+            active = data[0].logical_and_(~(last > stop)).unsqueeze(1)
+            changed = torch.where(active, changed, parameters)
+            moments = Moments(
+                torch.where(active, moments.first, first), torch.where(active, moments.second, second)
+            )
+            taken = [active.double()]
         parameters.copy_(changed)
         first.copy_(moments.first)
         second.copy_(moments.second)
         recorded = torch.stack([*metrics, norm], dim=1).double()
-        return torch.cat([recorded, of_step.learning_rate.unsqueeze(1)], dim=1)
+        return torch.cat([recorded, of_step.learning_rate.unsqueeze(1), *taken], dim=1)
 
     return step
 

@@ -79,6 +79,8 @@ def _layers(name: str, module: nn.Module, tanh: Activation) -> list[Layer]:
             return [_linear(name)]
         case nn.Conv2d():
             return [_convolution(name, module)]
+        case nn.LayerNorm():
+            return [_layer_norm(name, module)]
         case nn.ReLU():
             return [lambda parameters, x: torch.relu(x)]
         case nn.Tanh():
@@ -117,6 +119,16 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         (gradient,) = gradients
         return torch.bmm(gradient, weight), torch.bmm(gradient.transpose(1, 2), x), gradient.sum(1)
+
+
+def _layer_norm(name: str, module: nn.LayerNorm) -> Layer:
+    weight, bias, shape = f"{name}.weight", f"{name}.bias", list(module.normalized_shape)
+
+    def layer_norm(parameters: Parameters, x: Tensor) -> Tensor:  # [members, rows, features]
+        scaled = torch.nn.functional.layer_norm(x, shape, eps=module.eps) * parameters[weight].unsqueeze(1)
+        return scaled + parameters[bias].unsqueeze(1)
+
+    return layer_norm
 
 
 def _convolution(name: str, module: nn.Conv2d) -> Layer:

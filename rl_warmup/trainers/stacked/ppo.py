@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 from gymnasium.spaces import Discrete
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.config.schema import PPOConfig
@@ -100,8 +102,10 @@ class PPO(Algorithm):
     def __init__(self, stack: Stack, draws: Draws) -> None:
         algo = stack.config.algo
         assert isinstance(algo, PPOConfig)
-        super().__init__(stack, draws, ppo_loss(ActorCritic(stack, stack.tanh)))
+        stop = None if algo.target_kl is None else 1.5 * algo.target_kl
+        super().__init__(stack, draws, ppo_loss(ActorCritic(stack, stack.tanh), stop is not None), stop)
         self._algo, self.network = algo, ActorCritic(stack)
+        self._done = None if stop is None else np.zeros(len(stack), dtype=np.int64)  # gradient steps of each member
         named = self.learner.named
         self._sample = graphed(partial(self.network.sample, named), stack.device)
         self._values = graphed(partial(self.network.values, named), stack.device)
@@ -166,15 +170,28 @@ class PPO(Algorithm):
         data = (observations, actions, old_log_prob, advantages, returns)
         columns = (self._stack.clip_range(phase), *self._coefficients)
         coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
-        steps = learner.update(self._stack.rates(phase), coefficients, self._minibatches(phase), data)
+        rates = self._stack.rates(phase, self._done)
+        steps = learner.update(rates, coefficients, self._minibatches(phase), data)
         log_prob = learner.apply(network.log_prob, observations, actions, rows=self._rows)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
-        return Outcome(steps, torch.stack(metrics, dim=1))
+        self._stack.adapt(metrics[1])
+        if self._done is None:
+            return Outcome(steps, torch.stack(metrics, dim=1))
+        taken = steps[:, :, -1].sum(0).long().cpu().numpy()
+        self._done = self._done + taken
+        return Outcome(steps[:, :, :-1], torch.stack(metrics, dim=1), taken)
+
+    def gradient_steps(self, phases: int) -> NDArray[np.int64]:  # [members]
+        """Gradient steps that every member has taken in so many update phases, the last one taken included."""
+        return super().gradient_steps(phases) if self._done is None else self._done
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update, when the rollout is empty."""
-        return super().tables() | {"observations": self._observations, "starts": self._starts}
+        own = {"observations": self._observations, "starts": self._starts}
+        counted = {"done": self._done, "adaptive": self._stack.adaptive_rates}  # by every member for itself
+        own |= {name: torch.from_numpy(values) for name, values in counted.items() if values is not None}
+        return super().tables() | own
 
     def counts(self) -> dict[str, float]:
         """The rest of its state."""
@@ -184,6 +201,10 @@ class PPO(Algorithm):
         """Resume from that state."""
         super().restore(tables, counts)
         self._starts, self._phase = tables["starts"], int(counts["phase"])
+        if self._done is not None:
+            self._done = tables["done"].cpu().numpy()
+        if self._stack.adaptive_rates is not None:
+            self._stack.adaptive_rates = tables["adaptive"].cpu().numpy()
 
     def _minibatches(self, phase: int) -> Sequence[Tensor]:  # [steps] of [members, batch]
         size = self._algo.n_steps * self._algo.n_envs
@@ -191,8 +212,11 @@ class PPO(Algorithm):
         return [batch for order in orders.unbind(1) for batch in order.split(self._algo.batch_size, dim=1)]
 
 
-def ppo_loss(network: ActorCritic) -> Loss:
-    """PPO's loss of minibatches; data: observations, actions, log-probabilities, advantages and returns."""
+def ppo_loss(network: ActorCritic, with_kl: bool) -> Loss:
+    """PPO's loss of minibatches; data: observations, actions, log-probabilities, advantages and returns.
+
+    `with_kl`: whether their KL is the last of the metrics.
+    """
 
     def loss(
         parameters: Parameters,
@@ -205,7 +229,8 @@ def ppo_loss(network: ActorCritic) -> Loss:
         total, *metrics = losses.ppo_loss(
             log_prob, old_log_prob, advantages, values, returns, entropy, *coefficients.unbind(1)
         )
-        return total, tuple(metrics)
+        kl = [losses.k3(log_prob - old_log_prob)] if with_kl else []
+        return total, (*metrics, *kl)
 
     return loss
 

@@ -24,7 +24,6 @@ class Recorder:
         shape = (len(stack), stack.config.algo.n_envs)
         self._returns = np.zeros(shape)
         self._lengths = np.zeros(shape, dtype=np.int64)
-        self._steps_before = np.cumsum(stack.phases.n_steps) - stack.phases.n_steps  # [phases]
 
     def step(self, env_step: int, transition: Transition) -> None:
         """Count a vector step; a row for every episode that ended in it."""
@@ -61,11 +60,12 @@ class Recorder:
         """One row per member; one with a parameter or a loss that is not finite has diverged."""
         columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
         finite = columns.pop("finite")
-        n_steps = len(outcome.steps)
-        gradient_step = int(self._steps_before[phase]) + n_steps
-        counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": n_steps}
+        done = self._algorithm.gradient_steps(phase + 1).tolist()
+        taken = [len(outcome.steps)] * len(done) if outcome.taken is None else outcome.taken.tolist()
         for member, sink in list(self.sinks.items()):
             row = {name: values[member] for name, values in columns.items()}
+            gradient_step = done[member]
+            counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": taken[member]}
             sink.emit("updates", {**counts, **row})
             if not finite[member]:
                 self._diverge(member, f"non-finite parameters after gradient step {gradient_step}")
@@ -76,26 +76,46 @@ class Recorder:
         self, phase: int, outcome: Outcome, before: Tensor, after: Tensor
     ) -> dict[str, NDArray[np.generic]]:
         """Columns [members] of the table updates, but for the counts; everything comes to the host at once."""
-        algorithm, limits = self._algorithm, self._stack.of("algo.max_grad_norm")
         change = (after - before).norm(dim=1) / before.norm(dim=1)
         # NaN is its own largest and smallest; isfinite of all parameters would take forty times as long.
         finite = torch.isfinite(after.amax(1)) & torch.isfinite(after.amin(1))
         of_phase = torch.cat([outcome.phase.double(), change.unsqueeze(1), finite.unsqueeze(1)], dim=1)
         widened = torch.nn.functional.pad(of_phase, (0, outcome.steps.shape[2] - of_phase.shape[1]))
         *steps, last = torch.cat([outcome.steps, widened.unsqueeze(0)]).cpu().numpy()
-        names = (*algorithm.metrics, "grad_norm", "learning_rate")
-        table = dict(zip(names, np.stack(steps).transpose(2, 0, 1), strict=True))  # [steps, members] each
-        norms = table.pop("grad_norm")
+        table, every = np.stack(steps), slice(None)
+        if outcome.taken is None:
+            of_steps = self._of_steps(phase, every, table, len(table))
+        else:
+            rows = [self._of_steps(phase, slice(m, m + 1), table, n) for m, n in enumerate(outcome.taken.tolist())]
+            of_steps = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        names = (*self._algorithm.phase_metrics, "relative_update", "finite")
+        return of_steps | dict(zip(names, last.T, strict=False))
+
+    def _of_steps(
+        self, phase: int, members: slice, steps: NDArray[np.float64], taken: int
+    ) -> dict[str, NDArray[np.generic]]:
+        """Columns of some members over the steps of a phase that they took, its first ones.
+
+        Losses are also of the minibatch at which they stopped, as Stable-Baselines3 logs them.
+
+        Args:
+            steps: [steps, members, metrics], see `Outcome.steps`.
+        """
+        names = (*self._algorithm.metrics, "grad_norm", "learning_rate")
+        table = dict(
+            zip(names, steps[: taken + 1, members].transpose(2, 0, 1), strict=True)
+        )  # [steps, members] each
+        norms, rates = (table.pop(name)[:taken] for name in names[-2:])
+        norms = norms if taken else np.full((1, norms.shape[1]), np.nan)
         return {
-            **dose_columns(table.pop("learning_rate"), self._stack.base[:, phase]),
+            **dose_columns(rates, self._stack.base[members, phase]),
             **{
                 name: values.max(0) if name.endswith("_max_abs") else values.mean(0)
                 for name, values in table.items()
             },
             "grad_norm_mean": norms.mean(0),
             "grad_norm_max": norms.max(0),
-            "clipped_share": (norms > limits).mean(0),
-            **dict(zip((*algorithm.phase_metrics, "relative_update", "finite"), last.T, strict=False)),
+            "clipped_share": (norms > self._stack.of("algo.norm_limit")[members]).mean(0),
         }
 
     def _diverge(self, member: int, reason: str) -> None:

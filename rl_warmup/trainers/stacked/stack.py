@@ -1,5 +1,6 @@
 """A stack: what its members share, what differs between them, and the parts that PPO and DQN are built from."""
 
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import base_schedule, phases_of, planned_dose
+from rl_warmup.config.learning_rate import adaptive_base, base_schedule, env_schedule, phases_of, step_factors
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.functional.optimizers import StepRates, bias_correction
@@ -43,7 +44,9 @@ class Stack:
         self.observed = observed_dtype(observation_space)
         self.phases = phases_of(configs[0])
         self.base = np.stack([base_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
-        self._dose = np.stack([planned_dose(c) for c in configs])  # [members, gradient steps]
+        self._scheduled = np.stack([env_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
+        self._factors = np.stack([step_factors(c) for c in configs])  # [members, gradient steps]
+        self._adaptive = {m: base for m, c in enumerate(configs) if (base := adaptive_base(c)) is not None}
         self._ends = np.concatenate([[0], np.cumsum(self.phases.n_steps)])
         if configs[0].algo.normalize:  # pixels too are then no longer 0 to 255
             observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_shape, np.float32)
@@ -68,14 +71,43 @@ class Stack:
         """Gradient steps done after so many update phases."""
         return int(self._ends[phases])
 
-    def rates(self, phase: int) -> Tensor:  # [steps, members, len(StepRates._fields) + 1], float64
-        """What Adam is given at every gradient step of a phase, the limit of the gradient norm last."""
-        first, last = self._ends[phase], self._ends[phase + 1]
-        steps = np.arange(first + 1, last + 1)
+    @property
+    def adaptive_rates(self) -> NDArray[np.float64] | None:  # [members]
+        """The base rates that the members have now, nan of those that do not adapt; None if no member does."""
+        rates = [self._adaptive[m].rate if m in self._adaptive else math.nan for m in range(len(self))]
+        return np.array(rates) if self._adaptive else None
+
+    @adaptive_rates.setter
+    def adaptive_rates(self, rates: NDArray[np.float64]) -> None:
+        for member, base in self._adaptive.items():
+            base.rate = float(rates[member])
+
+    def adapt(self, kl: Tensor) -> None:  # [members]
+        """Let the rates that adapt follow an update of this KL."""
+        if self._adaptive:
+            found = kl.tolist()
+            for member, base in self._adaptive.items():
+                base.adapt(found[member])
+
+    def rates(
+        self, phase: int, done: NDArray[np.int64] | None = None
+    ) -> Tensor:  # [steps, members, columns], float64
+        """What Adam is given at every gradient step of a phase, the limit of the gradient norm last.
+
+        `done`: [members] gradient steps that they have taken, where these are not as many as are planned.
+        """
+        for member, base in self._adaptive.items():
+            self.base[member, phase] = base.rate
+            scheduled = env_schedule(self.configs[member], base)(self.phases.progress[phase])
+            self._scheduled[member, phase] = scheduled
+        before = np.full(len(self), self._ends[phase]) if done is None else done
+        steps = before[:, None] + np.arange(1, self.phases.n_steps[phase] + 1)  # [members, steps], from 1 on
         options = {name: self.of(f"algo.optimizer.{name}") for name in ("beta1", "beta2", "eps")}
-        options["max_grad_norm"] = self.of("algo.max_grad_norm")
-        table = {name: np.repeat(values[:, None], len(steps), axis=1) for name, values in options.items()}
-        table["learning_rate"] = self._dose[:, first:last]
+        options["max_grad_norm"] = self.of("algo.norm_limit")
+        table = {name: np.repeat(values[:, None], steps.shape[1], axis=1) for name, values in options.items()}
+        table["learning_rate"] = self._scheduled[:, phase, None] * np.take_along_axis(
+            self._factors, steps - 1, axis=1
+        )
         table["correction1"] = bias_correction(options["beta1"], steps)
         table["correction2"] = bias_correction(options["beta2"], steps)
         columns = [table[name] for name in (*StepRates._fields, "max_grad_norm")]
@@ -92,12 +124,12 @@ class Stack:
         """tanh of the update programs: the vendor's on a GPU and where nothing is compiled."""
         return networks.rational_tanh if self.compiled and self.device.type == "cpu" else torch.tanh
 
-    def learner(self, loss: Loss) -> Learner:
-        """The members' parameters, and the program that updates them by `loss`."""
+    def learner(self, loss: Loss, stop: float | None = None) -> Learner:
+        """The members' parameters, and the program that updates them by `loss`; `stop`: see `update_program`."""
         wide = len(self.observation_shape) == 3 and self.config.algo.batch_size > WIDE
         chunk = (1 if wide else CHUNK) if self.device.type == "cpu" else len(self)
         layout = networks.Layout(self.policy)
-        return Learner(self.initial.clone().to(self.device), layout, loss, chunk, self.compiled)
+        return Learner(self.initial.clone().to(self.device), layout, loss, chunk, self.compiled, stop)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,6 +91,8 @@ class StackTraining:
     def begin(self, observations: Array) -> None:
         """Take the first observations [members * envs, ...]."""
         self._shown = observations
+        if self.stack.config.algo.prefill:
+            self.algorithm.prefill(partial(make_stack_envs, self.stack.config, training=True))
         self.algorithm.begin(self._on_device(observations))
         self._evaluate()
 

@@ -42,7 +42,7 @@ def config(*overrides: str, **values: Any) -> RunConfig:
         ),
         *(["schedule=linear"], ["schedule=inverse_sqrt"]),
         *(["algo.optimizer.beta1=0.5"], ["algo.optimizer.beta2=0.9"], ["algo.optimizer.eps=0.1"]),
-        *(["algo.max_grad_norm=3"], ["algo.gamma=0.3"]),
+        *(["algo.max_grad_norm=3"], ["algo.max_grad_norm=null"], ["algo.gamma=0.3"]),
         *(["runs_dir=elsewhere"], ["study.name=other"], ["tracking=disabled"]),
     ],
     ids="-".join,

@@ -132,7 +132,7 @@ def test_a_ratio_of_exactly_one_passes_its_gradient_as_in_stable_baselines3() ->
         close(gradient[m], own[0].grad)
 
 
-def test_targets_and_huber_loss_are_stable_baselines3s() -> None:
+def test_targets_and_losses_are_stable_baselines3s_and_torchs() -> None:
     rewards, dones, next_q, predicted = draw(M, B), flags(M, B), draw(M, B, A), 2 * draw(M, B, seed=7)
     targets = losses.q_targets(rewards, dones, next_q, GAMMA)
     for m in range(M):
@@ -140,6 +140,7 @@ def test_targets_and_huber_loss_are_stable_baselines3s() -> None:
         expected = rewards[m] + (1 - dones[m]) * GAMMA[m] * best
         close(targets[m], expected)
         close(losses.huber(predicted, targets)[m], F.smooth_l1_loss(predicted[m], expected))
+        close(losses.mse(predicted, targets)[m], F.mse_loss(predicted[m], expected))
 
 
 def test_distributions_are_torchs() -> None:
@@ -194,6 +195,7 @@ BATTERY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "ppo_loss": (losses.ppo_loss, _ppo_arguments()),
     "q_targets": (losses.q_targets, (draw(M, B), flags(M, B), draw(M, B, A), GAMMA)),
     "huber": (losses.huber, (draw(M, B), draw(M, B, seed=1))),
+    "mse": (losses.mse, (draw(M, B), draw(M, B, seed=1))),
     "normalize_advantages": (losses.normalize_advantages, (draw(M, B),)),
     "k3": (losses.k3, (draw(M, B),)),
     "explained_variance": (losses.explained_variance, (draw(M, B), draw(M, B, seed=1))),

@@ -156,7 +156,9 @@ def test_training_episodes_are_whole_and_raw_under_normalisation(configure: Conf
     assert 0 < sum(row["length"] for row in rows["episodes"]) <= 256
 
 
-@pytest.mark.parametrize("overrides", [["algo.max_grad_norm=1e-9"], ["algo.max_grad_norm=1e9"]])
+@pytest.mark.parametrize(
+    "overrides", [["algo.max_grad_norm=1e-9"], ["algo.max_grad_norm=1e9"], ["algo.max_grad_norm=null"]]
+)
 def test_share_of_clipped_steps(overrides, configure: Configure):
     rows = rows_of(configure(*TINY["ppo"], *SHORT, *overrides))["updates"]
     expected = 1.0 if "e-9" in overrides[0] else 0.0

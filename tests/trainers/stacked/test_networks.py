@@ -34,6 +34,9 @@ POLICIES = [
     ("ppo", FLOAT_IMAGE, CONTINUOUS, {"extractor": "small_cnn"}),
     ("dqn", ATARI, DISCRETE, {"extractor": "nature_cnn"}),
     ("ppo", SMALL_IMAGE, DISCRETE, {}),
+    ("ppo", FLAT, DISCRETE, {"layer_norm": True}),
+    ("ppo", FLAT, CONTINUOUS, {"layer_norm": True, "use_sde": True}),
+    ("dqn", SMALL_IMAGE, DISCRETE, {"layer_norm": True, "extractor": "small_cnn"}),
 ]
 
 
@@ -116,8 +119,8 @@ def test_rational_tanh_is_tanh_to_float32_precision() -> None:
 
 def test_what_cannot_be_stacked_is_refused(configure: Configure) -> None:
     (policy, *_) = _policies(configure, "dqn", FLAT, DISCRETE, {})
-    policy.q_net.q_net = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4))
-    with pytest.raises(ValueError, match="LayerNorm cannot be stacked; use trainer=sb3"):
+    policy.q_net.q_net = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+    with pytest.raises(ValueError, match="BatchNorm1d cannot be stacked; use trainer=sb3"):
         Network(policy, ("q_net.q_net",), torch.tanh)
 
 

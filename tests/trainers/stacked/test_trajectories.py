@@ -11,7 +11,10 @@ from helpers.sinks import Rows
 from helpers.stacking import stacked
 from torch.nn.utils import parameters_to_vector
 
+from rl_warmup.config.learning_rate import phases_of, step_factor
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.schedules.adaptive import kl_adapted
+from rl_warmup.trainers.stacked.agents import agent_of
 
 SHORT = ["evaluation.count=4", "evaluation.episodes=2", "trainer=stacked", "trainer.envs=gymnasium"]
 CASES = {
@@ -109,6 +112,58 @@ def test_a_member_follows_stable_baselines3_in_every_kind_of_environment(case: s
     expected = parameters_to_vector(policy.parameters()).detach()
     nearly = 1e-3 if "pixels" in case else 1e-5  # of a million ReLU units, one or the other flips by the last bit
     torch.testing.assert_close(training.algorithm.parameters[0], expected, atol=nearly, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+def test_members_stop_their_updates_where_stable_baselines3_does(configure: Configure) -> None:
+    """Each at a minibatch of its own; the learning rates and Adam's corrections follow the steps that it took."""
+    arms = [["seed=3", "algo.optimizer.beta2=0.9"], ["seed=4", "schedule=linear"], ["seed=5", "warmup=none"]]
+    configs = [configure(*FAMILIES["ppo pendulum, early stops"], *STACKED, *arm) for arm in arms]
+    runs = [follow(config) for config in configs]
+    training, rows = stacked(configs, draws=FollowedDraws(runs))
+    for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
+        _same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
+        _same_updates(config, rows[member], run.rows)
+        expected = parameters_to_vector(run.model.policy.parameters()).detach()
+        torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-5, rtol=0)
+        agent = agent_of(training.stack, training.algorithm, member, 288, 3)
+        theirs = run.model.policy.optimizer.state_dict()["state"][0]["step"]
+        assert agent.optimizer["state"][0]["step"] == theirs == rows[member]["updates"][-1]["gradient_step"]
+    taken = [[row["n_steps"] for row in member["updates"]] for member in rows]
+    assert len(set(map(tuple, taken))) == 3
+    assert all(0 < sum(steps) < phases_of(configs[0]).gradient_steps for steps in taken)
+    for config, member, steps in zip(configs, rows, taken, strict=True):
+        done, factor = 0, step_factor(config) or (lambda k: np.ones_like(k, dtype=float))
+        for row, n in zip(member["updates"], steps, strict=True):
+            rates = row["base_learning_rate"] * np.asarray(factor(done + np.arange(n)))
+            given = [row[f"learning_rate_{name}"] for name in ("first", "mean", "last")]
+            np.testing.assert_allclose(given, [rates[0], rates.mean(), rates[-1]], rtol=1e-12)
+            done += n
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+def test_rates_follow_the_kl_of_updates_in_both_trainers(configure: Configure) -> None:
+    """Times the warmup, on either clock, beside a member whose rate does not adapt."""
+    adaptive = ["schedule=kl_adaptive", "schedule.target_kl=0.0002"]
+    arms = [["seed=3", *adaptive], ["seed=4", "warmup.clock=env_steps", *adaptive], ["seed=5", "schedule=linear"]]
+    given = [*FAMILIES["ppo pendulum"], *STACKED, "total_timesteps=576"]
+    configs = [configure(*given, *arm) for arm in arms]
+    runs = [follow(config) for config in configs]
+    training, rows = stacked(configs, draws=FollowedDraws(runs))
+    for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
+        _same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
+        _same_updates(config, rows[member], run.rows)
+        expected = parameters_to_vector(run.model.policy.parameters()).detach()
+        torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-5, rtol=0)
+    for member in rows[:2]:
+        base, found = 3e-4, [3e-4]
+        for row in member["updates"]:
+            assert row["base_learning_rate"] == base
+            base = kl_adapted(base, row["approx_kl"], target=0.0002)
+            found.append(base)
+        assert min(np.diff(found)) < 0 < max(np.diff(found))
+        assert member["updates"][0]["learning_rate_last"] < 3e-4
+        assert member["updates"][-1]["learning_rate_last"] == member["updates"][-1]["base_learning_rate"]
 
 
 def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
