@@ -139,8 +139,20 @@ def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> li
     for label, own in zip(labels, settings, strict=True):
         twins = [other for twin, other in zip(labels, settings, strict=True) if twin == label]
         keys = sorted({key for twin in twins for key in differing(own, twin)})
-        result.append(tuple(f"{key}={as_given(value_of(own, key))}" for key in keys))
+        said = (key for key in keys if not _goes_without(key, own, keys, twins))
+        result.append(tuple(f"{key}={as_given(value_of(own, key))}" for key in said))
     return result
+
+
+def _goes_without(
+    key: str, own: Mapping[str, Any], keys: Sequence[str], twins: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether the name of its group says of a setting that it differs, as it does of the eps of an optimizer."""
+    name = f"{key.rpartition('.')[0]}.name"
+    if key == name or name not in keys:
+        return False
+    alike = (twin for twin in twins if value_of(twin, name) == value_of(own, name))
+    return all(value_of(twin, key) == value_of(own, key) for twin in alike)
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.constants import check_constants
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import Bound, ConfigError, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
@@ -33,6 +34,7 @@ def check_values(config: RunConfig) -> None:
         raise ConfigError(f"algo.name={config.algo.name} has the settings of another; use algo={config.algo.name}")
     algorithm.check(config.algo)
     _check_adaptive(config)
+    _check_optimizer(config)
 
 
 def check(key: str, value: T, bound: Bound) -> T:
@@ -81,6 +83,28 @@ def _check_target(group: str, name: str, target: str | None, built_in: tuple[str
         check("warmup.shape" if group == "warmup" else "schedule.name", name, one_of(*built_in, "custom"))
     elif name not in ("custom", target.rpartition(".")[2]):
         raise ConfigError(f"{group}.target={target} does not go with {group}={name}; use {group}=custom")
+
+
+def _check_optimizer(config: RunConfig) -> None:
+    """Refuse options that the optimizer does not read, the lack of those that it does, and RAdam without its r."""
+    options, name = config.algo.optimizer, config.algo.optimizer.name
+    if OPTIMIZERS[name].mean_of_relative and config.schedule.name == KL_ADAPTIVE:
+        raise ConfigError(
+            f"optimizer={name} lowers a rate that is planned, and schedule={KL_ADAPTIVE} is not; use another schedule"
+        )
+    for key, value in (("beta2", options.beta2), ("eps", options.eps)):
+        if OPTIMIZERS[name].second_moments:
+            require(value, f"algo.optimizer.{key}")
+        elif value is not None:
+            raise ConfigError(
+                f"algo.optimizer.{key}={value:g} has no meaning for {name}, which keeps no second moments; "
+                f"use optimizer={name} without it (algo.optimizer.{key}=null)"
+            )
+    if name == "radam" and options.beta2 is not None and options.beta2 <= 2 / 3:
+        raise ConfigError(
+            f"algo.optimizer.beta2={options.beta2:g} is too small for radam, which would never divide by second "
+            "moments; use a value above 2/3, or optimizer=sgd with a momentum (algo.optimizer.beta1)"
+        )
 
 
 def _check_declared(config: RunConfig) -> None:

@@ -12,10 +12,12 @@ from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.checks import require
 from rl_warmup.config.columns import COEFFICIENTS
+from rl_warmup.config.optimizers import OPTIMIZERS, Optimizer
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.adaptive import KL_ADAPTIVE, KLAdaptive
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.schedules.controls import CONTROLS, Planned, repeated
+from rl_warmup.schedules.corrections import restarted_factor
 from rl_warmup.schedules.numbers import Array
 from rl_warmup.schedules.phases import Phases, planned_learning_rates
 from rl_warmup.schedules.warmups import Factor
@@ -29,7 +31,8 @@ def phases_of(config: RunConfig) -> Phases:
 
 def base_schedule(config: RunConfig) -> Schedule:
     """Learning rate without warmup, of the share of environment steps done; as planned, if it adapts."""
-    peak, target = require(config.learning_rate, "learning_rate"), config.schedule.target
+    peak = require(config.learning_rate, "learning_rate") * _rate_factor(config)
+    target = config.schedule.target
     if config.schedule.name == KL_ADAPTIVE:
         return schedules.constant(peak)
     return schedules.BASES[config.schedule.name](peak) if target is None else schedules.Base(target, peak)
@@ -108,6 +111,35 @@ def coefficients(config: RunConfig, name: str, warm: bool = True) -> Array:  # [
     return values if omega is None else values * omega[phases.first_steps]
 
 
+def optimizer_counts(config: RunConfig) -> NDArray[np.int64]:  # [gradient steps]
+    """The optimizer's own count t = 1, 2, ... at every gradient step; 0 where it takes none.
+
+    That of Adam-Rel restarts with every new objective.
+    """
+    phases = phases_of(config)
+    begins = phases.objective_starts if _kind(config).relative else np.zeros_like(phases.n_steps)
+    return _counts_from(np.maximum(begins, skipped_steps(config)), phases)
+
+
+def _counts_from(begins: NDArray[np.int64], phases: Phases) -> NDArray[np.int64]:  # [gradient steps]
+    """1 at step begins[phase], ... of every phase's steps; 0 before."""
+    return np.maximum(np.arange(1, phases.gradient_steps + 1) - np.repeat(begins, phases.n_steps), 0)
+
+
+def _kind(config: RunConfig) -> Optimizer:
+    return OPTIMIZERS[config.algo.optimizer.name]
+
+
+def _rate_factor(config: RunConfig) -> float:
+    """Of the constant-rate control of Adam-Rel: the mean factor that its counts amount to; 1 for others."""
+    options = config.algo.optimizer
+    if not _kind(config).mean_of_relative or options.beta2 is None:
+        return 1.0
+    phases = phases_of(config)
+    count = _counts_from(phases.objective_starts, phases)
+    return float(restarted_factor(options.beta1, options.beta2, count).mean())
+
+
 def planned_dose(config: RunConfig) -> Array:  # [gradient steps]
     """Learning rate that every gradient step of the run will be given."""
     return planned_learning_rates(phases_of(config), env_schedule(config), step_factor(config))
@@ -132,7 +164,7 @@ def _env_ramp(config: RunConfig, base: Schedule) -> Schedule:
 
 
 def _step_ramp(config: RunConfig) -> Factor:
-    warmup, beta2 = config.warmup, config.algo.optimizer.beta2
+    warmup, beta2 = config.warmup, config.algo.optimizer.beta2 or 0.0  # none: of no shape that reads it
     length = None if warmup.length is None else int(warmup.length)
     return schedules.step_factor(warmup.target or warmup.shape, length, warmup.start, warmup.power, beta2)
 

@@ -11,6 +11,7 @@ from rl_warmup.config.checks import check, check_values, tried
 from rl_warmup.config.constants import changed_env
 from rl_warmup.config.hardware import resolved_device
 from rl_warmup.config.learning_rate import phases_of, planned_base
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig, ScheduleConfig, TrainerConfig
 from rl_warmup.config.settings import POSITIVE, ConfigError
 from rl_warmup.config.warmups import refuse_inert, resolved_warmup
@@ -52,6 +53,7 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
             "later; use more steps (or, for DQN, a smaller algo.learning_starts)"
         )
     _refuse_crowded(config, phases)
+    _refuse_same_as_adam(config, phases)
     config = replace(config, warmup=resolved_warmup(config))
     if not planned_base(config).any():
         raise ConfigError(
@@ -77,6 +79,18 @@ def _refuse_crowded(config: RunConfig, phases: Phases) -> None:
         raise ConfigError(
             f"evaluation.count={count} evaluations do not fit into {phases.total_timesteps} environment steps, "
             f"{n_envs} at a time; use fewer"
+        )
+
+
+def _refuse_same_as_adam(config: RunConfig, phases: Phases) -> None:
+    """Refuse Adam-Rel, and its control, where the objective never changes between gradient steps."""
+    name = config.algo.optimizer.name
+    kind = OPTIMIZERS[name]
+    if (kind.relative or kind.mean_of_relative) and not phases.new_objective[1:].any():
+        raise ConfigError(
+            f"optimizer={name} is inert: no update comes after a new objective (a rollout of ppo, a copy of dqn's "
+            f"target network) in {config.total_timesteps} environment steps; use more, or a smaller algo.n_steps "
+            "or algo.target_update_interval"
         )
 
 

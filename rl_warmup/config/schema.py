@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.settings import (
     BELOW_ONE,
     FINITE,
     NAME_BYTES,
+    NOT_NEGATIVE,
     POSITIVE,
     SHARE,
     Bound,
@@ -48,11 +50,15 @@ def _is_wrapper(entry: Any) -> bool:
 
 @dataclass
 class OptimizerConfig:
-    """Adam's options, pinned in every arm (Stable-Baselines3 changes eps with the way it is configured)."""
+    """The optimizer; eps is pinned in every arm (Stable-Baselines3 changes it with the way it is configured)."""
 
-    beta1: float = setting(0.9, BELOW_ONE)
-    beta2: float = setting(0.999, BELOW_ONE)
-    eps: float = setting(1e-8, POSITIVE)
+    name: str = setting("adam", one_of(*OPTIMIZERS), identity="changed")
+    beta1: float = setting(0.9, BELOW_ONE, per_member=True)  # the momentum of sgd and rmsprop
+    # null where there are no second moments: sgd
+    beta2: float | None = setting(0.999, BELOW_ONE, per_member=True)
+    eps: float | None = setting(1e-8, POSITIVE, per_member=True)
+    # lr·decay·p off the parameters p of adamw, decay·p onto the gradient of the others
+    weight_decay: float = setting(0.0, NOT_NEGATIVE, identity="changed", per_member=True)
 
 
 @dataclass
@@ -101,7 +107,7 @@ class AlgoConfig:
     )
     activation: str = setting("tanh", ACTIVATION, identity="changed")  # between the layers of net_arch
     layer_norm: bool = setting(False, identity="changed")  # before each activation between the layers of net_arch
-    optimizer: OptimizerConfig = setting(OptimizerConfig, per_member=True)
+    optimizer: OptimizerConfig = setting(OptimizerConfig)
 
     @property
     def norm_limit(self) -> float:
@@ -133,7 +139,7 @@ class PPOConfig(AlgoConfig):
         Bound(lambda steps: steps >= 1 or steps == -1, "draws no noise; use 1 or more, or -1 for once per rollout"),
         identity="changed",
     )
-    optimizer: OptimizerConfig = setting(lambda: OptimizerConfig(eps=1e-5), per_member=True)
+    optimizer: OptimizerConfig = setting(lambda: OptimizerConfig(eps=1e-5))
 
 
 @dataclass

@@ -32,6 +32,9 @@ def one_of(*choices: str) -> Bound:
 
 FINITE = Bound(math.isfinite, "is not usable; use a finite number")
 POSITIVE = Bound(lambda given: math.isfinite(given) and given > 0, "is not usable; use a finite number above 0")
+NOT_NEGATIVE = Bound(
+    lambda given: math.isfinite(given) and given >= 0, "is not usable; use a finite number from 0 on"
+)
 SHARE = Bound(lambda given: 0 <= given <= 1, "is not a share; use a value from 0 to 1")
 BELOW_ONE = Bound(lambda given: 0 <= given < 1, "is not usable; use a value from 0 to below 1")
 NAME_BYTES = 255  # of the name of a file or folder at most

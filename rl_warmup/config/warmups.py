@@ -42,7 +42,13 @@ def resolved_warmup(config: RunConfig) -> WarmupConfig:
     if name in ("none", "custom", *schedules.SHAPES):
         name = function.rpartition(".")[2]
     if shape.by_beta2:
-        return _resolve_by_beta2(replace(warmup, name=name), shape, config.algo.optimizer.beta2, phases)
+        optimizer = config.algo.optimizer
+        if optimizer.beta2 is None:
+            raise ConfigError(
+                f"warmup={warmup.shape} follows from Adam's beta2, and optimizer={optimizer.name} keeps no second "
+                f"moments; use another optimizer, or one of: {', '.join(schedules.RAMPS)}"
+            )
+        return _resolve_by_beta2(replace(warmup, name=name), shape, optimizer.beta2, phases)
     if warmup.clock not in CLOCKS:
         raise ConfigError(f"warmup.clock={warmup.clock} is not a clock; use one of: {', '.join(CLOCKS)}")
     total = phases.gradient_steps if warmup.clock == "gradient_steps" else phases.total_timesteps

@@ -35,6 +35,11 @@ class Phases:
         """First gradient step of each phase."""
         return np.cumsum(self.n_steps) - self.n_steps
 
+    @property
+    def objective_starts(self) -> NDArray[np.int64]:  # [phases]
+        """First gradient step under the objective of each phase."""
+        return np.maximum.accumulate(np.where(self.new_objective, self.first_steps, 0))
+
     def phases_done(self, env_step: int) -> int:
         """Update phases that are over after so many environment steps."""
         return int(np.searchsorted(self.env_step, env_step, side="right"))

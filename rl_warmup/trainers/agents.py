@@ -41,7 +41,7 @@ class Agent:
     policy: Mapping[str, Any]
     """The state dict of its policy in Stable-Baselines3."""
     optimizer: Mapping[str, Any]
-    """That of the policy's Adam."""
+    """That of the policy's optimizer."""
     counts: Mapping[str, Any]
     """Attributes of the Stable-Baselines3 model: num_timesteps, and of DQN the exploration_rate."""
     moments: Mapping[str, Moments] | None

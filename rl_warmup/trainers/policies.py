@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rl_warmup.config.schema import AlgoConfig, PPOConfig, RunConfig
 from rl_warmup.envs.seeds import stream_seed
+from rl_warmup.trainers.optimizers import optimizer_of
 
 
 class SmallCNN(BaseFeaturesExtractor):
@@ -76,8 +77,8 @@ def policy_class(algo: AlgoConfig) -> type[ActorCriticPolicy] | type[DQNPolicy]:
 
 
 def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
-    """What Stable-Baselines3 takes as `policy_kwargs`; Adam's options are pinned in every arm."""
-    options = algo.optimizer
+    """What Stable-Baselines3 takes as `policy_kwargs`; the optimizer's options are pinned in every arm."""
+    kind, options = optimizer_of(algo.optimizer)
     own = {}
     if isinstance(algo, PPOConfig):
         own = {"ortho_init": algo.ortho_init, "log_std_init": algo.log_std_init}
@@ -85,8 +86,8 @@ def policy_arguments(algo: AlgoConfig) -> dict[str, Any]:
         "net_arch": list(algo.net_arch),
         "activation_fn": ACTIVATIONS[algo.activation],
         "features_extractor_class": EXTRACTORS[algo.extractor],
-        "optimizer_class": torch.optim.Adam,
-        "optimizer_kwargs": {"betas": (options.beta1, options.beta2), "eps": options.eps},
+        "optimizer_class": kind,
+        "optimizer_kwargs": options,
         **own,
     }
 

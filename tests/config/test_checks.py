@@ -52,6 +52,25 @@ nan, inf = math.nan, math.inf
             "algo.optimizer.beta2=-0.1 is not usable; use a value from 0 to below 1",
         ),
         ({"algo__optimizer__eps": 0.0}, r"algo.optimizer.eps=0.0 is not usable"),
+        ({"algo__optimizer__eps": None}, r"algo.optimizer.eps is not set; give algo.optimizer.eps="),
+        ({"algo__optimizer__name": "lion"}, r"algo.optimizer.name=lion is not known; use one of: adam, adamw, "),
+        (
+            {"algo__optimizer__weight_decay": -0.1},
+            "algo.optimizer.weight_decay=-0.1 is not usable; use a finite nu",
+        ),
+        ({"algo__optimizer__weight_decay": inf}, "algo.optimizer.weight_decay=inf is not usable"),
+        (
+            {"algo__optimizer__name": "sgd"},
+            "algo.optimizer.beta2=0.999 has no meaning for sgd, which keeps no second moments; use optimizer=sgd",
+        ),
+        (
+            {"algo__optimizer__name": "sgd", "algo__optimizer__beta2": None},
+            r"algo.optimizer.eps=1e-05 has no meaning for sgd.*without it \(algo.optimizer.eps=null\)",
+        ),
+        (
+            {"algo__optimizer__name": "radam", "algo__optimizer__beta2": 0.66},
+            "algo.optimizer.beta2=0.66 is too small for radam.*use a value above 2/3",
+        ),
         ({"algo__max_grad_norm": inf}, r"algo.max_grad_norm=inf is not usable"),
         ({"algo__gamma": 1.01}, "algo.gamma=1.01 is not a share; use a value from 0 to 1"),
         ({"algo__n_steps": 0}, r"algo.n_steps=0 is too small; use 1 or more"),

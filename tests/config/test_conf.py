@@ -16,6 +16,7 @@ from rl_warmup.config import conf
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.constants import borrowed_env
 from rl_warmup.config.learning_rate import planned_base
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig, TrainerConfig
 from rl_warmup.config.settings import ConfigError
@@ -29,6 +30,7 @@ PRESETS = ("amago", "dreamer", "llm", "muzero", "pqn")  # test_warmups.py knows 
 OPTIONS = {
     "algo": ALGOS,
     "trainer": ("sb3", "stacked"),
+    "optimizer": tuple(sorted(OPTIMIZERS)),
     "schedule": tuple(sorted(("custom", KL_ADAPTIVE, *schedules.BASES))),
     "warmup": tuple(sorted(("none", "custom", *PRESETS, *schedules.SHAPES))),
     "tracking": ("disabled", "wandb"),
@@ -174,6 +176,25 @@ def test_warmup_files_leave_the_start_to_their_shape_and_say_which_it_is(shape: 
     text = (conf_dir() / "warmup" / f"{shape}.yaml").read_text()
     assert f"start: null # the shape's default, {schedules.SHAPES[shape].start:g}\n" in text
     assert warmup.power == (2 if shape == "polynomial" else None)
+
+
+@pytest.mark.parametrize(("algo", "eps"), [("ppo", 1e-5), ("dqn", 1e-8)])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_sets_what_its_rule_needs(name: str, algo: str, eps: float) -> None:
+    own: dict[str, dict[str, float | None]] = {
+        "sgd": {"beta1": 0.0, "beta2": None, "eps": None},
+        "rmsprop": {"beta1": 0.0, "beta2": 0.99},
+        "adamw": {"weight_decay": 0.01},
+    }
+    usual = {"name": name, "beta1": 0.9, "beta2": 0.999, "eps": eps, "weight_decay": 0.0}
+    assert vars(run(f"algo={algo}", f"optimizer={name}").algo.optimizer) == usual | own.get(name, {})
+
+
+def test_an_optimizer_is_chosen_before_its_numbers_and_after_what_is_tuned_for_adam() -> None:
+    minatar = ("algo=dqn", "env=minatar_breakout")
+    assert run(*minatar).algo.optimizer.eps == run(*minatar, "optimizer=rmsprop").algo.optimizer.eps == 3.125e-4
+    assert run(*minatar, "optimizer=sgd").algo.optimizer.eps is None
+    assert run("algo.optimizer.beta1=0.5", "optimizer=sgd").algo.optimizer.beta1 == 0.5
 
 
 @pytest.mark.parametrize("name", OPTIONS["tracking"])

@@ -112,6 +112,11 @@ def test_identity_is_plain_json_that_survives_the_file() -> None:
 def test_settings_that_came_later_leave_the_ids_of_earlier_runs_alone() -> None:
     canonical = identity(config())
     assert canonical["trainer"] == {"name": "sb3"}
+    assert canonical["algo"]["optimizer"] == {"beta1": 0.9, "beta2": 0.999, "eps": 1e-5}
+    assert identity(config("optimizer=adam", "algo.optimizer.weight_decay=0.0")) == canonical
+    assert identity(config("optimizer=sgd"))["algo"]["optimizer"] == {
+        **{"name": "sgd", "beta1": 0.0, "beta2": None, "eps": None}
+    }
     later = {"extractor", "activation", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}
     assert not later & canonical["algo"].keys()
     assert not later & identity(config("algo=dqn"))["algo"].keys()

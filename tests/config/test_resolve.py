@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 
 from rl_warmup import schedules
 from rl_warmup.config.identity import arm_of, identity
-from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose, step_factor
+from rl_warmup.config.learning_rate import (
+    optimizer_counts,
+    phases_of,
+    planned_base,
+    planned_dose,
+    skipped_steps,
+    step_factor,
+)
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 
 PPO: tuple[str, ...] = ()  # tuned on CartPole: 391 updates of 20 steps, the first after 256 environment steps
+SGD = ("optimizer=sgd",)
 DQN = ("algo=dqn",)  # tuned on CartPole: 193 updates of 128 steps, the first after 1024 environment steps
 
 
@@ -285,6 +293,48 @@ def test_ppo_refuses(values: dict[str, Any], message: str) -> None:
 )
 def test_dqn_refuses(values: dict[str, Any], message: str) -> None:
     refused(message, *DQN, **values)
+
+
+@pytest.mark.parametrize("shape", schedules.ADAM_RAMPS)
+def test_shapes_of_beta2_are_refused_where_there_are_no_second_moments(shape: str) -> None:
+    refused(f"warmup={shape} follows from Adam's beta2, and optimizer=sgd keeps no second", *SGD, f"warmup={shape}")
+
+
+@pytest.mark.parametrize("name", ["adam_rel", "adam_rel_mean"])
+def test_relative_counts_are_refused_where_the_objective_never_changes(name: str) -> None:
+    inert = rf"optimizer={name} is inert: no update comes after a new objective"
+    refused(inert, f"optimizer={name}", total_timesteps=256)
+    refused(inert, f"optimizer={name}", *DQN, algo__target_update_interval=60_000)
+    assert resolve(unresolved(f"optimizer={name}", total_timesteps=512)).algo.optimizer.name == name
+    assert resolve(unresolved(f"optimizer={name}", *DQN)).algo.optimizer.name == name
+
+
+def test_an_optimizer_counts_its_steps_and_none_that_it_does_not_take() -> None:
+    assert optimizer_counts(resolve(unresolved())).tolist() == list(range(1, 7821))
+    delayed = resolve(unresolved("warmup.control=delayed", "warmup.length=41"))  # half of 41 steps are lost
+    assert skipped_steps(delayed) == 20
+    assert optimizer_counts(delayed)[[0, 19, 20, 21, -1]].tolist() == [0, 0, 1, 2, 7800]
+
+
+def test_adam_rel_counts_from_every_rollout_and_every_copy_of_the_target_network() -> None:
+    counts = optimizer_counts(resolve(unresolved("optimizer=adam_rel")))
+    assert counts.tolist() == [*range(1, 21)] * 391
+    delayed = ("optimizer=adam_rel", "warmup.control=delayed", "warmup.length=61")  # 30 steps, a rollout and a half
+    counts = optimizer_counts(resolve(unresolved(*delayed)))
+    assert counts[:60].tolist() == [0] * 30 + [*range(1, 11), *range(1, 21)]
+    own = {"algo__train_freq": 4, "algo__gradient_steps": 2, "algo__learning_starts": 5, "total_timesteps": 40}
+    config = resolve(unresolved(*DQN, "optimizer=adam_rel", "warmup=none", **own, algo__target_update_interval=10))
+    # updates after 8, 12, ..., 40 steps; copies after 10, 20, 30 and 40
+    assert optimizer_counts(config).tolist() == [1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 1, 2]
+
+
+def test_the_control_of_adam_rel_is_adam_at_its_mean_factor() -> None:
+    config, plain = (resolve(unresolved(*own)) for own in (["optimizer=adam_rel_mean"], []))
+    factor = np.mean([(1 - 0.999**t) ** 0.5 / (1 - 0.9**t) for t in range(1, 21)])
+    assert factor == pytest.approx(0.172, abs=5e-4)
+    np.testing.assert_allclose(planned_base(config), planned_base(plain) * factor, rtol=1e-12)
+    np.testing.assert_allclose(planned_dose(config), planned_dose(plain) * factor, rtol=1e-12)
+    assert optimizer_counts(config).tolist() == optimizer_counts(plain).tolist()
 
 
 def test_a_beta2_that_radam_cannot_use_is_refused() -> None:

@@ -12,6 +12,7 @@ from rl_warmup.config.schema import DQNConfig, OptimizerConfig, PPOConfig, RunCo
 from rl_warmup.config.settings import (
     BELOW_ONE,
     FINITE,
+    NOT_NEGATIVE,
     POSITIVE,
     SHARE,
     Bound,
@@ -35,10 +36,11 @@ nan, inf, tiny = math.nan, math.inf, 5e-324
         (one_of("a", "b"), ["a", "b"], ["c", "A", ""]),
         (FINITE, [0, -1e300, 1e300], [nan, inf, -inf]),
         (POSITIVE, [tiny, 1, 1e300], [0, -tiny, nan, inf]),
+        (NOT_NEGATIVE, [0, tiny, 1e300], [-tiny, nan, inf]),
         (SHARE, [0, 0.5, 1], [-tiny, 1.0000001, nan, inf]),
         (BELOW_ONE, [0, 0.9999999], [1, -tiny, nan, inf]),
     ],
-    ids=["least", "one_of", "FINITE", "POSITIVE", "SHARE", "BELOW_ONE"],
+    ids=["least", "one_of", "FINITE", "POSITIVE", "NOT_NEGATIVE", "SHARE", "BELOW_ONE"],
 )
 def test_bounds_at_their_ends(bound: Bound, inside: list[Any], outside: list[Any]) -> None:
     assert [value for value in inside if not bound.holds(value)] == []
@@ -98,8 +100,9 @@ NEVER += ["plan_only", "checkpoint", "keep"]
 SWEPT_NEVER = ["runs_dir", "study", "tracking", "retries", "plan_only", "threads", "checkpoint", "keep"]
 PER_MEMBER = ["seed", "learning_rate", "schedule"]
 PER_MEMBER_OF = {
-    PPOConfig: ["optimizer", "clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
-    DQNConfig: ["optimizer", "max_grad_norm", "gamma"],
+    PPOConfig: ["clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
+    DQNConfig: ["max_grad_norm", "gamma"],
+    OptimizerConfig: ["beta1", "beta2", "eps", "weight_decay"],
     WarmupConfig: ["shape", "length", "clock", "start", "power", "target", "control", "repeat", "of"],
 }
 
@@ -132,12 +135,14 @@ def test_settings_that_are_not_of_the_identity() -> None:
         ("ppo", set(), {*NETWORK, "target_kl", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}),
         ("dqn", set(), {*NETWORK, "loss"}),
         ("evaluation", {"max_steps"}, set()),
+        ("optimizer", set(), {"name", "weight_decay"}),
     ],
 )
 def test_settings_of_a_group_that_are_not_always_of_the_identity(
     group: str, never: set[str], changed: set[str]
 ) -> None:
-    kind = {"ppo": PPOConfig, "dqn": DQNConfig}.get(group) or type(getattr(RunConfig(), group))
+    kind = {"ppo": PPOConfig, "dqn": DQNConfig, "optimizer": OptimizerConfig}.get(group)
+    kind = kind or type(getattr(RunConfig(), group))
     assert names(kind, identity="never") == never
     assert names(kind, identity="changed") == changed
 
@@ -184,6 +189,7 @@ BOUND = {
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
     *("algo.prefill", "schedule.target_kl"),
+    *("algo.optimizer.name", "algo.optimizer.weight_decay"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),
 }
 BOUND_OF = {
@@ -228,5 +234,6 @@ def test_schema_defaults_are_those_of_stable_baselines3(schema: type, model: typ
 
 def test_adam_is_what_stable_baselines3_makes_of_it() -> None:
     ppo, dqn = PPOConfig().optimizer, DQNConfig().optimizer
+    assert {(one.name, one.weight_decay) for one in (ppo, dqn)} == {("adam", 0.0)}
     assert (ppo.beta1, ppo.beta2, ppo.eps) == (0.9, 0.999, 1e-5)
     assert (dqn.beta1, dqn.beta2, dqn.eps) == (0.9, 0.999, 1e-8)

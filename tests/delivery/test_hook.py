@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from rl_warmup import schedules
 from rl_warmup.config.columns import COEFFICIENTS, GROUPS
 from rl_warmup.config.learning_rate import coefficients, phases_of, planned_base, planned_dose, planned_factors
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.delivery.hook import attach_warmup, phases_of_model, steps_taken
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import constant, linear
@@ -59,6 +60,15 @@ def test_every_shape_is_delivered_on_both_clocks(shape, clock, algo, configure: 
 @pytest.mark.parametrize("shape", schedules.ADAM_RAMPS)
 def test_the_shapes_of_beta2_are_delivered(shape, algo, configure: Configure):
     assert_delivered(configure(*TINY[algo], *SHORT, f"warmup={shape}", "algo.optimizer.beta2=0.9"))
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_is_delivered_its_rates(optimizer, algo, configure: Configure):
+    often = ["algo.target_update_interval=50"] if algo == "dqn" else []
+    chosen = [f"optimizer={optimizer}", "warmup.length=0.5"]
+    rows = assert_delivered(configure(*TINY[algo], *SHORT, *often, *chosen))
+    assert rows[0]["n_below_99"] > 0
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])

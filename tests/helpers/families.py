@@ -72,6 +72,7 @@ FEW = ["algo.batch_size=12", "total_timesteps=64", "evaluation.episodes=1"]  # i
 STOPS = ["algo.target_kl=0.0003", "learning_rate=1e-3", "algo.n_epochs=4", "total_timesteps=288"]
 NORMED = ["algo.layer_norm=true"]
 NORMALIZED, SDE = ["algo.normalize=true"], ["algo.use_sde=true", "algo.log_std_init=-1"]
+DELAYED = ["warmup.control=delayed"]
 STACKED = ["trainer=stacked", "trainer.envs=gymnasium"]
 RUNS = {
     "ppo pendulum": ("pendulum", PPO),
@@ -106,6 +107,21 @@ RUNS = {
     "dqn minigrid, prefilled": ("minigrid", [*DQN, *NORMALIZED, "algo.prefill=90"]),
     "ppo minigrid, CNN": ("minigrid", PPO + SMALL),
     "dqn minigrid, CNN": ("minigrid", [*DQN, *SMALL, "algo.activation=tanh"]),
+    "ppo minigrid, L2": ("minigrid", [*PPO, "algo.optimizer.weight_decay=0.1"]),
+    "ppo minigrid, adamw": ("minigrid", [*PPO, "optimizer=adamw", "algo.optimizer.weight_decay=10"]),
+    "dqn minigrid, radam": ("minigrid", [*DQN, "optimizer=radam", "algo.optimizer.weight_decay=0.1"]),
+    "ppo minigrid, sgd": ("minigrid", [*PPO, "optimizer=sgd", "algo.optimizer.beta1=0.9", "learning_rate=0.03"]),
+    "dqn minigrid, sgd": ("minigrid", [*DQN, "optimizer=sgd", "learning_rate=0.1"]),
+    "ppo minigrid, rmsprop": ("minigrid", [*PPO, "optimizer=rmsprop"]),
+    "dqn minigrid, rmsprop": ("minigrid", [*DQN, "optimizer=rmsprop", "algo.optimizer.beta1=0.5"]),
+    "ppo minigrid, uncorrected": ("minigrid", [*PPO, "optimizer=adam_uncorrected"]),
+    "dqn minigrid, gi_adam": ("minigrid", [*DQN, "optimizer=gi_adam"]),
+    "ppo minigrid, adam_rel": ("minigrid", [*PPO, "optimizer=adam_rel", "algo.optimizer.weight_decay=0.1"]),
+    "dqn minigrid, adam_rel": ("minigrid", [*DQN, "optimizer=adam_rel"]),
+    "dqn minigrid, adam_rel_mean": ("minigrid", [*DQN, "optimizer=adam_rel_mean"]),
+    "ppo minigrid, adam_rel delayed": ("minigrid", [*PPO, "optimizer=adam_rel", *DELAYED]),
+    "dqn minigrid, rmsprop delayed": ("minigrid", [*DQN, "optimizer=rmsprop", *DELAYED]),
+    "dqn minigrid, moments first": ("minigrid", [*DQN, "optimizer=adamw", "warmup.control=moment_only"]),
     "ppo pixels": ("pixels", [*PPO, *NATURE, *FEW, "algo.n_steps=16", "algo.n_epochs=1"]),
     "dqn pixels": ("pixels", [*DQN, *NATURE, *FEW, "algo.gradient_steps=2", "algo.learning_starts=20"]),
 }

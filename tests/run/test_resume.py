@@ -72,6 +72,16 @@ CASES += [
     pytest.param([*trainer, *PPO, *SMALL, *ADAPTIVE, "total_timesteps=900"], id=f"{name}, KL-adaptive")
     for name, trainer in (("sb3", []), ("stacked", STACKED))
 ]
+CASES += [
+    pytest.param([*trainer, *algo, "env=cartpole", *SMALL, "total_timesteps=900", *own], id=" ".join([kind, *own]))
+    for kind, trainer in (("sb3", []), ("stacked", STACKED))
+    for algo, own in (
+        (PPO, ["optimizer=sgd", "algo.optimizer.beta1=0.9"]),  # keeps no count of its steps
+        (PPO, ["optimizer=adam_rel", "warmup.control=delayed"]),
+        (DQN, ["optimizer=adam_rel"]),
+        (DQN, ["optimizer=gi_adam", "algo.optimizer.weight_decay=0.1"]),
+    )
+]
 
 
 COMPILED = [

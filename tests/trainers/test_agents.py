@@ -19,16 +19,19 @@ from helpers.configs import SHORT, Configure
 from helpers.probe_envs import with_spaces
 from helpers.sinks import ListSink
 from helpers.stacking import train_into
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.utils import set_random_seed
+from torch.nn.utils import parameters_to_vector
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import env_schedule, phases_of
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import PPOConfig, RunConfig
 from rl_warmup.records.models import MODEL, STATISTICS
 from rl_warmup.run.compose import configured
 from rl_warmup.schedules.adaptive import kl_adapted
 from rl_warmup.trainers.agents import Player, files_of, plain
+from rl_warmup.trainers.optimizers import RuleOptimizer, moments_of, optimizer_of
 from rl_warmup.trainers.sb3 import train as sb3
 from rl_warmup.trainers.sb3.state import agent_of
 from rl_warmup.trainers.stacked import dqn as stacked_dqn
@@ -63,6 +66,9 @@ CASES = {
             DISCRETE,
             ["schedule=custom", "schedule.target=helpers.own_schedules.my_schedule"],
         ),
+        (PPO_TINY, "adam_rel", "vector", DISCRETE, ["optimizer=adam_rel", "algo.optimizer.weight_decay=0.1"]),
+        (DQN_TINY, "gi_adam", "vector", DISCRETE, ["optimizer=gi_adam"]),
+        (DQN_TINY, "rmsprop", "vector", DISCRETE, ["optimizer=rmsprop"]),
         (DQN_TINY, "discrete", "vector", DISCRETE, ["schedule=linear", "warmup.clock=env_steps"]),
         (DQN_TINY, "normalized", "vector", DISCRETE, NORMALIZED),
         (DQN_TINY, "grid", "grid", DISCRETE, CNN),
@@ -286,6 +292,34 @@ def test_a_file_loads_again_with_rl_warmup(name: str, cases: dict[str, Case]) ->
     acted = player.act(np.load(case.folder / "observations.npy"), deterministic=True)
     np.testing.assert_array_equal(acted, case.acted["greedy"])
     assert (case.folder / STATISTICS).exists() == case.config.algo.normalize
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_file_of_a_member_has_its_optimizer_as_it_is(name: str, configure: Configure, tmp_path: Path) -> None:
+    """Its own numbers too, where members differ; and the optimizer takes the next step as the stack does."""
+    small = [*DQN_TINY, "total_timesteps=128", *SHORT, "trainer=stacked", "trainer.compile=false"]
+    own = [["algo.optimizer.beta1=0.5"], ["algo.optimizer.beta1=0.8", "algo.optimizer.weight_decay=0.1"]]
+    configs = [configure(*small, f"optimizer={name}", *more) for more in own]
+    sinks = [Keeping() for _ in configs]
+    training = train_into(configs, sinks)
+    phases = training.stack.phases
+    tables, counts = training.algorithm.agent_tables(), training.stack.counts
+    for member, (config, sink) in enumerate(zip(configs, sinks, strict=True)):
+        (tmp_path / "model.zip").write_bytes(sink.files["model.zip"])
+        optimizer = DQN.load(tmp_path / "model.zip", device="cpu").policy.optimizer
+        (group,) = optimizer.param_groups
+        kind, options = optimizer_of(config.algo.optimizer)
+        assert type(optimizer).__name__ == kind.__name__
+        assert {key: group[key] for key in options} == options
+        kept = [moments_of(optimizer.state[p], p) for p in group["params"]]
+        for key, moments in zip(("first", "second"), zip(*kept, strict=True), strict=True):
+            if key == "first" or name != "sgd":
+                assert torch.equal(parameters_to_vector(moments), tables[key][member])
+        if name != "sgd":
+            assert {int(state["step"]) for state in optimizer.state.values()} == {phases.gradient_steps}
+        if kind is RuleOptimizer:
+            assert {state["count"] for state in optimizer.state.values()} == {int(counts[member, -1])}
+    assert (counts[0, -1] < phases.gradient_steps) == (name == "adam_rel")
 
 
 def test_a_schedule_in_a_file_is_a_number_or_a_table() -> None:

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rl_warmup.config.columns import GROUPS
 from rl_warmup.config.learning_rate import adaptive_base, env_schedule, phases_of, skipped_steps, step_factor
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.delivery.hook import attach_factor
 from rl_warmup.delivery.meter import DoseMeter
@@ -31,6 +32,7 @@ from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.agents import files_of, running_moments
 from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.models import model_of
+from rl_warmup.trainers.optimizers import restart_counts
 from rl_warmup.trainers.prefill import prefill
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.groups import split_optimizer
@@ -54,6 +56,8 @@ def _train(config: RunConfig, sink: Sink) -> None:
         _prefill(env, config)
     model = build_model(config, env)
     as_before = sink.restored is None or restore(model, config, sink.restored)
+    if OPTIMIZERS[config.algo.optimizer.name].relative:
+        restart_counts(model, phases_of(config))
     factor, found = step_factor(config), sink.restored
     steps = 0 if found is None else found.values.get("gradient_steps")
     if factor is not None:

@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch.nn.utils import vector_to_parameters
 
+from rl_warmup.config.learning_rate import optimizer_counts
 from rl_warmup.trainers.agents import Agent
+from rl_warmup.trainers.functional.optimizers import Moments
+from rl_warmup.trainers.optimizers import optimizer_of, state_of
 from rl_warmup.trainers.stacked.algorithm import Algorithm
 from rl_warmup.trainers.stacked.networks import trained
 from rl_warmup.trainers.stacked.stack import Stack
@@ -27,7 +30,8 @@ def agent_of(stack: Stack, algorithm: Algorithm, member: int, env_step: int, pha
         of_target = _state(stack, tables["target"])
         policy |= {name: of_target[name.replace(_TARGET, "q_net.")] for name in policy if _TARGET in name}
     counts = {"num_timesteps": env_step, **algorithm.agent_counts()}
-    optimizer = _adam(stack, tables["first"], tables["second"], int(algorithm.gradient_steps(phases)[member]))
+    moments = Moments(tables["first"], tables["second"])
+    optimizer = _optimizer(stack, member, moments, int(algorithm.gradient_steps(phases)[member]), phases)
     rates = stack.adaptive_rates
     rate = None if rates is None or math.isnan(rates[member]) else float(rates[member])
     return Agent(policy, optimizer, counts, algorithm.moments(member), rate)
@@ -39,15 +43,23 @@ def _state(stack: Stack, flat: torch.Tensor) -> dict[str, torch.Tensor]:  # flat
     return {name: tensor.clone() for name, tensor in stack.policy.state_dict().items()}
 
 
-def _adam(stack: Stack, first: torch.Tensor, second: torch.Tensor, steps: int) -> dict[str, Any]:
-    """The state dict of Adam with these moments, [parameters] each."""
-    state: dict[str, Any] = stack.policy.optimizer.state_dict()
+def _optimizer(stack: Stack, member: int, moments: Moments, done: int, phases: int) -> dict[str, Any]:
+    """The state dict of a member's optimizer with these moments, [parameters] each.
+
+    Args:
+        done: gradient steps of the member in so many update phases.
+    """
+    state, options = stack.policy.optimizer.state_dict(), stack.configs[member].algo.optimizer
+    for group in state["param_groups"]:
+        group.update(optimizer_of(options)[1])
+    steps = done - int(stack.skipped[member])
     shapes = [parameter.shape for _, parameter in trained(stack.policy)]
     sizes = [shape.numel() for shape in shapes]
-    parts = zip(shapes, first.split(sizes), second.split(sizes), strict=True)
-    if steps:
+    parts = zip(shapes, *(moment.split(sizes) for moment in moments), strict=True)
+    if steps > 0:
+        count = min(steps, int(optimizer_counts(stack.configs[member])[stack.gradient_steps(phases) - 1]))
         state["state"] = {
-            index: {"step": torch.tensor(float(steps)), "exp_avg": m.view(shape), "exp_avg_sq": v.view(shape)}
+            index: state_of(options, Moments(m.view(shape), v.view(shape)), steps, count)
             for index, (shape, m, v) in enumerate(parts)
         }
     return state

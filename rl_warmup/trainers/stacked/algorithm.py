@@ -117,7 +117,7 @@ class Algorithm(ABC):
         return np.full(len(self._stack), self._stack.gradient_steps(phases))
 
     def agent_tables(self) -> dict[str, Tensor]:
-        """What the agents consist of, [members, parameters] each: `parameters`, Adam's moments, DQN's `target`."""
+        """What agents consist of, [members, parameters] each: `parameters`, their moments, DQN's `target`."""
         return self.learner.tables()
 
     def agent_counts(self) -> dict[str, float]:

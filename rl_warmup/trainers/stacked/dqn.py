@@ -100,7 +100,7 @@ class DQN(Algorithm):
         return Outcome(steps, rate)
 
     def agent_tables(self) -> dict[str, Tensor]:
-        """Parameters, Adam's moments, and the target, which is to be copied before the next update."""
+        """Parameters, the optimizer's moments, and the target, which is to be copied before the next update."""
         target = self.learner.parameters if self._target_due else self.target
         return super().agent_tables() | {"target": target}
 

@@ -1,4 +1,4 @@
-"""The update program of a stack: loss, gradient, clipping and Adam of some members, as one compiled function."""
+"""The update program of a stack: loss, gradient, clipping and step of some members, as one compiled function."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from torch.func import grad_and_value
 
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import check_writable
-from rl_warmup.trainers.functional.optimizers import Moments, StepRates, adam, clip_by_norm
+from rl_warmup.trainers.functional.optimizers import Moments, Rule, clip_by_norm
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.networks import Layout, Parameters
 
@@ -25,12 +25,19 @@ Loss = Callable[[Parameters, Tensor, Tensor, Sequence[Tensor]], tuple[Tensor, tu
 
 
 class Learner:
-    """Parameters and Adam's moments of all members, and the program that updates them."""
+    """Parameters and the optimizer's moments of all members, and the program that updates them."""
 
     def __init__(
-        self, parameters: Tensor, layout: Layout, loss: Loss, chunk: int, compiled: bool, stop: float | None = None
+        self,
+        parameters: Tensor,  # [members, parameters]
+        layout: Layout,
+        loss: Loss,
+        optimizer: Rule,
+        chunk: int,
+        compiled: bool,
+        stop: float | None = None,
     ) -> None:
-        """`parameters`: [members, parameters]; members are a multiple of `chunk`. `stop`: see `update_program`."""
+        """Members are a multiple of `chunk`. `stop`: see `update_program`."""
         self.parameters = parameters
         self.named = layout.named(parameters)  # views, which follow what is changed in place
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
@@ -38,7 +45,7 @@ class Learner:
         self._active = (
             None if stop is None else torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
         )
-        step = update_program(layout, loss, stop)
+        step = update_program(layout, loss, optimizer, stop)
         self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
     def tables(self) -> dict[str, Tensor]:
@@ -93,7 +100,9 @@ class Learner:
         return torch.cat(chunks)
 
 
-def update_program(layout: Layout, loss: Loss, stop: float | None = None) -> Callable[..., Tensor]:
+def update_program(
+    layout: Layout, loss: Loss, optimizer: Rule, stop: float | None = None
+) -> Callable[..., Tensor]:
     """One gradient step of some members; parameters and moments are changed in place.
 
     The sum over members has each member's own gradient in that member's rows, so that no member sees another.
@@ -116,11 +125,10 @@ def update_program(layout: Layout, loss: Loss, stop: float | None = None) -> Cal
             losses, metrics = loss(named, coefficients, indices, data if stop is None else data[1:])
             return losses.sum(), (losses, *metrics)
 
-        *adams, limit = rates.unbind(1)
-        of_step = StepRates(*adams)
+        *row, limit = rates.unbind(1)
         gradients, (_, metrics) = grad_and_value(total, has_aux=True)(layout.named(parameters))
         gradient, norm = clip_by_norm(layout.flat(gradients), limit.to(parameters.dtype))
-        changed, moments = adam(parameters, Moments(first, second), gradient, of_step)
+        changed, moments = optimizer.update(parameters, Moments(first, second), gradient, row)
         taken: list[Tensor] = []
         if stop is not None:
             *metrics, last = metrics
@@ -134,7 +142,7 @@ def update_program(layout: Layout, loss: Loss, stop: float | None = None) -> Cal
         first.copy_(moments.first)
         second.copy_(moments.second)
         recorded = torch.stack([*metrics, norm], dim=1).double()
-        return torch.cat([recorded, of_step.learning_rate.unsqueeze(1), *taken], dim=1)
+        return torch.cat([recorded, row[0].unsqueeze(1), *taken], dim=1)
 
     return step
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -12,10 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup import schedules
-from rl_warmup.config.learning_rate import adaptive_base, base_schedule, env_schedule, phases_of, step_factors
+from rl_warmup.config.learning_rate import (
+    adaptive_base,
+    base_schedule,
+    env_schedule,
+    phases_of,
+    skipped_steps,
+    step_factors,
+)
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.normalization import Normalizer
-from rl_warmup.trainers.functional.optimizers import StepRates, bias_correction
+from rl_warmup.trainers.functional.optimizers import RULES, Options
 from rl_warmup.trainers.policies import initial_policy
 from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
@@ -47,6 +56,10 @@ class Stack:
         self._scheduled = np.stack([env_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
         self._factors = np.stack([step_factors(c) for c in configs])  # [members, gradient steps]
         self._adaptive = {m: base for m, c in enumerate(configs) if (base := adaptive_base(c)) is not None}
+        self.skipped = np.array([skipped_steps(c) for c in configs])  # [members] first steps that are not taken
+        self._options = Options(*(self.of(f"algo.optimizer.{name}") for name in Options._fields))
+        decays = bool(self._options.weight_decay.any())
+        self._rule = replace(RULES[self.config.algo.optimizer.name], decays=decays)
         self._ends = np.concatenate([[0], np.cumsum(self.phases.n_steps)])
         if configs[0].algo.normalize:  # pixels too are then no longer 0 to 255
             observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_shape, np.float32)
@@ -92,7 +105,7 @@ class Stack:
     def rates(
         self, phase: int, done: NDArray[np.int64] | None = None
     ) -> Tensor:  # [steps, members, columns], float64
-        """What Adam is given at every gradient step of a phase, the limit of the gradient norm last.
+        """What the optimizer is given at every gradient step of a phase, the limit of the gradient norm last.
 
         `done`: [members] gradient steps that they have taken, where these are not as many as are planned.
         """
@@ -102,16 +115,18 @@ class Stack:
             self._scheduled[member, phase] = scheduled
         before = np.full(len(self), self._ends[phase]) if done is None else done
         steps = before[:, None] + np.arange(1, self.phases.n_steps[phase] + 1)  # [members, steps], from 1 on
-        options = {name: self.of(f"algo.optimizer.{name}") for name in ("beta1", "beta2", "eps")}
-        options["max_grad_norm"] = self.of("algo.norm_limit")
-        table = {name: np.repeat(values[:, None], steps.shape[1], axis=1) for name, values in options.items()}
-        table["learning_rate"] = self._scheduled[:, phase, None] * np.take_along_axis(
-            self._factors, steps - 1, axis=1
-        )
-        table["correction1"] = bias_correction(options["beta1"], steps)
-        table["correction2"] = bias_correction(options["beta2"], steps)
-        columns = [table[name] for name in (*StepRates._fields, "max_grad_norm")]
-        return self.tensor(np.stack(columns, axis=-1).swapaxes(0, 1).copy(), torch.float64)
+        rates = self._scheduled[:, phase, None] * np.take_along_axis(self._factors, steps - 1, axis=1)
+        table = self._rule.table(rates, self._options, self._counts(phase, steps))
+        limits = np.broadcast_to(self.of("algo.norm_limit")[:, None, None], (*steps.shape, 1))
+        return self.tensor(np.concatenate([table, limits], axis=-1).swapaxes(0, 1).copy(), torch.float64)
+
+    def _counts(self, phase: int, steps: NDArray[np.int64]) -> NDArray[np.int64]:  # [members, steps] both
+        """The optimizers' own counts at steps of a phase, see `optimizer_counts`."""
+        begins = np.zeros(len(self), dtype=np.int64)
+        if OPTIMIZERS[self.config.algo.optimizer.name].relative:
+            into = self.phases.first_steps[phase] - self.phases.objective_starts[phase]
+            begins = steps[:, 0] - 1 - into
+        return np.maximum(steps - np.maximum(begins, self.skipped)[:, None], 0)
 
     def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
         """PPO's clip range in a phase."""
@@ -129,7 +144,8 @@ class Stack:
         wide = len(self.observation_shape) == 3 and self.config.algo.batch_size > WIDE
         chunk = (1 if wide else CHUNK) if self.device.type == "cpu" else len(self)
         layout = networks.Layout(self.policy)
-        return Learner(self.initial.clone().to(self.device), layout, loss, chunk, self.compiled, stop)
+        start = self.initial.clone().to(self.device)
+        return Learner(start, layout, loss, self._rule, chunk, self.compiled, stop)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""

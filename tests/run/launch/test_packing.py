@@ -42,6 +42,7 @@ def config(*overrides: str, **values: Any) -> RunConfig:
         ),
         *(["schedule=linear"], ["schedule=inverse_sqrt"]),
         *(["algo.optimizer.beta1=0.5"], ["algo.optimizer.beta2=0.9"], ["algo.optimizer.eps=0.1"]),
+        *(["algo.optimizer.weight_decay=0.1"], ["optimizer=adam"]),
         *(["algo.max_grad_norm=3"], ["algo.max_grad_norm=null"], ["algo.gamma=0.3"]),
         *(["runs_dir=elsewhere"], ["study.name=other"], ["tracking=disabled"]),
     ],
@@ -60,7 +61,8 @@ PER_MEMBER = {"seed", "learning_rate", "algo.clip_range", "algo.clip_range_sched
     *("algo.gamma", "algo.ent_coef", "algo.vf_coef", "evaluation.max_steps", "env.floor", "env.ceiling", "keep"),
     *("runs_dir", "checkpoint.seconds", "tuned_learning_rate", "learning_rate_scale", "retries", "plan_only"),
 }
-PER_MEMBER_GROUPS = ("warmup.", "schedule.", "algo.optimizer.", "tracking.", "study.")
+PER_MEMBER |= {f"algo.optimizer.{name}" for name in ("beta1", "beta2", "eps", "weight_decay")}
+PER_MEMBER_GROUPS = ("warmup.", "schedule.", "tracking.", "study.")
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])

@@ -12,6 +12,7 @@ from helpers.stacking import stacked, train_into
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import planned_base, planned_dose
+from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.stacked.environments import env_seeds
 from rl_warmup.trainers.stacked.train import train
@@ -51,7 +52,7 @@ ARMS = [
     ["seed=1", "warmup=linear"],
     ["seed=2", "warmup=none", "learning_rate=0.01"],
     ["seed=3", "warmup=exponential", "algo.optimizer.beta2=0.9", "algo.gamma=0.9"],
-    ["seed=4", "warmup=constant", "schedule=linear", "algo.max_grad_norm=0.1"],
+    ["seed=4", "warmup=constant", "schedule=linear", "algo.max_grad_norm=0.1", "algo.optimizer.weight_decay=0.1"],
 ]
 
 
@@ -151,19 +152,38 @@ def test_the_rates_that_adam_was_given_are_the_schedule(kind: str, configure: Co
     configs = [configure(*small, *arm) for arm in arms]
     _, rows = stacked(configs)
     for config, member in zip(configs, rows, strict=True):
-        planned, base, first = planned_dose(config), planned_base(config), 0
-        for row in member["updates"]:
-            part = slice(first, first := first + row["n_steps"])
-            rates = planned[part]
-            assert row["gradient_step"] == first
-            assert row["learning_rate_first"] == rates[0]
-            assert row["learning_rate_last"] == rates[-1]
-            assert row["learning_rate_mean"] == pytest.approx(rates.mean(), rel=1e-12)
-            assert row["base_learning_rate"] == base[part][0]
-            assert row["n_below_99"] == (rates < 0.99 * base[part]).sum()
-            if base[part][0] > 0:
-                assert row["omega_sum"] == pytest.approx((rates / base[part]).sum(), rel=1e-12)
-        assert first == len(planned)
+        _delivered(config, member)
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_rates_that_every_optimizer_was_given_are_the_schedule(
+    name: str, kind: str, configure: Configure
+) -> None:
+    often = ["algo.target_update_interval=50"] if kind == "dqn" else []
+    small = [*SMALL[kind], *QUICK, *often, f"optimizer={name}"]
+    configs = [configure(*small, f"warmup={arm}") for arm in ("linear", "none")]
+    configs.append(configure(*small, "warmup.control=delayed", "warmup.length=0.5"))
+    _, rows = stacked(configs)
+    for config, member in zip(configs, rows, strict=True):
+        _delivered(config, member)
+    assert rows[2]["updates"][0]["relative_update"] == rows[2]["updates"][0]["learning_rate_first"] == 0
+
+
+def _delivered(config: RunConfig, member: Rows) -> None:
+    planned, base, first = planned_dose(config), planned_base(config), 0
+    for row in member["updates"]:
+        part = slice(first, first := first + row["n_steps"])
+        rates = planned[part]
+        assert row["gradient_step"] == first
+        assert row["learning_rate_first"] == rates[0]
+        assert row["learning_rate_last"] == rates[-1]
+        assert row["learning_rate_mean"] == pytest.approx(rates.mean(), rel=1e-12)
+        assert row["base_learning_rate"] == base[part][0]
+        assert row["n_below_99"] == (rates < 0.99 * base[part]).sum()
+        if base[part][0] > 0:
+            assert row["omega_sum"] == pytest.approx((rates / base[part]).sum(), rel=1e-12)
+    assert first == len(planned)
 
 
 def test_a_stack_is_filled_up_with_members_that_nobody_records(configure: Configure) -> None:

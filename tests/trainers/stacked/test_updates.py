@@ -24,6 +24,7 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.optimizers import Moments
+from rl_warmup.trainers.optimizers import moments_of
 from rl_warmup.trainers.sb3 import train as sb3
 from rl_warmup.trainers.stacked import dqn, ppo
 from rl_warmup.trainers.stacked.sizes import CHUNK
@@ -96,12 +97,8 @@ def _watching(seen: list[GradientStep]) -> Iterator[None]:
 
         def before(*_: Any) -> None:
             parameters = parameters_to_vector(trained).detach().clone()
-            moments = [torch.zeros_like(parameters)] * 2
-            if optimizer.state:
-                moments = [
-                    parameters_to_vector([optimizer.state[p][key] for p in trained]).clone()
-                    for key in ("exp_avg", "exp_avg_sq")
-                ]
+            kept = [moments_of(optimizer.state.get(p, {}), p) for p in trained]
+            moments = [parameters_to_vector(moment).clone() for moment in zip(*kept, strict=True)]
             batch = batches.pop()
             if isinstance(model, DQN):
                 batch.append(parameters_to_vector(model.q_net_target.parameters()).detach().clone())
