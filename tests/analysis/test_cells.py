@@ -24,7 +24,6 @@ from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.analysis.study import analyse
-from rl_warmup.config.study import matches
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.report.content import as_json
@@ -143,16 +142,6 @@ def test_optimizers_are_told_apart_by_their_names_and_those_of_one_name_by_their
         ("algo.optimizer.beta2=0.9", "algo.optimizer.name=adam"),
     ]
     assert distinct("xx", [adam, less]) == [("algo.optimizer.beta2=0.999",), ("algo.optimizer.beta2=0.9",)]
-
-
-def test_a_setting_that_records_do_not_name_has_its_default(tmp_path: Path) -> None:
-    """What came later is of the identity only where it is changed; conditions and labels see it all the same."""
-    two_arms(tmp_path / "s", [0.0, 1.0])
-    two_arms(tmp_path / "s", [10.0, 11.0], changes={"algo.optimizer": {"name": "radam"}})
-    cells = {cell.settings["algo.optimizer.name"]: cell for _, cell in analyse(tmp_path / "s").cells}
-    assert cells.keys() == {"adam", "radam"}
-    assert cells["adam"].arm.endswith("constant algo.optimizer.name=adam")
-    assert matches({"algo.optimizer.name": "adam", "algo.optimizer.weight_decay": 0}, cells["adam"].settings)
 
 
 def test_the_common_grid_is_the_most_frequent_and_the_longer_on_a_tie() -> None:

@@ -109,7 +109,10 @@ RUNS = {
     "dqn minigrid, CNN": ("minigrid", [*DQN, *SMALL, "algo.activation=tanh"]),
     "ppo minigrid, L2": ("minigrid", [*PPO, "algo.optimizer.weight_decay=0.1"]),
     "ppo minigrid, adamw": ("minigrid", [*PPO, "optimizer=adamw", "algo.optimizer.weight_decay=10"]),
-    "dqn minigrid, radam": ("minigrid", [*DQN, "optimizer=radam", "algo.optimizer.weight_decay=0.1"]),
+    "dqn minigrid, radam": (
+        "minigrid",
+        [*DQN, "optimizer=radam", "algo.optimizer.weight_decay=0.1", "learning_rate=0.01"],
+    ),
     "ppo minigrid, sgd": ("minigrid", [*PPO, "optimizer=sgd", "algo.optimizer.beta1=0.9", "learning_rate=0.03"]),
     "dqn minigrid, sgd": ("minigrid", [*DQN, "optimizer=sgd", "learning_rate=0.1"]),
     "ppo minigrid, rmsprop": ("minigrid", [*PPO, "optimizer=rmsprop"]),
@@ -121,7 +124,10 @@ RUNS = {
     "dqn minigrid, adam_rel_mean": ("minigrid", [*DQN, "optimizer=adam_rel_mean"]),
     "ppo minigrid, adam_rel delayed": ("minigrid", [*PPO, "optimizer=adam_rel", *DELAYED]),
     "dqn minigrid, rmsprop delayed": ("minigrid", [*DQN, "optimizer=rmsprop", *DELAYED]),
-    "dqn minigrid, moments first": ("minigrid", [*DQN, "optimizer=adamw", "warmup.control=moment_only"]),
+    "dqn minigrid, moments first": (
+        "minigrid",
+        [*DQN, "optimizer=adamw", "warmup.control=moment_only", "warmup.length=0.25"],
+    ),
     "ppo pixels": ("pixels", [*PPO, *NATURE, *FEW, "algo.n_steps=16", "algo.n_epochs=1"]),
     "dqn pixels": ("pixels", [*DQN, *NATURE, *FEW, "algo.gradient_steps=2", "algo.learning_starts=20"]),
 }
