@@ -90,7 +90,7 @@ def _check_optimizer(config: RunConfig) -> None:
     options, name = config.algo.optimizer, config.algo.optimizer.name
     if OPTIMIZERS[name].mean_of_relative and config.schedule.name == KL_ADAPTIVE:
         raise ConfigError(
-            f"optimizer={name} lowers a rate that is planned, and schedule={KL_ADAPTIVE} is not; use another schedule"
+            f"optimizer={name} lowers a planned rate, and schedule={KL_ADAPTIVE} cannot be planned; use another one"
         )
     for key, value in (("beta2", options.beta2), ("eps", options.eps)):
         if OPTIMIZERS[name].second_moments:

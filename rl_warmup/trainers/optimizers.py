@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 
 from rl_warmup.config.schema import OptimizerConfig
 from rl_warmup.schedules.phases import Phases
-from rl_warmup.trainers.functional.optimizers import RULES, Moments, Options
+from rl_warmup.trainers.functional.optimizers import RULES, Moments
+from rl_warmup.trainers.functional.step_rates import Options
 
 _OF_TORCH: Mapping[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,

@@ -13,7 +13,8 @@ from torch import nn
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import OptimizerConfig
-from rl_warmup.trainers.functional.optimizers import RULES, Moments, Options
+from rl_warmup.trainers.functional.optimizers import RULES, Moments
+from rl_warmup.trainers.functional.step_rates import Options
 from rl_warmup.trainers.optimizers import RuleOptimizer, moments_of, optimizer_of, state_of
 from rl_warmup.trainers.policies import policy_arguments
 

@@ -100,9 +100,7 @@ class Learner:
         return torch.cat(chunks)
 
 
-def update_program(
-    layout: Layout, loss: Loss, optimizer: Rule, stop: float | None = None
-) -> Callable[..., Tensor]:
+def update_program(layout: Layout, loss: Loss, optimizer: Rule, stop: float | None = None) -> Callable[..., Tensor]:
     """One gradient step of some members; parameters and moments are changed in place.
 
     The sum over members has each member's own gradient in that member's rows, so that no member sees another.

@@ -24,7 +24,8 @@ from rl_warmup.config.learning_rate import (
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.normalization import Normalizer
-from rl_warmup.trainers.functional.optimizers import RULES, Options
+from rl_warmup.trainers.functional.optimizers import RULES
+from rl_warmup.trainers.functional.step_rates import Options
 from rl_warmup.trainers.policies import initial_policy
 from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
@@ -126,7 +127,7 @@ class Stack:
         if OPTIMIZERS[self.config.algo.optimizer.name].relative:
             into = self.phases.first_steps[phase] - self.phases.objective_starts[phase]
             begins = steps[:, 0] - 1 - into
-        return np.maximum(steps - np.maximum(begins, self.skipped)[:, None], 0)
+        return np.asarray(np.maximum(steps - np.maximum(begins, self.skipped)[:, None], 0))
 
     def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
         """PPO's clip range in a phase."""

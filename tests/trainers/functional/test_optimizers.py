@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from rl_warmup import schedules
 from rl_warmup.config.optimizers import OPTIMIZERS
-from rl_warmup.trainers.functional.optimizers import RULES, Moments, Options, clip_by_norm
+from rl_warmup.trainers.functional.optimizers import RULES, Moments, clip_by_norm
+from rl_warmup.trainers.functional.step_rates import Options
 
 MEMBERS, SIZE, STEPS = 4, 7, 50
 BETA1, BETA2 = np.array([0.9, 0.5, 0.0, 0.99]), np.array([0.999, 0.9, 0.99, 0.95])
