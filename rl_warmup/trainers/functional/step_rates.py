@@ -1,7 +1,7 @@
 """What the rules of optimizers are given at every step, made on the host for many members and steps at once.
 
-Columns [members, steps] of learning rates, options, and the optimizer's own count t = 1, 2, ... of its steps. Where t
-is 0 no step is taken: the columns leave parameters and moments as they are.
+Columns [members, steps] of learning rates, options, and the optimizer's own count t = 1, 2, ... of its steps. Where
+t is 0 no step is taken: the columns leave parameters and moments as they are.
 """
 
 from typing import Any, NamedTuple
