@@ -169,7 +169,8 @@ def _proportional(pid: int) -> int:
 
 def finished(folder: Path) -> list[Record]:
     """The finished runs of a study; none where there is no such folder."""
-    return [record for record in read_study(folder)[0] if record.status in FINISHED] if folder.is_dir() else []
+    records = read_study(folder)[0] if any(folder.glob("*/run.json")) else []
+    return [record for record in records if record.status in FINISHED]
 
 
 def machine(device: str = "cpu") -> str:

@@ -1,4 +1,7 @@
-"""`python -m rl_warmup.preview`: the learning rate that a configuration will deliver, before any training."""
+"""`python -m rl_warmup.preview`: the learning rate that a configuration will deliver, before any training.
+
+Or the clip range or entropy coefficient, where the warmup is of it.
+"""
 
 import argparse
 import math
@@ -14,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup import terminal
+from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.identity import arm_of, cell_label, file_name
-from rl_warmup.config.learning_rate import phases_of, planned_base, planned_dose
+from rl_warmup.config.learning_rate import coefficients, phases_of, planned_base, planned_dose
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import check_writable
@@ -27,33 +31,40 @@ from rl_warmup.run.notes import notes_on
 class Preview:
     """The dose that a run plans, and where its warmup lies in the run."""
 
-    dose: NDArray[np.float64]  # [gradient steps] learning rate that each will be given
+    of: str  # what the warmup is of
+    dose: NDArray[np.float64]  # [gradient steps] learning rate, or what the warmup is of, that each will be given
     base: NDArray[np.float64]  # [gradient steps] the same without warmup
-    last_step: int | None  # last gradient step of the warmup; None without one
+    first_step: int  # first gradient step of the warmup, or of its control
+    last_step: int | None  # the last one; None without a warmup
     updates: int  # update phases that the warmup touches
     env_steps: int  # environment steps done when the last of them starts
 
     @property
     def budget(self) -> float:
-        """B = 1 - sum(dose) / sum(base): share of the summed learning rate that the warmup takes away."""
+        """B = 1 - sum(dose) / sum(base): share of the sum that the warmup takes away."""
         return float(1 - self.dose.sum() / self.base.sum())
 
 
 def preview(config: RunConfig) -> Preview:
     """What `config` (resolved) plans to deliver.
 
-    The warmup ends with gradient step W - 1 on the gradient-step clock (whose rate is the base's again), else
-    with the last step whose rate is below the base schedule.
+    A warmup ends with gradient step W - 1 on the gradient-step clock (whose rate is the base's again); any other,
+    a repeated one and every control with the last step whose rate is below the base schedule.
     """
-    phases, dose, base = phases_of(config), planned_dose(config), planned_base(config)
-    if config.warmup.clock == "gradient_steps" and config.warmup.length is not None:
-        steps = int(config.warmup.length)
-    else:
-        steps = int(np.flatnonzero(dose < base * (1 - 1e-12)).max(initial=-1)) + 1
-    if not steps:
-        return Preview(dose, base, last_step=None, updates=0, env_steps=0)
-    phase = phases.phase_of(steps - 1)
-    return Preview(dose, base, steps - 1, updates=phase + 1, env_steps=int(phases.env_step[phase]))
+    phases, warmup = phases_of(config), config.warmup
+    dose, base = planned_dose(config), planned_base(config)
+    if warmup.of != "learning_rate":
+        planned = (coefficients(config, COEFFICIENTS[warmup.of], warm) for warm in (True, False))
+        dose, base = (np.repeat(values, phases.n_steps) for values in planned)
+    of = {"learning_rate": "learning rate", "clip_range": "clip range"}.get(warmup.of, "entropy coefficient")
+    below = np.flatnonzero(dose < base * (1 - 1e-12))
+    if not below.size:
+        return Preview(of, dose, base, 0, last_step=None, updates=0, env_steps=0)
+    first, last = int(below[0]), int(below[-1])
+    if warmup.control is None and warmup.repeat is None and warmup.clock == "gradient_steps" and warmup.length:
+        last = int(warmup.length) - 1
+    start, end = phases.phase_of(first), phases.phase_of(last)
+    return Preview(of, dose, base, first, last, updates=end - start + 1, env_steps=int(phases.env_step[end]))
 
 
 def table(config: RunConfig, shown: Preview) -> Table:
@@ -64,11 +75,12 @@ def table(config: RunConfig, shown: Preview) -> Table:
         ("run", f"{phases.env_steps:,} environment steps, {len(phases.n_steps):,} updates, "
                 f"{most}{phases.gradient_steps:,} gradient steps"),
         ("first update", f"after {phases.env_step[0]:,} environment steps"),
-        ("warmup", "none" if last is None else f"gradient steps 0 to {last:,}: {last + 1:,} gradient steps, "
-                   f"{shown.updates:,} updates, {shown.env_steps:,} environment steps"),
-        ("learning rate", f"{shown.dose[0]:.3g} first, {shown.dose.max():.3g} highest, {shown.dose[-1]:.3g} last"),
+        ("warmup", "none" if last is None else f"gradient steps {shown.first_step:,} to {last:,}: "
+                   f"{last - shown.first_step + 1:,} gradient steps, {shown.updates:,} updates, "
+                   f"{shown.env_steps:,} environment steps"),
+        (shown.of, f"{shown.dose[0]:.3g} first, {shown.dose.max():.3g} highest, {shown.dose[-1]:.3g} last"),
         ("mean", f"{shown.dose.mean():.4g}, without warmup {shown.base.mean():.4g}"),
-        ("budget B", f"{shown.budget:.2%} of the summed learning rate is taken by the warmup"),
+        ("budget B", f"{shown.budget:.2%} of the summed {shown.of} is taken by the warmup"),
     ]  # fmt: skip
     made = Table(title=cell_label(config), show_header=False, box=None, title_justify="left")
     for row in rows:
@@ -84,25 +96,30 @@ def terminal_plot(shown: Preview, width: int) -> str:
     unit = 10.0 ** math.floor(math.log10(shown.base.max()))
     rates = [shown.base[steps] / unit, shown.dose[steps] / unit]
     size = {"width": max(30, width - 12), "height": 14}
-    title = f"learning rate / {unit:g} by gradient step"
+    title = f"{shown.of} / {unit:g} by gradient step"
     return str(plot_to_string(rates, xs=[steps, steps], lines=True, color=False, y_min=0.0, title=title, **size))
 
 
 def figure(config: RunConfig, shown: Preview) -> Figure:
-    """Planned learning rate against the gradient step: the whole run, and its beginning."""
-    made = Figure(figsize=(9, 3.4), layout="constrained")
-    whole, start = made.subplots(1, 2, sharey=True)
-    for axes, stop in ((whole, len(shown.dose)), (start, min(len(shown.dose), 2 * ((shown.last_step or 0) + 10)))):
-        steps = np.unique(np.linspace(0, stop - 1, 4000).astype(int))
+    """Planned learning rate against the gradient step: the whole run, and the part of it that is warmed up."""
+    made = Figure(figsize=(9, 3.6), layout="constrained")
+    whole, part = made.subplots(1, 2, sharey=True)
+    total, last = len(shown.dose), shown.last_step or 0
+    if config.warmup.repeat is not None:  # the first three ramps: omega falls where the next one starts
+        last = 2 * int(np.argmax(np.diff(shown.dose / np.maximum(shown.base, 1e-300)) < 0))
+    around = last - shown.first_step + 20
+    window = (max(0, shown.first_step - around), min(total, last + around))
+    for axes, (start, stop) in ((whole, (0, total)), (part, window)):
+        steps = np.unique(np.linspace(start, stop - 1, 4000).astype(int))
         axes.plot(steps, shown.base[steps], color="0.6", linestyle="--", label="without warmup")
         axes.plot(steps, shown.dose[steps], color="#0072B2", drawstyle="steps-post", label=arm_of(config).label)
         axes.set_xlabel("gradient step")
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    whole.set_ylabel("learning rate")
+    whole.set_ylabel(shown.of)
     whole.set_title("the whole run", fontsize=10)
-    start.set_title("its beginning", fontsize=10)
-    start.legend(fontsize=8, frameon=False)
+    part.set_title("its beginning" if window[0] == 0 else "around the warmup", fontsize=10)
+    made.legend(*part.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     made.suptitle(f"{cell_label(config)}: B = {shown.budget:.1%}", fontsize=11)
     return made
 

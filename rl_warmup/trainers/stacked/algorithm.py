@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -69,6 +70,8 @@ class Algorithm(ABC):
     """What is recorded of every gradient step."""
     phase_metrics: ClassVar[tuple[str, ...]]
     """What is recorded of an update phase as a whole."""
+    warmed: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+    """What else than the learning rate may be warmed up, by its column of `updates`, [members, phases] each."""
     _mode: Callable[[Tensor], Tensor]
     """Actions of the greedy policy for observations as the networks see them."""
     _observations: Tensor

@@ -29,15 +29,21 @@ class Learner:
 
     def __init__(
         self,
-        parameters: Tensor,  # [members, parameters]
+        parameters: Tensor,
         layout: Layout,
         loss: Loss,
         optimizer: Rule,
         chunk: int,
         compiled: bool,
+        part: Tensor | None = None,
         stop: float | None = None,
     ) -> None:
-        """Members are a multiple of `chunk`. `stop`: see `update_program`."""
+        """Parameters that have not been trained.
+
+        Args:
+            parameters: [members, parameters]; members are a multiple of `chunk`.
+            part, stop: see `update_program`.
+        """
         self.parameters = parameters
         self.named = layout.named(parameters)  # views, which follow what is changed in place
         self.moments = Moments(torch.zeros_like(parameters), torch.zeros_like(parameters))
@@ -45,7 +51,7 @@ class Learner:
         self._active = (
             None if stop is None else torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
         )
-        step = update_program(layout, loss, optimizer, stop)
+        step = update_program(layout, loss, optimizer, part, stop)
         self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
     def tables(self) -> dict[str, Tensor]:
@@ -67,7 +73,7 @@ class Learner:
     ) -> Tensor:  # [steps, members, metrics]
         """Take the gradient steps of a phase; the loss's metrics, gradient norm and learning rate of each.
 
-        With `stop` 1 follows where the step was taken, and 0 where it was not.
+        The other parameters' rate follows, with `part`; with `stop` 1 where the step was taken, 0 where it was not.
 
         `gather`: gives the data of some members that a batch needs before the others.
         """
@@ -100,12 +106,15 @@ class Learner:
         return torch.cat(chunks)
 
 
-def update_program(layout: Layout, loss: Loss, optimizer: Rule, stop: float | None = None) -> Callable[..., Tensor]:
+def update_program(
+    layout: Layout, loss: Loss, optimizer: Rule, part: Tensor | None = None, stop: float | None = None
+) -> Callable[..., Tensor]:
     """One gradient step of some members; parameters and moments are changed in place.
 
     The sum over members has each member's own gradient in that member's rows, so that no member sees another.
 
     Args:
+        part: [parameters] bool, those that the learning rate is of; the others have one of their own. None: all.
         stop: of the loss's last metric: beyond it a member takes this step and the following ones no more. Which
             members take steps is the first table of the data, changed in place; the metric is not returned.
     """
@@ -124,10 +133,13 @@ def update_program(layout: Layout, loss: Loss, optimizer: Rule, stop: float | No
             return losses.sum(), (losses, *metrics)
 
         *row, limit = rates.unbind(1)
+        given = row[:1] if part is None else [row[0], row.pop()]
         gradients, (_, metrics) = grad_and_value(total, has_aux=True)(layout.named(parameters))
         gradient, norm = clip_by_norm(layout.flat(gradients), limit.to(parameters.dtype))
         changed, moments = optimizer.update(parameters, Moments(first, second), gradient, row)
-        taken: list[Tensor] = []
+        if part is not None:
+            rest, _ = optimizer.update(parameters, Moments(first, second), gradient, [given[1], *row[1:]])
+            changed = torch.where(part, changed, rest)
         if stop is not None:
             *metrics, last = metrics
             active = data[0].logical_and_(~(last > stop)).unsqueeze(1)
@@ -135,12 +147,12 @@ def update_program(layout: Layout, loss: Loss, optimizer: Rule, stop: float | No
             moments = Moments(
                 torch.where(active, moments.first, first), torch.where(active, moments.second, second)
             )
-            taken = [active.double()]
+            given.append(active.squeeze(1).double())
         parameters.copy_(changed)
         first.copy_(moments.first)
         second.copy_(moments.second)
         recorded = torch.stack([*metrics, norm], dim=1).double()
-        return torch.cat([recorded, row[0].unsqueeze(1), *taken], dim=1)
+        return torch.cat([recorded, torch.stack(given, dim=1)], dim=1)
 
     return step
 

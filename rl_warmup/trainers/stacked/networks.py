@@ -35,6 +35,11 @@ class Layout:
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
+    def mask(self, chosen: Callable[[str], bool]) -> Tensor:  # -> [parameters] bool
+        """Which places of a member's vector are those of parameters with a chosen name."""
+        parts = [torch.full((size,), chosen(name)) for name, size in zip(self.shapes, self.sizes, strict=True)]
+        return torch.cat(parts)
+
     def flat(self, named: Parameters) -> Tensor:  # -> [members, parameters]
         """The inverse of `named`."""
         return torch.cat([named[name].flatten(1) for name in self.shapes], dim=1)

@@ -9,6 +9,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.schema import PPOConfig
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
@@ -110,7 +111,8 @@ class PPO(Algorithm):
         self._sample = graphed(partial(self.network.sample, named), stack.device)
         self._values = graphed(partial(self.network.values, named), stack.device)
         self._mode = graphed(partial(self.network.mode, named), stack.device)
-        self._coefficients = [stack.of(f"algo.{name}") for name in ("ent_coef", "vf_coef")]
+        self.warmed = {name: stack.coefficients(name) for name in COEFFICIENTS.values()}
+        self._vf_coef = stack.of("algo.vf_coef")
         self.rollout = _Rollout(stack, algo.n_steps)
         self._phase = 0
         self._rows = ROWS if len(stack.observation_shape) == 3 else None
@@ -168,7 +170,7 @@ class PPO(Algorithm):
         advantages = rollout.flat(advantages)
         returns = advantages + values
         data = (observations, actions, old_log_prob, advantages, returns)
-        columns = (self._stack.clip_range(phase), *self._coefficients)
+        columns = (*(values[:, phase] for values in self.warmed.values()), self._vf_coef)
         coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
         rates = self._stack.rates(phase, self._done)
         steps = learner.update(rates, coefficients, self._minibatches(phase), data)

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_warmup.config.columns import COEFFICIENTS, GROUPS
 from rl_warmup.delivery.meter import dose_columns
 from rl_warmup.envs.protocol import Transition
 from rl_warmup.trainers.protocol import Sink
@@ -24,6 +25,9 @@ class Recorder:
         shape = (len(stack), stack.config.algo.n_envs)
         self._returns = np.zeros(shape)
         self._lengths = np.zeros(shape, dtype=np.int64)
+        # the part of the parameters that is warmed up first, then the other
+        parts = [] if stack.part == "all" else sorted(GROUPS, key=lambda part: part != stack.part)
+        self._parts = [f"learning_rate_mean_{part}" for part in parts]
 
     def step(self, env_step: int, transition: Transition) -> None:
         """Count a vector step; a row for every episode that ended in it."""
@@ -66,6 +70,9 @@ class Recorder:
             row = {name: values[member] for name, values in columns.items()}
             gradient_step = done[member]
             counts = {"env_step": env_step, "gradient_step": gradient_step, "n_steps": taken[member]}
+            if (of := self._stack.configs[member].warmup.of) != "learning_rate":
+                name = COEFFICIENTS[of]
+                row[name] = float(self._algorithm.warmed[name][member, phase])
             sink.emit("updates", {**counts, **row})
             if not finite[member]:
                 self._diverge(member, f"non-finite parameters after gradient step {gradient_step}")
@@ -101,14 +108,15 @@ class Recorder:
         Args:
             steps: [steps, members, metrics], see `Outcome.steps`.
         """
-        names = (*self._algorithm.metrics, "grad_norm", "learning_rate")
-        table = dict(
-            zip(names, steps[: taken + 1, members].transpose(2, 0, 1), strict=True)
-        )  # [steps, members] each
-        norms, rates = (table.pop(name)[:taken] for name in names[-2:])
+        names = (*self._algorithm.metrics, "grad_norm", "learning_rate", *self._parts[1:])
+        shown = steps[: taken + 1, members].transpose(2, 0, 1)
+        table = dict(zip(names, shown, strict=True))  # [steps, members] each
+        norms, rates = (table.pop(name)[:taken] for name in ("grad_norm", "learning_rate"))
         norms = norms if taken else np.full((1, norms.shape[1]), np.nan)
+        parts = dict.fromkeys(self._parts[:1], rates) | {name: table.pop(name)[:taken] for name in self._parts[1:]}
         return {
             **dose_columns(rates, self._stack.base[members, phase]),
+            **{name: values.mean(0) for name, values in parts.items()},
             **{
                 name: values.max(0) if name.endswith("_max_abs") else values.mean(0)
                 for name, values in table.items()

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup import schedules
 from rl_warmup.config.learning_rate import (
     adaptive_base,
     base_schedule,
+    coefficients,
     env_schedule,
     phases_of,
     skipped_steps,
@@ -26,7 +26,7 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.functional.optimizers import RULES
 from rl_warmup.trainers.functional.step_rates import Options
-from rl_warmup.trainers.policies import initial_policy
+from rl_warmup.trainers.policies import initial_policy, is_critic
 from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
 from rl_warmup.trainers.stacked.sizes import CHUNK
@@ -57,6 +57,7 @@ class Stack:
         self._scheduled = np.stack([env_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
         self._factors = np.stack([step_factors(c) for c in configs])  # [members, gradient steps]
         self._adaptive = {m: base for m, c in enumerate(configs) if (base := adaptive_base(c)) is not None}
+        self.part = configs[0].warmup.on  # of the parameters, to which these factors are given
         self.skipped = np.array([skipped_steps(c) for c in configs])  # [members] first steps that are not taken
         self._options = Options(*(self.of(f"algo.optimizer.{name}") for name in Options._fields))
         decays = bool(self._options.weight_decay.any())
@@ -108,7 +109,10 @@ class Stack:
     ) -> Tensor:  # [steps, members, columns], float64
         """What the optimizer is given at every gradient step of a phase, the limit of the gradient norm last.
 
-        `done`: [members] gradient steps that they have taken, where these are not as many as are planned.
+        Before it the learning rate of the other parameters, where the warmup is of a part of them.
+
+        Args:
+            done: [members] gradient steps that they have taken, where these are not as many as are planned.
         """
         for member, base in self._adaptive.items():
             self.base[member, phase] = base.rate
@@ -118,7 +122,8 @@ class Stack:
         steps = before[:, None] + np.arange(1, self.phases.n_steps[phase] + 1)  # [members, steps], from 1 on
         rates = self._scheduled[:, phase, None] * np.take_along_axis(self._factors, steps - 1, axis=1)
         table = self._rule.table(rates, self._options, self._counts(phase, steps))
-        limits = np.broadcast_to(self.of("algo.norm_limit")[:, None, None], (*steps.shape, 1))
+        further = [*([] if self.part == "all" else [self.base[:, phase]]), self.of("algo.norm_limit")]
+        limits = np.broadcast_to(np.stack(further, axis=-1)[:, None], (*steps.shape, len(further)))
         return self.tensor(np.concatenate([table, limits], axis=-1).swapaxes(0, 1).copy(), torch.float64)
 
     def _counts(self, phase: int, steps: NDArray[np.int64]) -> NDArray[np.int64]:  # [members, steps] both
@@ -129,11 +134,9 @@ class Stack:
             begins = steps[:, 0] - 1 - into
         return np.asarray(np.maximum(steps - np.maximum(begins, self.skipped)[:, None], 0))
 
-    def clip_range(self, phase: int) -> NDArray[np.float64]:  # [members]
-        """PPO's clip range in a phase."""
-        linear = [kind == "linear" for kind in map(attrgetter("algo.clip_range_schedule"), self.configs)]
-        left = np.where(linear, schedules.linear(1.0)(float(self.phases.progress[phase])), 1.0)
-        return self.of("algo.clip_range") * left
+    def coefficients(self, name: str) -> NDArray[np.float64]:  # [members, phases]
+        """PPO's `clip_range` or `ent_coef` in every update phase."""
+        return np.stack([coefficients(config, name) for config in self.configs])
 
     @property
     def tanh(self) -> networks.Activation:
@@ -145,8 +148,10 @@ class Stack:
         wide = len(self.observation_shape) == 3 and self.config.algo.batch_size > WIDE
         chunk = (1 if wide else CHUNK) if self.device.type == "cpu" else len(self)
         layout = networks.Layout(self.policy)
-        start = self.initial.clone().to(self.device)
-        return Learner(start, layout, loss, self._rule, chunk, self.compiled, stop)
+        start, part = self.initial.clone().to(self.device), None
+        if self.part != "all":
+            part = layout.mask(lambda name: is_critic(name) == (self.part == "critic")).to(self.device)
+        return Learner(start, layout, loss, self._rule, chunk, self.compiled, part, stop)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""

@@ -6,13 +6,12 @@ import pytest
 import torch
 from helpers.configs import Configure
 from helpers.families import FAMILIES, STACKED
+from helpers.following import same_episodes, same_updates
 from helpers.sb3_draws import FollowedDraws, follow
-from helpers.sinks import Rows
 from helpers.stacking import stacked
 from torch.nn.utils import parameters_to_vector
 
 from rl_warmup.config.learning_rate import phases_of, step_factor
-from rl_warmup.config.schema import RunConfig
 from rl_warmup.schedules.adaptive import kl_adapted
 from rl_warmup.trainers.stacked.agents import agent_of
 
@@ -87,8 +86,8 @@ def test_a_member_follows_stable_baselines3(case: str, configure: Configure) -> 
     training, rows = stacked(configs, draws=FollowedDraws(runs))
     for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
         mine = rows[member]
-        _same_episodes(mine, run.rows, tolerance=CONTINUOUS if "pendulum" in case else 1e-9)
-        _same_updates(config, mine, run.rows)
+        same_episodes(mine, run.rows, tolerance=CONTINUOUS if "pendulum" in case else 1e-9)
+        same_updates(mine, run.rows)
         policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
         expected = parameters_to_vector(policy.parameters()).detach()
         torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-4, rtol=0)
@@ -104,10 +103,10 @@ def test_a_member_follows_stable_baselines3_in_every_kind_of_environment(case: s
     training, (mine,) = stacked([config], draws=FollowedDraws([run]))
     limit = gym.spec(config.env.id).max_episode_steps
     assert limit in [row["length"] for row in mine["episodes"]]
-    _same_episodes(
+    same_episodes(
         mine, run.rows, tolerance=CONTINUOUS if isinstance(run.model.action_space, gym.spaces.Box) else 1e-9
     )
-    _same_updates(config, mine, run.rows)
+    same_updates(mine, run.rows)
     policy = run.model.policy.q_net if config.algo.name == "dqn" else run.model.policy
     expected = parameters_to_vector(policy.parameters()).detach()
     nearly = 1e-3 if "pixels" in case else 1e-5  # of a million ReLU units, one or the other flips by the last bit
@@ -121,9 +120,9 @@ def test_members_stop_their_updates_where_stable_baselines3_does(configure: Conf
     configs = [configure(*FAMILIES["ppo pendulum, early stops"], *STACKED, *arm) for arm in arms]
     runs = [follow(config) for config in configs]
     training, rows = stacked(configs, draws=FollowedDraws(runs))
-    for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
-        _same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
-        _same_updates(config, rows[member], run.rows)
+    for member, run in enumerate(runs):
+        same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
+        same_updates(rows[member], run.rows)
         expected = parameters_to_vector(run.model.policy.parameters()).detach()
         torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-5, rtol=0)
         agent = agent_of(training.stack, training.algorithm, member, 288, 3)
@@ -150,9 +149,9 @@ def test_rates_follow_the_kl_of_updates_in_both_trainers(configure: Configure) -
     configs = [configure(*given, *arm) for arm in arms]
     runs = [follow(config) for config in configs]
     training, rows = stacked(configs, draws=FollowedDraws(runs))
-    for member, (config, run) in enumerate(zip(configs, runs, strict=True)):
-        _same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
-        _same_updates(config, rows[member], run.rows)
+    for member, run in enumerate(runs):
+        same_episodes(rows[member], run.rows, tolerance=CONTINUOUS)
+        same_updates(rows[member], run.rows)
         expected = parameters_to_vector(run.model.policy.parameters()).detach()
         torch.testing.assert_close(training.algorithm.parameters[member], expected, atol=1e-5, rtol=0)
     for member in rows[:2]:
@@ -164,29 +163,3 @@ def test_rates_follow_the_kl_of_updates_in_both_trainers(configure: Configure) -
         assert min(np.diff(found)) < 0 < max(np.diff(found))
         assert member["updates"][0]["learning_rate_last"] < 3e-4
         assert member["updates"][-1]["learning_rate_last"] == member["updates"][-1]["base_learning_rate"]
-
-
-def _same_episodes(mine: Rows, theirs: Rows, tolerance: float) -> None:
-    """Same actions, hence the same episodes and evaluations; continuous rewards within a relative tolerance."""
-    for table in ("evaluations", "episodes"):
-        assert len(mine[table]) == len(theirs[table])
-        for row, expected in zip(mine[table], theirs[table], strict=True):
-            assert row["env_step"] == expected["env_step"]
-            assert row.keys() == expected.keys()
-            for key in row.keys() & {"length", "lengths"}:
-                assert row[key] == expected[key]
-            for key in row.keys() & {"return", "returns"}:
-                assert row[key] == pytest.approx(expected[key], rel=tolerance)
-
-
-def _same_updates(config: RunConfig, mine: Rows, theirs: Rows) -> None:
-    assert len(mine["updates"]) == len(theirs["updates"]) >= 2
-    for row, expected in zip(mine["updates"], theirs["updates"], strict=True):
-        assert row.keys() == expected.keys()
-        for key, value in expected.items():
-            if key == "clip_fraction" and row["learning_rate_last"] == 0:
-                continue  # the clip range is 0 too: the last bit of a ratio of 1 decides what is clipped
-            exact = key in ("env_step", "gradient_step", "n_steps", "n_below_99")
-            near = key.startswith("learning_rate") or key in ("omega_sum", "base_learning_rate")
-            tolerance = 0 if exact else 1e-9 if near else 2e-3
-            np.testing.assert_allclose(row[key], value, rtol=tolerance, atol=0 if exact else tolerance, err_msg=key)

@@ -1,0 +1,50 @@
+"""The arms of arms.py: as they are typed, what they do, and where that comes from."""
+
+from dataclasses import dataclass
+
+BOTH, PPO, DQN = ("ppo", "dqn"), ("ppo",), ("dqn",)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm, on top of published settings."""
+
+    overrides: tuple[str, ...]
+    formula: str
+    source: str
+    algos: tuple[str, ...] = BOTH
+    planned: bool = True  # whether its rates are known before the training
+
+
+def on_a_ramp(words: str, formula: str, source: str, algos: tuple[str, ...] = BOTH) -> Arm:
+    """A control, or another use, of a linear warmup over 10% of the gradient steps."""
+    return Arm(("warmup=linear", *words.split()), formula, source, algos)
+
+
+ARMS = [
+    Arm(("warmup=none",), "the base schedule from the first step on", "–"),
+    Arm(("warmup=linear",), "ω = min(1, (k+1)/W), W 10% of the gradient steps", "Goyal et al., 1706.02677"),
+    on_a_ramp("warmup.control=matched", "rate · (1 − B) throughout", "dose without a ramp"),
+    on_a_ramp("warmup.control=reversed", "ω at step T−1−k: an annealing", "dose at the end"),
+    on_a_ramp("warmup.control=dip", "ω at step k−⌊T/2⌋ from the middle on, 1 before", "dose once it has learned"),
+    on_a_ramp("warmup.control=delayed", "no optimizer step for the first Σ(1−ω), then the peak", "fewer steps"),
+    on_a_ramp("warmup.control=moment_only", "rate 0 while ω < 1, then the peak", "moments filled, nothing else"),
+    on_a_ramp("warmup.length=20 warmup.repeat=rollout", "the ramp again at every rollout", "moving targets"),
+    on_a_ramp(
+        "warmup.length=40 warmup.repeat=target_update",
+        "the ramp again at every target network",
+        "moving targets",
+        DQN,
+    ),
+    on_a_ramp("warmup.length=40 warmup.repeat=300", "the ramp again every 300 gradient steps", "cyclic warmups"),
+    Arm(("warmup=sqrt", "warmup.match=linear:0.1"), "√x over the length at which B is the same", "H4: the shape"),
+    on_a_ramp("warmup.on=actor", "ω for the actor and the shared extractor", "DNA, 2206.10027", PPO),
+    on_a_ramp("warmup.on=critic", "ω for the critic alone", "DNA, 2206.10027", PPO),
+    on_a_ramp("warmup.of=clip_range", "ω on the clip range, once per update", "practice", PPO),
+    on_a_ramp("warmup.of=entropy algo.ent_coef=0.01", "ω on the entropy coefficient", "practice", PPO),
+    Arm(("warmup=dreamer",), "linear, 1000 gradient steps", "danijar/dreamerv3"),
+    Arm(("warmup=amago",), "linear, 500 gradient steps", "UT-Austin-RPL/amago"),
+    Arm(("warmup=muzero",), "linear, 1% of the gradient steps", "YeWR/EfficientZero"),
+    Arm(("warmup=llm",), "linear over 3%, then half a cosine to 0", "OpenRLHF/OpenRLHF"),
+    Arm(("warmup=pqn",), "RAdam's rectification as a factor on Adam", "mttga/purejaxql; 1908.03265"),
+]
