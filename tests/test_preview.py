@@ -102,7 +102,7 @@ def test_figure_shows_the_dose_and_the_base_twice() -> None:
         assert (steps[0], steps[-1]) == (0, last)
         assert rates.tolist() == shown.dose[steps].tolist()
         assert set(base.get_ydata()) == {1e-3}
-    assert [text.get_text() for text in start.get_legend().get_texts()] == [
+    assert [text.get_text() for text in made.legends[0].get_texts()] == [
         "without warmup",
         "linear-5%-gradient_steps lr=0.001 constant",
     ]
