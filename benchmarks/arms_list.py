@@ -21,6 +21,24 @@ def on_a_ramp(words: str, formula: str, source: str, algos: tuple[str, ...] = BO
     return Arm(("warmup=linear", *words.split()), formula, source, algos)
 
 
+def without_warmup(
+    words: str, formula: str, source: str, algos: tuple[str, ...] = BOTH, planned: bool = True
+) -> Arm:
+    """A rival of warmup, or a setting that varies a mechanism."""
+    return Arm(("warmup=none", *words.split()), formula, source, algos, planned)
+
+
+OPTIMIZERS = (
+    ("adamw", "decoupled weight decay", "Loshchilov and Hutter, 1711.05101"),
+    ("radam", "momentum steps, then Adam · r_t", "Liu et al., 1908.03265; torch"),
+    ("sgd", "p − lr · g", "torch"),
+    ("rmsprop", "p − lr · g/(√v + eps)", "torch"),
+    ("adam_uncorrected", "Adam without bias correction", "Mosbach et al., 2006.04884"),
+    ("gi_adam", "Adam with v_0 = g_0²", "Kalra and Barkeshli, 2406.09405"),
+    ("adam_rel", "Adam's count restarts at every new objective", "Ellis et al., 2412.17113"),
+    ("adam_rel_mean", "Adam at the mean factor of adam_rel's counts", "its control"),
+)
+
 ARMS = [
     Arm(("warmup=none",), "the base schedule from the first step on", "–"),
     Arm(("warmup=linear",), "ω = min(1, (k+1)/W), W 10% of the gradient steps", "Goyal et al., 1706.02677"),
@@ -47,4 +65,20 @@ ARMS = [
     Arm(("warmup=muzero",), "linear, 1% of the gradient steps", "YeWR/EfficientZero"),
     Arm(("warmup=llm",), "linear over 3%, then half a cosine to 0", "OpenRLHF/OpenRLHF"),
     Arm(("warmup=pqn",), "RAdam's rectification as a factor on Adam", "mttga/purejaxql; 1908.03265"),
+    *(Arm((f"optimizer={name}", "warmup=linear"), formula, source) for name, formula, source in OPTIMIZERS),
+    without_warmup(
+        "algo.optimizer.eps=1e-3", "a larger eps: smaller steps where v is small", "Lyle et al., 2303.01486"
+    ),
+    without_warmup("algo.max_grad_norm=null", "no clipping of the gradient", "C7"),
+    without_warmup(
+        "algo.target_kl=0.01", "an update ends once a minibatch has a KL above 1.5 · .01", "SB3", PPO, False
+    ),
+    without_warmup(
+        "schedule=kl_adaptive", "rate / 1.5 above 2 · .008 of KL, · 1.5 below .008/2", "rl_games", PPO, False
+    ),
+    without_warmup("algo.layer_norm=true", "LayerNorm before each activation", "Ba et al., 1607.06450"),
+    without_warmup("algo.loss=mse", "a squared loss in Huber's place", "CleanRL", DQN),
+    without_warmup(
+        "algo.normalize=true algo.prefill=2000", "statistics of 2000 random steps first", "normalization"
+    ),
 ]

@@ -95,14 +95,15 @@ def test_terminal_plot_fits_and_names_its_unit() -> None:
 def test_figure_shows_the_dose_and_the_base_twice() -> None:
     made = config("warmup.length=0.05")
     shown = preview(made)
-    whole, start = figure(made, shown).axes
+    drawn = figure(made, shown)
+    whole, start = drawn.axes
     for axes, last in ((whole, 7819), (start, 799)):
         base, dose = axes.lines
         steps, rates = dose.get_data()
         assert (steps[0], steps[-1]) == (0, last)
         assert rates.tolist() == shown.dose[steps].tolist()
         assert set(base.get_ydata()) == {1e-3}
-    assert [text.get_text() for text in made.legends[0].get_texts()] == [
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == [
         "without warmup",
         "linear-5%-gradient_steps lr=0.001 constant",
     ]

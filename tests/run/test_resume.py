@@ -79,6 +79,9 @@ CASES += [
         (PPO, ["optimizer=sgd", "algo.optimizer.beta1=0.9"]),  # keeps no count of its steps
         (PPO, ["optimizer=adam_rel", "warmup.control=delayed"]),
         (DQN, ["optimizer=adam_rel"]),
+        (PPO, ["warmup.on=critic", "warmup.length=0.5", "schedule=linear"]),
+        (PPO, ["warmup.of=clip_range", "warmup.control=reversed", "warmup.length=0.7"]),
+        (DQN, ["warmup.repeat=target_update", "warmup.length=5"]),
         (DQN, ["optimizer=gi_adam", "algo.optimizer.weight_decay=0.1"]),
     )
 ]

@@ -67,6 +67,7 @@ CASES = {
             ["schedule=custom", "schedule.target=helpers.own_schedules.my_schedule"],
         ),
         (PPO_TINY, "adam_rel", "vector", DISCRETE, ["optimizer=adam_rel", "algo.optimizer.weight_decay=0.1"]),
+        (PPO_TINY, "critic warmup", "vector", CONTINUOUS, ["warmup.on=critic", "warmup.length=0.5"]),
         (DQN_TINY, "gi_adam", "vector", DISCRETE, ["optimizer=gi_adam"]),
         (DQN_TINY, "rmsprop", "vector", DISCRETE, ["optimizer=rmsprop"]),
         (DQN_TINY, "discrete", "vector", DISCRETE, ["schedule=linear", "warmup.clock=env_steps"]),
