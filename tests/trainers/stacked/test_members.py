@@ -163,7 +163,7 @@ def test_the_rates_that_every_optimizer_was_given_are_the_schedule(
     often = ["algo.target_update_interval=50"] if kind == "dqn" else []
     small = [*SMALL[kind], *QUICK, *often, f"optimizer={name}"]
     configs = [configure(*small, f"warmup={arm}") for arm in ("linear", "none")]
-    configs.append(configure(*small, "warmup.control=delayed", "warmup.length=0.99"))
+    configs.append(configure(*small, "warmup.control=delayed", "warmup.length=0.99"))  # the first phase and more
     _, rows = stacked(configs)
     for config, member in zip(configs, rows, strict=True):
         _delivered(config, member)
