@@ -55,11 +55,11 @@ ARMS = [
         DQN,
     ),
     on_a_ramp("warmup.length=40 warmup.repeat=300", "the ramp again every 300 gradient steps", "cyclic warmups"),
-    Arm(("warmup=sqrt", "warmup.match=linear:0.1"), "√x over the length at which B is the same", "H4: the shape"),
+    Arm(("warmup=sqrt", "warmup.match=linear:0.1"), "√x over the length at which B is the same", "the shape alone"),
     on_a_ramp("warmup.on=actor", "ω for the actor and the shared extractor", "DNA, 2206.10027", PPO),
     on_a_ramp("warmup.on=critic", "ω for the critic alone", "DNA, 2206.10027", PPO),
     on_a_ramp("warmup.of=clip_range", "ω on the clip range, once per update", "practice", PPO),
-    on_a_ramp("warmup.of=entropy algo.ent_coef=0.01", "ω on the entropy coefficient", "practice", PPO),
+    on_a_ramp("warmup.of=entropy algo.ent_coef=0.01", "ω on the entropy coefficient", "used in practice", PPO),
     Arm(("warmup=dreamer",), "linear, 1000 gradient steps", "danijar/dreamerv3"),
     Arm(("warmup=amago",), "linear, 500 gradient steps", "UT-Austin-RPL/amago"),
     Arm(("warmup=muzero",), "linear, 1% of the gradient steps", "YeWR/EfficientZero"),
@@ -69,7 +69,7 @@ ARMS = [
     without_warmup(
         "algo.optimizer.eps=1e-3", "a larger eps: smaller steps where v is small", "Lyle et al., 2303.01486"
     ),
-    without_warmup("algo.max_grad_norm=null", "no clipping of the gradient", "C7"),
+    without_warmup("algo.max_grad_norm=null", "no clipping of the gradient", "–"),
     without_warmup(
         "algo.target_kl=0.01", "an update ends once a minibatch has a KL above 1.5 · .01", "SB3", PPO, False
     ),
