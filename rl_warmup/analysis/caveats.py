@@ -60,9 +60,8 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
         for cell in block.cells:
             where = f"{cell.arm} ({env} {algo} {trainer})"
             for run in cell.scored:
-                planned, taken = run.info.get("planned_gradient_steps"), run.info.get("gradient_steps")
-                if run.status == "completed" and planned not in (None, taken) and not _stops(cell.settings, taken):
-                    problems.add("mixed", f"{run.run_id} took {taken} of {planned} planned gradient steps", where)
+                if run.status == "completed" and (text := _fewer_steps(run, cell.settings)):
+                    problems.add("mixed", text, where)
             seeds = [run.seed for run in cell.scored if run.status == "diverged" and run.worst is not None]
             if seeds:
                 share = f"({len(seeds)} of {len(cell.scored)})"
@@ -70,10 +69,16 @@ def note_runs(blocks: Sequence[Block], problems: Problems) -> None:
                 problems.add("floor", text, where)
 
 
-def _stops(settings: Mapping[str, Any], taken: int | None) -> bool:
-    """Whether early stops left a run fewer gradient steps than were planned, but as many as its warmup needs."""
-    warmup = int(settings.get("warmup.length", 0)) if settings.get("warmup.clock") == "gradient_steps" else 0
-    return settings.get("algo.target_kl") is not None and (taken or 0) >= warmup
+def _fewer_steps(run: Run, settings: Mapping[str, Any]) -> str:
+    """That a run took other gradient steps than planned; where updates end early, too few for its warmup."""
+    planned, taken = run.info.get("planned_gradient_steps"), run.info.get("gradient_steps")
+    if planned is None or taken is None or planned == taken:
+        return ""
+    if settings.get("algo.target_kl") is None:
+        return f"{run.run_id} took {taken} of {planned} planned gradient steps"
+    warmup = settings.get("warmup.length", 0) if settings.get("warmup.clock") == "gradient_steps" else 0
+    over = f"its warmup of {warmup:.0f} was not over"
+    return f"{run.run_id} took {taken} of at most {planned} gradient steps: {over}" if taken < warmup else ""
 
 
 def note_untuned(blocks: Sequence[Block], problems: Problems) -> None:

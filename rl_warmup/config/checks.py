@@ -33,8 +33,8 @@ def check_values(config: RunConfig) -> None:
     if not isinstance(config.algo, algorithm.config):
         raise ConfigError(f"algo.name={config.algo.name} has the settings of another; use algo={config.algo.name}")
     algorithm.check(config.algo)
-    _check_adaptive(config)
     _check_optimizer(config)
+    _check_adaptive(config)
 
 
 def check(key: str, value: T, bound: Bound) -> T:
@@ -62,17 +62,18 @@ def tried(make: Callable[..., T], what: str, *arguments: Any, **named: Any) -> T
 def _check_adaptive(config: RunConfig) -> None:
     """Refuse a rate that is to follow a KL which there is not, and a target of no use."""
     schedule, algo = config.schedule, config.algo.name
-    if schedule.name != KL_ADAPTIVE and schedule.target_kl is not None:
-        raise ConfigError(
-            f"schedule.target_kl={schedule.target_kl:g} has no meaning for schedule={schedule.name}; use "
-            f"schedule={KL_ADAPTIVE}, or algo.target_kl, which ends an update"
-        )
-    if schedule.name == KL_ADAPTIVE and algo != "ppo":
+    if schedule.name != KL_ADAPTIVE:
+        if schedule.target_kl is not None:
+            raise ConfigError(
+                f"schedule.target_kl={schedule.target_kl:g} has no meaning for schedule={schedule.name}; use "
+                f"schedule={KL_ADAPTIVE}, or algo.target_kl, which ends an update"
+            )
+        return
+    if algo != "ppo":
         raise ConfigError(
             f"schedule={KL_ADAPTIVE} follows the KL of PPO's updates, and {algo} has none; use another schedule"
         )
-    if schedule.name == KL_ADAPTIVE:
-        require(schedule.target_kl, "schedule.target_kl")
+    require(schedule.target_kl, "schedule.target_kl")
 
 
 def _check_target(group: str, name: str, target: str | None, built_in: tuple[str, ...]) -> None:

@@ -31,6 +31,15 @@ def test_a_run_that_took_other_gradient_steps_than_planned_is_named(tmp_path: Pa
     assert said(analyse(study), "linear-20%", "linear-0.001-s2 took 40 of 48 planned gradient steps")
 
 
+def test_where_updates_end_early_only_a_warmup_that_was_not_over_is_named(tmp_path: Path) -> None:
+    """All took 40 of the 400 gradient steps that were the most there could be."""
+    stops = {"algo.target_kl": 0.02}
+    study = two_arms(tmp_path / "s", [10.0, 11.0], info={"planned_gradient_steps": 400}, changes=stops)
+    assert not said(analyse(study), "gradient steps")
+    write_run(study, "linear", 2, info={"planned_gradient_steps": 400}, changes={**stops, "warmup.length": 41})
+    assert said(analyse(study), "took 40 of at most 400 gradient steps: its warmup of 41 was not over")
+
+
 def test_versions_that_differ_between_comparisons_only_are_named_once(tmp_path: Path) -> None:
     study = two_arms(tmp_path / "s", [10.0, 11.0])
     two_arms(study, [10.0, 11.0], learning_rate=1e-2, info={"versions": VERSIONS | {"torch": "2.6.0"}})

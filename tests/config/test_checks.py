@@ -96,6 +96,14 @@ nan, inf = math.nan, math.inf
             {"schedule__target_kl": 0.02},
             "schedule.target_kl=0.02 has no meaning for schedule=constant; use schedule=kl_",
         ),
+        (
+            {
+                "schedule__name": "kl_adaptive",
+                "schedule__target_kl": 0.01,
+                "algo__optimizer__name": "adam_rel_mean",
+            },
+            "optimizer=adam_rel_mean lowers a planned rate, and schedule=kl_adaptive cannot be planned",
+        ),
         ({"schedule__name": "kl_adaptive"}, "schedule.target_kl is not set; give schedule.target_kl="),
         ({"schedule__name": "kl_adaptive", "schedule__target_kl": 0.0}, "schedule.target_kl=0.0 is not usable"),
         ({"algo__target_kl": 0.0}, "algo.target_kl=0.0 is not usable; use a finite number above 0"),

@@ -88,6 +88,9 @@ RUNS = {
         [*PPO, *NORMED, "algo.net_arch=[32,32,32]", "algo.max_grad_norm=null"],
     ),
     "ppo lander": ("lander", [*PPO, "algo.activation=relu", "algo.log_std_init=0.5"]),
+    "ppo lander, deep, one batch": (
+        *("lander", [*PPO, "algo.net_arch=[24,24,24,24]", "algo.batch_size=96", "algo.optimizer.eps=1e-2"]),
+    ),
     "ppo cheetah": ("cheetah", [*PPO, *NORMALIZED, "algo.activation=relu", "algo.log_std_init=-2"]),
     "ppo lander, gSDE": ("lander", PPO + SDE),
     "ppo lander, gSDE, layer norm": ("lander", [*PPO, *SDE, *NORMED]),
@@ -97,6 +100,9 @@ RUNS = {
     "ppo minatar, normalized": ("minatar", PPO + NORMALIZED),
     "ppo minigrid": ("minigrid", PPO),
     "dqn minigrid": ("minigrid", DQN),
+    "dqn minigrid, one step each": (
+        *("minigrid", [*DQN, "algo.gradient_steps=-1", "algo.train_freq=8", "algo.target_update_interval=24"]),
+    ),
     "dqn minigrid, squared loss": ("minigrid", [*DQN, "algo.loss=mse"]),
     "dqn minigrid, unclipped": (
         "minigrid",

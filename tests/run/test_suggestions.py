@@ -26,6 +26,11 @@ from rl_warmup.run.compose import configured
         (["algo=dqn", "learning_start=3"], "did you mean algo.learning_starts?"),
         (["hydra/launcher=stacked", "hydra.launcher.wrokers=2"], "did you mean hydra.launcher.workers?"),
         (["hydra.launcher.qqqq=2"], "there is no such key; see --help"),
+        (
+            ["algo=dqn", "algo.target_kl=0.01"],
+            "Could not override 'algo.target_kl': it is a setting of algo=ppo alone",
+        ),
+        (["algo.loss=mse"], "Could not override 'algo.loss': it is a setting of algo=dqn alone"),
         (["zzzz=3"], "there is no such key; see --help"),
         (["+zzzz=3"], "there is no such key; leave it out, or see --help"),
     ],

@@ -1,5 +1,7 @@
 """Members of a stack live through the runs of Stable-Baselines3 whose random draws they are fed."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -138,6 +140,22 @@ def test_members_stop_their_updates_where_stable_baselines3_does(configure: Conf
             given = [row[f"learning_rate_{name}"] for name in ("first", "mean", "last")]
             np.testing.assert_allclose(given, [rates[0], rates.mean(), rates[-1]], rtol=1e-12)
             done += n
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+def test_an_update_may_stop_before_its_first_step(configure: Configure) -> None:
+    """Nothing is learned, and the rows of both trainers say so."""
+    given = configure(*FAMILIES["ppo pendulum, early stops"], *STACKED, "seed=3")
+    config = replace(given, algo=replace(given.algo, target_kl=-1.0))  # any KL is beyond it
+    run = follow(config)
+    training, (mine,) = stacked([config], draws=FollowedDraws([run]))
+    same_updates(mine, run.rows)
+    assert torch.equal(training.algorithm.parameters, training.stack.initial)
+    for row in mine["updates"]:
+        assert row["n_steps"] == row["gradient_step"] == row["relative_update"] == row["omega_sum"] == 0
+        assert np.isnan(row["learning_rate_mean"])
+        assert np.isnan(row["grad_norm_mean"])
+        assert np.isfinite(row["loss"])
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short

@@ -206,8 +206,12 @@ def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
-def test_a_compiled_update_with_gsde_is_that_of_stable_baselines3(configure: Configure) -> None:
-    config = configure(*FAMILIES["ppo pendulum, gSDE"], *STACKED, "seed=4", "algo.batch_size=48")
+@pytest.mark.parametrize(
+    "case",
+    ["ppo pendulum, gSDE", "ppo pendulum, layer norm", "ppo pendulum, early stops", "dqn minigrid, squared loss"],
+)
+def test_a_compiled_update_is_that_of_stable_baselines3(case: str, configure: Configure) -> None:
+    config = configure(*FAMILIES[case], *STACKED, "seed=4", *(["algo.batch_size=48"] if "ppo" in case else []))
     seen: list[GradientStep] = []
     with _watching(seen):
         run = follow(config)
