@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from rl_warmup.analysis.cells import Block
+from rl_warmup.analysis.cells import Block, said_by_name
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
@@ -97,8 +97,10 @@ def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems:
         groups[block.group[:2]].append(block)
     for group, members in groups.items():
         where = " ".join(group)
-        for key, values in _differing([block.settings for block in members]).items():
-            if key not in SWEPT:
+        settings = [block.settings for block in members]
+        differing = _differing(settings)
+        for key, values in differing.items():
+            if key not in SWEPT and not all(said_by_name(key, own, differing, settings) for own in settings):
                 text = f"the runs have different {key}: {values}; each is compared only with its like"
                 problems.add("mixed", text, where)
         runs = [run for block in members for cell in block.cells for run in cell.scored]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,13 +139,13 @@ def distinct(labels: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> li
     for label, own in zip(labels, settings, strict=True):
         twins = [other for twin, other in zip(labels, settings, strict=True) if twin == label]
         keys = sorted({key for twin in twins for key in differing(own, twin)})
-        said = (key for key in keys if not _goes_without(key, own, keys, twins))
+        said = (key for key in keys if not said_by_name(key, own, keys, twins))
         result.append(tuple(f"{key}={as_given(value_of(own, key))}" for key in said))
     return result
 
 
-def _goes_without(
-    key: str, own: Mapping[str, Any], keys: Sequence[str], twins: Sequence[Mapping[str, Any]]
+def said_by_name(
+    key: str, own: Mapping[str, Any], keys: Collection[str], twins: Sequence[Mapping[str, Any]]
 ) -> bool:
     """Whether the name of its group says of a setting that it differs, as it does of the eps of an optimizer."""
     name = f"{key.rpartition('.')[0]}.name"

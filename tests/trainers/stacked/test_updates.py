@@ -208,7 +208,11 @@ def test_updates_are_those_of_stable_baselines3_in_every_kind_of_environment(
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 @pytest.mark.parametrize(
     "case",
-    ["ppo pendulum, gSDE", "ppo pendulum, layer norm", "ppo pendulum, early stops", "dqn minigrid, squared loss"],
+    [
+        *("ppo pendulum, gSDE", "ppo pendulum, layer norm", "ppo pendulum, early stops"),
+        *("ppo minigrid, L2", "ppo minigrid, adamw", "ppo minigrid, sgd", "dqn minigrid, squared loss"),
+        *("dqn minigrid, radam", "dqn minigrid, rmsprop delayed", "dqn minigrid, gi_adam"),
+    ],
 )
 def test_a_compiled_update_is_that_of_stable_baselines3(case: str, configure: Configure) -> None:
     config = configure(*FAMILIES[case], *STACKED, "seed=4", *(["algo.batch_size=48"] if "ppo" in case else []))
