@@ -119,3 +119,15 @@ def test_a_metric_that_is_undefined_for_a_seed_is_left_out_there_and_only_there(
     analysis = analyse(study)
     assert said(analysis, "online_return undefined in every pair, not compared")
     assert "online_return" not in {found.metric.name for found in analysis.comparisons}
+
+
+def test_of_different_optimizers_the_name_is_said_and_not_each_of_their_numbers(tmp_path: Path) -> None:
+    study = tmp_path / "s"
+    for own in ({"beta1": 0.9, "eps": 1e-5}, {"name": "sgd", "beta1": 0.0, "eps": None}):
+        two_arms(study, [10.0, 11.0], changes={"algo.optimizer": own})
+    analysis = analyse(study)
+    assert said(analysis, "toy ppo: the runs have different algo.optimizer.name: adam, sgd")
+    assert not said(analysis, "algo.optimizer.beta1")
+    assert not said(analysis, "algo.optimizer.eps")
+    two_arms(study, [10.0, 11.0], changes={"algo.optimizer": {"beta1": 0.5, "eps": 1e-5}})
+    assert said(analyse(study), "toy ppo: the runs have different algo.optimizer.beta1: 0.0, 0.5, 0.9")
