@@ -142,6 +142,29 @@ def test_members_stop_their_updates_where_stable_baselines3_does(configure: Conf
             done += n
 
 
+COMPOSED = {
+    "Adam-Rel's counts, a rate that adapts": [
+        *("optimizer=adam_rel", "warmup.control=moment_only", "schedule=kl_adaptive"),
+        "schedule.target_kl=0.0002",
+    ],
+    "a delayed start": ["warmup.control=delayed", "warmup.length=12"],
+    "the critic alone, LayerNorm": ["warmup.on=critic", "algo.layer_norm=true", "optimizer=gi_adam"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
+@pytest.mark.parametrize("case", COMPOSED)
+def test_early_stops_compose_with_other_arms(case: str, configure: Configure) -> None:
+    config = configure(*FAMILIES["ppo pendulum, early stops"], *STACKED, "seed=5", *COMPOSED[case])
+    run = follow(config)
+    training, (mine,) = stacked([config], draws=FollowedDraws([run]))
+    same_episodes(mine, run.rows, tolerance=CONTINUOUS)
+    same_updates(mine, run.rows)
+    expected = parameters_to_vector(run.model.policy.parameters()).detach()
+    torch.testing.assert_close(training.algorithm.parameters[0], expected, atol=1e-5, rtol=0)
+    assert min(row["n_steps"] for row in mine["updates"]) < phases_of(config).n_steps[0]
+
+
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be short
 def test_an_update_may_stop_before_its_first_step(configure: Configure) -> None:
     """Nothing is learned, and the rows of both trainers say so."""
