@@ -81,7 +81,7 @@ def _own_process(monkeypatch):
             "FileNotFoundError: [Errno 2] No such file",
         ),
         (["env.id=helpers.probe_envs:probe/quits-v0"], "cannot be made: SystemExit: 3"),
-        (["warmup=steep"], "Could not find 'warmup/steep'; use one of constant, cosine"),
+        (["warmup=steep"], "Could not find 'warmup/steep'; use one of amago, constant, cosine"),
         (["warmup.shape=steep"], "warmup.shape=steep is not known"),
         (["learningrate=1"], "Could not override 'learningrate'"),
         (["algo=dqn", "algo.n_epochs=3"], "n_epochs"),
@@ -203,7 +203,7 @@ def test_help_is_written_for_people(tmp_path):
     assert code == 0
     for word in (
         "python -m rl_warmup.run",
-        "warmup: constant, cosine",
+        "warmup: amago, constant, cosine",
         "learning_rate_scale",
         "study: none, quick",
     ):
