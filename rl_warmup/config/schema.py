@@ -284,5 +284,7 @@ class RunConfig:
     )
     # agent in model.zip: of the last evaluation, of the best, or none; null: last, but none in a sweep of many runs
     keep: str | None = setting(None, one_of("last", "best", "none"), identity="never", sweepable=False)
+    # what is recorded of update phases: basic, or full, which also looks inside the agents (docs/inside.md)
+    diagnostics: str = setting("basic", one_of("basic", "full"), identity="changed")
     retries: int = setting(2, least(0), identity="never", sweepable=False)  # how often a sweep tries a failed run
     plan_only: bool = setting(False, identity="never", sweepable=False)  # say what would be trained, and stop

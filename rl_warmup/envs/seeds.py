@@ -3,7 +3,15 @@
 import numpy as np
 
 # The independent streams that one seed is split into. Their numbers are part of every result: never renumber.
-STREAMS = {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4, "prefill": 5}
+STREAMS = {
+    "weights": 0,
+    "environment": 1,
+    "evaluation": 2,
+    "exploration": 3,
+    "minibatches": 4,
+    "prefill": 5,
+    "probe": 6,
+}
 
 
 def stream_seed(seed: int, stream: str, *counter: int) -> int:

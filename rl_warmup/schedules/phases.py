@@ -111,6 +111,19 @@ def evaluation_grid(phases: Phases, count: int, n_envs: int) -> NDArray[np.int64
     return grid
 
 
+def measured_phases(count: int) -> NDArray[np.int64]:
+    """The update phases (from 0) at which `diagnostics=full` measures: all of up to 5, at most 48 of `count`.
+
+    The first five, 25 from the first to the last by equal factors, and 21 of equal distances.
+
+    >>> measured_phases(3).tolist(), measured_phases(1000)[:12].tolist()
+    ([0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 9, 12, 17, 23, 31])
+    """
+    by_factors, even = np.geomspace(1, count, 25) - 1, np.linspace(0, count - 1, 21)
+    chosen = np.concatenate([np.arange(5), by_factors.round(), even.round()]).astype(np.int64)
+    return np.unique(chosen[chosen < count])
+
+
 def planned_learning_rates(
     phases: Phases, schedule: Schedule, step_factor: Factor | None
 ) -> NDArray[np.float64]:  # [gradient steps]

@@ -118,7 +118,7 @@ def names(kind: type, **wanted: Any) -> set[str]:
 
 def test_settings_that_are_not_of_the_identity() -> None:
     assert names(RunConfig, identity="never") == set(NEVER)
-    assert names(RunConfig, identity="changed") == set()
+    assert names(RunConfig, identity="changed") == {"diagnostics"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_settings_that_runs_of_a_sweep_may_not_differ_in() -> None:
 # Settings with a bound, by the former lists of choices, minima, shares and positive numbers; the learning rate
 # and the warmup have checks of their own, which depend on the run. `checkpoint` came later.
 BOUND = {
-    *("study.name", "study.smallest_effect", "tuned_learning_rate", "seed"),
+    *("study.name", "study.smallest_effect", "tuned_learning_rate", "seed", "diagnostics"),
     *(
         "runs_dir",
         "tracking.name",

@@ -34,7 +34,7 @@ def test_seeds_differ_between_streams_seeds_and_counters() -> None:
     seeds = [stream_seed(seed, stream) for seed in range(200) for stream in STREAMS]
     counters = itertools.product(range(40), range(20), range(10))
     seeds += [stream_seed(seed, "evaluation", 1 + k, 1 + j) for seed, k, j in counters]
-    assert len(set(seeds)) == len(seeds) == 200 * 5 + 8000
+    assert len(set(seeds)) == len(seeds) == 200 * len(STREAMS) + 8000
 
 
 def test_seeds_of_neighboring_runs_are_not_neighbors() -> None:
@@ -62,7 +62,15 @@ def test_seeds_are_frozen() -> None:
 
 
 def test_streams_keep_their_numbers() -> None:
-    assert STREAMS == {"weights": 0, "environment": 1, "evaluation": 2, "exploration": 3, "minibatches": 4}
+    assert STREAMS == {
+        "weights": 0,
+        "environment": 1,
+        "evaluation": 2,
+        "exploration": 3,
+        "minibatches": 4,
+        "prefill": 5,
+        "probe": 6,
+    }
 
 
 def test_unknown_stream_is_an_error() -> None:

@@ -31,7 +31,10 @@ CASES = [
     pytest.param([*trainer, *algo, f"env={env}", *SMALL, *more], id=f"{name}-{algo[0][5:]}-{env}")
     for name, trainer in (("sb3", []), ("stacked", STACKED))
     for algo in (PPO, DQN)
-    for env, more in (("cartpole", ["total_timesteps=900"]), ("acrobot", ["total_timesteps=1100"]))
+    for env, more in (
+        ("cartpole", ["total_timesteps=900"]),
+        ("acrobot", ["total_timesteps=1100", "diagnostics=full"]),
+    )
 ]
 
 

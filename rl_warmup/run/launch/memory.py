@@ -16,7 +16,7 @@ from rl_warmup.config.schema import PPOConfig, RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.words import counted, megabytes
-from rl_warmup.trainers.stacked.sizes import CHUNK, padded_size
+from rl_warmup.trainers.stacked.sizes import CHUNK, measured_at_once, padded_size
 
 Group = Sequence[RunConfig]
 """Runs that one process trains: a stack, or a single run."""
@@ -26,6 +26,8 @@ COMPILING = 250 * 2**20
 """Bytes that a process takes for compiling its programs, at most."""
 PASSES = 6
 """Copies of a network's outputs in one gradient step: before and behind activations, gradients, targets."""
+PROBE, VECTORS = 256, 24
+"""Rows of the probe batch, and vectors as long as the parameters, that `diagnostics=full` has at once."""
 
 
 def member_bytes(config: RunConfig) -> int:
@@ -50,6 +52,14 @@ def passing_bytes(config: RunConfig) -> int:
     return 4 * rows * _network(config, space)[0]
 
 
+def measuring_bytes(config: RunConfig) -> int:
+    """What `diagnostics=full` needs for a moment to measure one agent, in float64; 0 of basic."""
+    if config.diagnostics == "basic":
+        return 0
+    outputs, parameters = _network(config, spaces(config.env, config.trainer.envs)[0])
+    return 8 * (VECTORS * parameters + 2 * PASSES * PROBE * outputs)
+
+
 def number_bytes(config: RunConfig) -> int:
     """Bytes in which experience holds a number of an observation: their own where they take one, else four."""
     dtype = spaces(config.env, config.trainer.envs)[0].dtype
@@ -63,8 +73,11 @@ def group_bytes(group: Group) -> int:
     members = padded_size(len(group), first.device) if first.trainer.name == "stacked" else 1
     at_once = min(members, CHUNK) if first.device == "cpu" else members
     process = PROCESS[first.trainer.name] if first.device == "cpu" else 0
+    passing = max(
+        at_once * passing_bytes(first), min(members, measured_at_once(first.device)) * measuring_bytes(first)
+    )
     compiling = COMPILING if first.trainer.name == "stacked" and first.trainer.compile is not False else 0
-    return process + max(compiling, at_once * passing_bytes(first)) + members * kept_bytes(first)
+    return process + max(compiling, passing) + members * kept_bytes(first)
 
 
 def checkpoint_bytes(config: RunConfig) -> int:

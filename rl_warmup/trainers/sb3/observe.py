@@ -18,6 +18,7 @@ from rl_warmup.delivery.meter import DoseMeter
 from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.functional.losses import k3
+from rl_warmup.trainers.sb3.inside import Watch
 
 
 class Diverged(Exception):
@@ -31,6 +32,7 @@ def observed_training(
     emit: Callable[[str, Mapping[str, Any]], None],
     steps: int | None = None,
     base: Schedule | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[DoseMeter]:
     """While this holds, every `model.train()` is followed by a row of the table `updates`.
 
@@ -38,6 +40,7 @@ def observed_training(
         config: of the run, resolved.
         steps: gradient steps taken before; None for the optimizer's own count.
         base: the learning rate without warmup, where it is not the planned one.
+        watch: measures the columns of `diagnostics=full`.
 
     Returns:
         What reads the optimizer, and counts its steps.
@@ -55,6 +58,8 @@ def observed_training(
         before = _parameters(model)
         if coefficient is not None:
             set_coefficient(model, config, coefficient)
+        if watch is not None:
+            watch.begin(model)
         with (
             captured(torch.nn.utils, "clip_grad_norm_", lambda args, norm: norm) as norms,
             captured(torch.nn.functional, "smooth_l1_loss", _q_values, q_loss) as q_values,
@@ -62,10 +67,11 @@ def observed_training(
             original(*args, **kwargs)
         after = _parameters(model)
         dose = meter.end_phase(unwarmed(model._current_progress_remaining), part)
-        row = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}
+        row: dict[str, Any] = {"env_step": model.num_timesteps, **dose, **_gradients(norms, model.max_grad_norm)}
         row["relative_update"] = float((after - before).norm() / before.norm())
         row |= _ppo(model) if isinstance(model, PPO) else _dqn(model, q_values)
         row |= {} if coefficient is None else {coefficient: _coefficient(model, coefficient)}
+        row |= {} if watch is None else watch.end(model, dose)
         emit("updates", row)
         if not torch.isfinite(after).all():
             raise Diverged(f"non-finite parameters after gradient step {row['gradient_step']}")

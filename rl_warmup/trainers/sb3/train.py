@@ -36,6 +36,7 @@ from rl_warmup.trainers.optimizers import restart_counts
 from rl_warmup.trainers.prefill import prefill
 from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.groups import split_optimizer
+from rl_warmup.trainers.sb3.inside import Watch
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
 from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore, restore_draws
 
@@ -64,18 +65,29 @@ def _train(config: RunConfig, sink: Sink) -> None:
         group = None if config.warmup.on == "all" else GROUPS.index(config.warmup.on)
         attach_factor(model, factor, steps, skipped_steps(config), group)
     recorder = _Recorder(config, sink, env.action_space, as_before)
+    recorder.watch = watch = _watch(config, model, sink)
     if (adaptive := recorder.adaptive) is not None:
         model.lr_schedule = for_sb3(env_schedule(config, adaptive))
     assert config.total_timesteps is not None
     remaining = config.total_timesteps - model.num_timesteps
     try:
-        with observed_training(model, config, recorder.emit, steps, adaptive) as recorder.meter:
+        with observed_training(model, config, recorder.emit, steps, adaptive, watch) as recorder.meter:
             model.learn(remaining, callback=recorder, reset_num_timesteps=sink.restored is None)
     except (ValueError, RuntimeError):
         check_finite(model)  # a distribution refuses what non-finite parameters put out
         raise
     finally:
         env.close()
+
+
+def _watch(config: RunConfig, model: PPO | DQN, sink: Sink) -> Watch | None:
+    """What measures `diagnostics=full`, from where the run was."""
+    if config.diagnostics == "basic":
+        return None
+    watch = Watch(config, model)
+    if sink.restored is not None:
+        watch.inside.restore(sink.restored.tensors)
+    return watch
 
 
 def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
@@ -119,6 +131,7 @@ class _Recorder(BaseCallback):
     """
 
     meter: DoseMeter
+    watch: Watch | None = None
 
     def __init__(self, config: RunConfig, sink: Sink, actions: gym.Space[Any], as_before: bool) -> None:
         """`as_before`: whether the environments are where the checkpoint, if there is one, was taken."""
@@ -166,7 +179,9 @@ class _Recorder(BaseCallback):
                 "gradient_steps": self.meter.steps,
                 **({} if self.adaptive is None else {"base_rate": self.adaptive.rate}),
             }
-            self._sink.save(checkpoint_of(self.model, self._log.actions, self._origin, counts))
+            checkpoint = checkpoint_of(self.model, self._log.actions, self._origin, counts)
+            checkpoint.tensors.update({} if self.watch is None else self.watch.inside.tables())
+            self._sink.save(checkpoint)
 
     def _on_step(self) -> bool:
         for done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):

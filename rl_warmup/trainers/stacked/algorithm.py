@@ -15,6 +15,7 @@ from rl_warmup.envs.protocol import Transition, VectorEnvs
 from rl_warmup.trainers.agents import Moments
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.prefill import prefill
+from rl_warmup.trainers.probe import Probe
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.stack import Stack
 
@@ -110,6 +111,19 @@ class Algorithm(ABC):
     @abstractmethod
     def update(self, phase: int) -> Outcome:
         """Update phase `phase` (from 0) of the run."""
+
+    @property
+    @abstractmethod
+    def available(self) -> int:
+        """Transitions that each member can look at."""
+
+    @abstractmethod
+    def transitions(self, indices: Tensor) -> Probe:  # [members, rows]
+        """Those of the available transitions, as the networks see them, before the update."""
+
+    @abstractmethod
+    def coefficients(self, phase: int) -> Tensor:  # [members, ...]
+        """Gamma, and what else the loss of a phase depends on; of PPO clip range, entropy and value coefficient."""
 
     def greedy(self, observations: Tensor) -> Tensor:
         """The mode of the policy in observations [members, rows, ...], not normalised."""

@@ -11,11 +11,12 @@ from rl_warmup.config.schema import DQNConfig
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.normalization import normalized
+from rl_warmup.trainers.probe import Probe
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
 from rl_warmup.trainers.stacked.networks import Layout, Network, Parameters
-from rl_warmup.trainers.stacked.replay import Replay, make_replay
+from rl_warmup.trainers.stacked.replay import Replay, Transitions, make_replay
 from rl_warmup.trainers.stacked.stack import Stack
 
 
@@ -99,6 +100,22 @@ class DQN(Algorithm):
         rate = torch.full((len(self._stack), 1), self.exploration_rate(self._step), device=steps.device)
         return Outcome(steps, rate)
 
+    @property
+    def available(self) -> int:
+        """Transitions in the replay buffer."""
+        return self.replay.stored * self._algo.n_envs
+
+    def transitions(self, indices: Tensor) -> Probe:
+        """Transitions of the replay buffer."""
+        data = [*self.replay.gather(slice(None), indices), *self.replay.whole]
+        statistics = [] if self._normalizer is None else self._normalizer.statistics()
+        observations, following, actions, *rest = _sampled(self.replay, indices, data, statistics)
+        return Probe(observations, actions.unsqueeze(2), rest[0], following, rest[1])
+
+    def coefficients(self, phase: int) -> Tensor:  # [members, 1]
+        """Gamma."""
+        return self._gamma
+
     def agent_tables(self) -> dict[str, Tensor]:
         """Parameters, the optimizer's moments, and the target, which is to be copied before the next update."""
         target = self.learner.parameters if self._target_due else self.target
@@ -129,6 +146,16 @@ class DQN(Algorithm):
 Q_NETWORK = ("q_net.features_extractor", "q_net.q_net")
 
 
+def _sampled(replay: Replay, indices: Tensor, data: Sequence[Tensor], statistics: Sequence[Tensor]) -> Transitions:
+    """Transitions as they are learned from, normalized where there are statistics."""
+    observations, following, actions, rewards, dones = replay.sample(indices, data)
+    if statistics:
+        mean, scale, reward_scale = statistics
+        observations, following = (normalized(x, mean, scale) for x in (observations, following))
+        rewards = normalized(rewards, torch.zeros_like(reward_scale), reward_scale)
+    return observations, following, actions, rewards, dones
+
+
 def dqn_loss(network: Network, layout: Layout, replay: Replay, q_loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """DQN's loss of batches; data: what the replay buffer samples from, target parameters, perhaps statistics."""
 
@@ -139,11 +166,8 @@ def dqn_loss(network: Network, layout: Layout, replay: Replay, q_loss: Callable[
         data: Sequence[Tensor],
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         target, *statistics = data[replay.sampled :]
-        observations, following, actions, rewards, dones = replay.sample(indices, data[: replay.sampled])
-        if statistics:
-            mean, scale, reward_scale = statistics
-            observations, following = (normalized(x, mean, scale) for x in (observations, following))
-            rewards = normalized(rewards, torch.zeros_like(reward_scale), reward_scale)
+        sampled = _sampled(replay, indices, data[: replay.sampled], statistics)
+        observations, following, actions, rewards, dones = sampled
         next_q = network(layout.named(target), following)
         targets = losses.q_targets(rewards, dones, next_q, coefficients.squeeze(1))
         q = losses.log_prob_of(network(parameters, observations), actions)

@@ -13,6 +13,7 @@ from rl_warmup.config.columns import COEFFICIENTS
 from rl_warmup.config.schema import PPOConfig
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.probe import Probe
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
 from rl_warmup.trainers.stacked.learner import Loss
@@ -170,10 +171,8 @@ class PPO(Algorithm):
         advantages = rollout.flat(advantages)
         returns = advantages + values
         data = (observations, actions, old_log_prob, advantages, returns)
-        columns = (*(values[:, phase] for values in self.warmed.values()), self._vf_coef)
-        coefficients = torch.stack([self._stack.tensor(column) for column in columns], dim=1)
         rates = self._stack.rates(phase, self._done)
-        steps = learner.update(rates, coefficients, self._minibatches(phase), data)
+        steps = learner.update(rates, self._of_loss(phase), self._minibatches(phase), data)
         log_prob = learner.apply(network.log_prob, observations, actions, rows=self._rows)
         rollout.filled, self._phase = 0, phase + 1
         metrics = (losses.explained_variance(values, returns), losses.k3(log_prob - old_log_prob))
@@ -187,6 +186,26 @@ class PPO(Algorithm):
     def gradient_steps(self, phases: int) -> NDArray[np.int64]:  # [members]
         """Gradient steps that every member has taken in so many update phases, the last one taken included."""
         return super().gradient_steps(phases) if self._done is None else self._done
+
+    @property
+    def available(self) -> int:
+        """Transitions of a rollout."""
+        return self._algo.n_steps * self._algo.n_envs
+
+    def transitions(self, indices: Tensor) -> Probe:
+        """Transitions of the rollout before its update, in the order of `_Rollout.flat`."""
+        rollout = self.rollout
+        following, ends = (
+            torch.cat([table[:, 1:], last.unsqueeze(1)], dim=1)
+            for table, last in ((rollout.observations, self._observations), (rollout.starts, self._starts))
+        )
+        tables = (rollout.observations, rollout.actions, rollout.rewards, following, ends)
+        observations, actions, *rest = (_rows(rollout.flat(table), indices) for table in tables)
+        return Probe(observations, actions.unsqueeze(2) if self.network.discrete else actions, *rest)
+
+    def coefficients(self, phase: int) -> Tensor:  # [members, 4]
+        """Gamma, clip range, entropy and value coefficient."""
+        return torch.cat([self._gamma, self._of_loss(phase)], dim=1)
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update, when the rollout is empty."""
@@ -207,6 +226,10 @@ class PPO(Algorithm):
             self._done = tables["done"].cpu().numpy()
         if self._stack.adaptive_rates is not None:
             self._stack.adaptive_rates = tables["adaptive"].cpu().numpy()
+
+    def _of_loss(self, phase: int) -> Tensor:  # [members, 3]
+        columns = (*(values[:, phase] for values in self.warmed.values()), self._vf_coef)
+        return torch.stack([self._stack.tensor(column) for column in columns], dim=1)
 
     def _minibatches(self, phase: int) -> Sequence[Tensor]:  # [steps] of [members, batch]
         size = self._algo.n_steps * self._algo.n_envs

@@ -1,6 +1,7 @@
 """From what a stack did to the rows of its members' records."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,12 +61,27 @@ class Recorder:
             else:
                 self._diverge(member, f"non-finite evaluation return at environment step {env_step}")
 
-    def update(self, phase: int, env_step: int, outcome: Outcome, before: Tensor, after: Tensor) -> None:
-        """One row per member; one with a parameter or a loss that is not finite has diverged."""
-        columns = {name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()}
+    def update(
+        self,
+        phase: int,
+        env_step: int,
+        outcome: Outcome,
+        before: Tensor,
+        after: Tensor,
+        inside: Mapping[str, Sequence[float | None]],
+    ) -> None:
+        """One row per member; one with a parameter or a loss that is not finite has diverged.
+
+        Args:
+            inside: further columns, [members] each.
+        """
+        columns: dict[str, Any] = {
+            name: values.tolist() for name, values in self._columns(phase, outcome, before, after).items()
+        }
         finite = columns.pop("finite")
         done = self._algorithm.gradient_steps(phase + 1).tolist()
         taken = [len(outcome.steps)] * len(done) if outcome.taken is None else outcome.taken.tolist()
+        columns |= inside
         for member, sink in list(self.sinks.items()):
             row = {name: values[member] for name, values in columns.items()}
             gradient_step = done[member]

@@ -25,6 +25,7 @@ from rl_warmup.trainers.stacked.agents import agent_of
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
 from rl_warmup.trainers.stacked.environments import begin_envs, make_stack_envs
+from rl_warmup.trainers.stacked.inside import Watch
 from rl_warmup.trainers.stacked.learner import prepare_compiler
 from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.rows import Recorder
@@ -81,6 +82,7 @@ class StackTraining:
         config = stack.config
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
         self._recorder = Recorder(stack, sinks, self.algorithm)
+        self._watch = Watch(stack, self.algorithm) if config.diagnostics == "full" else None
         self._grid = evaluation_grid(stack.phases, config.evaluation.count, config.algo.n_envs)
         self._before = torch.empty_like(self.algorithm.parameters)
         self._evaluated = self._phase = self._env_step = 0
@@ -103,6 +105,8 @@ class StackTraining:
         names, device = found[0].tensors, self.stack.device
         tables = {name: stacked_rows([c.tensors[name] for c in found]).to(device) for name in names}
         self.algorithm.restore(tables, counts)
+        if self._watch is not None:
+            self._watch.inside.restore(tables)
         self._shown = observations
         if as_before:
             self._origin, self._resets = found[0].origin, [c.values["resets"] for c in found]
@@ -137,8 +141,11 @@ class StackTraining:
 
     def _update(self, phase: int) -> None:
         self._before.copy_(self.algorithm.parameters)
+        if self._watch is not None:
+            self._watch.begin()
         outcome = self.algorithm.update(phase)
-        self._recorder.update(phase, self._env_step, outcome, self._before, self.algorithm.parameters)
+        inside = self._watch.end(phase, outcome, self._before) if self._watch is not None else {}
+        self._recorder.update(phase, self._env_step, outcome, self._before, self.algorithm.parameters, inside)
 
     def _keep(self) -> None:
         """Keep a checkpoint a member, if it is time."""
@@ -146,6 +153,7 @@ class StackTraining:
         if over or not any(sink.checkpoint_due for sink in sinks.values()):
             return
         members, tables = len(self.stack), self.algorithm.tables()
+        tables |= {} if self._watch is None else self._watch.inside.tables()
         counts = {**self.algorithm.counts(), "evaluated": self._evaluated, "update_phase": self._phase}
         log = self._log.actions.reshape(-1, members, self.stack.config.algo.n_envs, *self._log.actions.shape[2:])
         shown = self._shown.reshape(members, -1, *self._shown.shape[1:])
