@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from rl_warmup.config.inside import MEASURED
 from rl_warmup.records.read import dose_of
 from rl_warmup.records.schema import FINISHED
 from rl_warmup.records.words import error_line
@@ -64,14 +65,22 @@ def numbered(
     Args:
         tables: all rows recorded so far.
         sent: how many of each table are at W&B.
-        thinned: whether long tables are thinned evenly to `SENT_ROWS`, which keeps their ends.
+        thinned: whether long tables are thinned evenly to `SENT_ROWS`, which keeps their ends and what
+            `diagnostics=full` measured.
     """
     rows = []
     for table in TABLES:
         frame = tables[table]
         last = frame.height - 1
         every = -(-frame.height // SENT_ROWS) if thinned and table != "evaluations" else 1
-        kept = [index for index in range(sent.get(table, 0), last + 1) if (last - index) % every == 0 or index == 0]
+        measured: Sequence[bool] = (
+            frame[MEASURED].is_not_null().to_list() if MEASURED in frame.columns else [False] * frame.height
+        )
+        kept = [
+            index
+            for index in range(sent.get(table, 0), last + 1)
+            if (last - index) % every == 0 or index == 0 or measured[index]
+        ]
         for index, row in zip(kept, frame[kept].iter_rows(named=True), strict=True):
             rows.append(history_row(table, row) | {f"rows/{table}": index + 1})
     return sorted(rows, key=itemgetter("env_step"))

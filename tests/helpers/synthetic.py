@@ -10,7 +10,6 @@ import numpy as np
 
 from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.config.arm import Arm
-from rl_warmup.records.schema import table_schemas
 from rl_warmup.records.study import write_declaration
 from rl_warmup.records.write import recording
 from rl_warmup.report.content import as_json
@@ -93,7 +92,6 @@ def write_run(
         (config[group] if group else config)[name] = value
     label = Arm.of(ramp, GRADIENT_STEPS, learning_rate, config["schedule"]["name"]).label
     tag = "".join(f"-{value}" for value in (changes or {}).values())
-    algorithm = config["algo"]["name"]
     run_id = f"{warmup}-{learning_rate:g}{tag}-s{seed}"
     about = {
         "run_id": run_id,
@@ -111,7 +109,7 @@ def write_run(
     with patch("os.fsync"), recording(study / run_id, about, config) as writer:
         for phase, row in enumerate(update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0)):
             own = {name: values[phase] for name, values in (updates or {}).items()}
-            writer.append("updates", dict.fromkeys(table_schemas(algorithm)["updates"], 0.5) | row | own)
+            writer.append("updates", dict.fromkeys(writer.recorded["updates"].schema, 0.5) | row | own)
         for step, value, length in trained if episodes is None else episodes:
             writer.append("episodes", {"env_step": step, "return": value, "length": length})
         pairs = [[value - 1, value + 1] for value in returns] if evaluations is None else evaluations

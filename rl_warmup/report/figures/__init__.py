@@ -16,6 +16,7 @@ from rl_warmup.report.figures.differences import differences
 from rl_warmup.report.figures.forest import forest
 from rl_warmup.report.figures.heatmaps import heatmaps
 from rl_warmup.report.figures.lines import curves, learning_rates, time_to_threshold
+from rl_warmup.report.figures.mechanisms import mechanisms
 from rl_warmup.report.figures.panels import STYLE, looks_of
 from rl_warmup.report.figures.sheets import Kind, Sheet, file_name, save
 from rl_warmup.report.tables import grouped
@@ -72,3 +73,4 @@ def _of_group(analysis: Analysis, blocks: Sequence[Block]) -> Iterator[Sheet | N
     yield time_to_threshold(blocks, looks)
     yield learning_rates(blocks, looks)
     yield from diagnostics(blocks, looks)
+    yield from mechanisms(blocks, looks)

@@ -56,8 +56,8 @@ def _sheet(
     grid = figure.subplots(len(quantities), len(parts), squeeze=False, sharey="row", sharex="col")
     for row, quantity in zip(grid, quantities, strict=True):
         for axes, part in zip(row, parts, strict=True):
-            _draw(axes, part.filter(pl.col("quantity") == quantity), looks)
-        _scale(row[0], *scales[quantity])
+            draw_bands(axes, part.filter(pl.col("quantity") == quantity), looks)
+        set_scale(row[0], *scales[quantity])
         row[0].set_ylabel(QUANTITIES[quantity], fontsize=8)
     for axes, part in zip(grid[0], parts, strict=True):
         axes.set_title(narrow(part["panel"][0], len(parts)))
@@ -73,7 +73,8 @@ def _sheet(
     return Sheet("diagnostics", title, note, frame, figure, number)
 
 
-def _draw(axes: Axes, frame: pl.DataFrame, looks: Looks) -> None:
+def draw_bands(axes: Axes, frame: pl.DataFrame, looks: Looks) -> None:
+    """A line with its quartiles for each arm."""
     bands, colors = [], []
     for arm in frame.partition_by("arm", maintain_order=True):
         color, line = looks[str(arm["arm"][0])]
@@ -88,7 +89,7 @@ def _draw(axes: Axes, frame: pl.DataFrame, looks: Looks) -> None:
     axes.autoscale_view()
 
 
-def _scale(axes: Axes, low: float, high: float) -> None:
+def set_scale(axes: Axes, low: float, high: float) -> None:
     """A logarithmic scale where all is positive and spans much, else a linear one."""
     if low > 0 and high / low > WIDE:
         axes.set_yscale("log")

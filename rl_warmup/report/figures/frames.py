@@ -140,7 +140,7 @@ def diagnostic_frame(block: Block, cell: Cell) -> pl.DataFrame | None:
     if table.is_empty():
         return None
     finite = [pl.when(pl.col(name).is_finite()).then(name) for name in names]
-    return _quartiles(_parts(table.with_columns(*finite), names), names)
+    return quartiles(_parts(table.with_columns(*finite), names), names, "part").drop("part")
 
 
 def _parts(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -153,20 +153,19 @@ def _parts(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     return per_run.unpivot(names, index=["part", "gradient_step"], variable_name="quantity").drop_nulls("value")
 
 
-def _quartiles(values: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Median and quartiles over seeds, sorted by quantity and part."""
+def quartiles(values: pl.DataFrame, names: Sequence[str], by: str) -> pl.DataFrame:
+    """Median and quartiles over seeds, sorted by quantity, in the order of `names`, and by the column `by`."""
     return (
-        values.group_by(pl.col("quantity").cast(pl.Enum(names)), "part")
+        values.group_by(pl.col("quantity").cast(pl.Enum(names)), by)
         .agg(
-            pl.col("gradient_step").max(),
+            *([pl.col("gradient_step").max()] if by != "gradient_step" else []),
             pl.len().cast(pl.Int64).alias("n"),
             pl.col("value").quantile(0.25, "linear").alias("quartile_low"),
             pl.col("value").median().alias("median"),
             pl.col("value").quantile(0.75, "linear").alias("quartile_high"),
         )
-        .sort("quantity", "part")
+        .sort("quantity", by)
         .with_columns(pl.col("quantity").cast(pl.String))
-        .drop("part")
     )
 
 
