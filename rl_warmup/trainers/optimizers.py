@@ -1,6 +1,7 @@
 """The optimizers of Stable-Baselines3 models: torch's own where it has the rule, else one that is made of ours."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,22 +52,13 @@ class RuleOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            rule = replace(RULES[group["rule"]], decays=group["weight_decay"] != 0)
-            options = Options(*(np.array([x]) for x in (*group["betas"], group["eps"], group["weight_decay"])))
-            rows: dict[int, Any] = {}  # by count, which is the same for most parameters
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
+            by_count: dict[int, list[tuple[Tensor, ...]]] = defaultdict(list)  # of most parameters it is the same
+            for parameter in (one for one in group["params"] if one.grad is not None):
                 state = self._counted(parameter)
-                count = state["count"]
-                if count not in rows:
-                    table = rule.table(np.array([[float(group["lr"])]]), options, np.array([[count]]))
-                    rows[count] = torch.from_numpy(table[:, 0]).to(parameter.device).unbind(1)
                 tensors = (parameter, state["exp_avg"], state["exp_avg_sq"], parameter.grad)
-                flat, first, second, gradient = (tensor.reshape(1, -1) for tensor in tensors)
-                changed, moments = rule.update(flat, Moments(first, second), gradient, rows[count])
-                for tensor, new in zip(tensors, (changed, *moments), strict=False):
-                    tensor.copy_(new.view_as(tensor))
+                by_count[state["count"]].append(tensors)
+            for count, of_count in by_count.items():
+                _update(group, count, of_count)
         return loss
 
     def restart(self) -> None:
@@ -83,6 +75,24 @@ class RuleOptimizer(Optimizer):
         state["step"] += 1
         state["count"] += 1
         return state
+
+
+def _update(group: Mapping[str, Any], count: int, tensors: Sequence[tuple[Tensor, ...]]) -> None:
+    """Take step `count` of a group's rule for some parameters, as for one long one, which is faster.
+
+    Args:
+        tensors: of each parameter itself, its moments and its gradient.
+    """
+    columns = list(zip(*tensors, strict=True))
+    flat, first, second, gradient = (torch.cat([x.reshape(-1) for x in column]).unsqueeze(0) for column in columns)
+    rule = replace(RULES[group["rule"]], decays=group["weight_decay"] != 0)
+    options = Options(*(np.array([x]) for x in (*group["betas"], group["eps"], group["weight_decay"])))
+    table = rule.table(np.array([[float(group["lr"])]]), options, np.array([[count]]))
+    row = torch.from_numpy(table[:, 0]).to(flat.device).unbind(1)
+    changed, moments = rule.update(flat, Moments(first, second), gradient, row)
+    for column, new in zip(columns, (changed, *moments), strict=False):
+        for tensor, piece in zip(column, new[0].split([x.numel() for x in column]), strict=True):
+            tensor.copy_(piece.view_as(tensor))
 
 
 def optimizer_of(options: OptimizerConfig) -> tuple[type[Optimizer], dict[str, Any]]:

@@ -79,6 +79,7 @@ RUNS = {
     "ppo pendulum, normalized": ("pendulum", PPO + NORMALIZED),
     "ppo pendulum, prefilled": ("pendulum", [*PPO, *NORMALIZED, "algo.prefill=91"]),
     "ppo pendulum, early stops": ("pendulum", [*PPO, *STOPS]),
+    "ppo pendulum, early stops, adam_rel": ("pendulum", [*PPO, *STOPS, "optimizer=adam_rel"]),
     "ppo pendulum, gSDE": ("pendulum", [*PPO, *SDE, "algo.sde_sample_freq=4"]),
     "ppo pendulum, gSDE, one environment": (
         *("pendulum", [*PPO, *SDE, *NORMALIZED, "algo.n_envs=1", "algo.n_steps=96", "algo.ortho_init=false"]),

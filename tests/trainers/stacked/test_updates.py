@@ -228,8 +228,9 @@ def _learner(config: RunConfig, run: Follower, compiled: bool) -> tuple[Any, Ten
     policy, device = run.model.policy, torch.device("cpu")
     stack = Stack([config] * CHUNK, policy.observation_space, policy.action_space, device, compiled)
     kind = ppo.PPO if config.algo.name == "ppo" else dqn.DQN
-    phases = range(len(stack.phases.env_step))
-    return kind(stack, Draws([0] * CHUNK, STREAMS, device)).learner, torch.cat([stack.rates(i) for i in phases])
+    ends = np.cumsum([0, *(row["n_steps"] for row in run.rows["updates"])])  # of the steps that were taken
+    rates = [stack.rates(i, np.full(CHUNK, ends[i]))[: ends[i + 1] - ends[i]] for i in range(len(ends) - 1)]
+    return kind(stack, Draws([0] * CHUNK, STREAMS, device)).learner, torch.cat(rates)
 
 
 def _step(learner: Any, config: RunConfig, step: GradientStep, rates: Tensor) -> Tensor:
