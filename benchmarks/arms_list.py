@@ -33,7 +33,7 @@ OPTIMIZERS = (
     ("radam", "momentum steps, then Adam · r_t", "Liu et al., 1908.03265; torch"),
     ("sgd", "p − lr · g", "torch"),
     ("rmsprop", "p − lr · g/(√v + eps)", "torch"),
-    ("adam_uncorrected", "Adam without bias correction", "Mosbach et al., 2006.04884"),
+    ("adam_uncorrected", "Adam without bias correction", "Kingma and Ba, 1412.6980, without section 3"),
     ("gi_adam", "Adam with v_0 = g_0²", "Kalra and Barkeshli, 2406.09405"),
     ("adam_rel", "Adam's count restarts at every new objective", "Ellis et al., 2412.17113"),
     ("adam_rel_mean", "Adam at the mean factor of adam_rel's counts", "its control"),
