@@ -42,6 +42,8 @@ CASES = {
     ],
 }
 CASES["dqn image"] = CASES["dqn"]
+CASES["ppo layer norm"] = [*CASES["ppo"], "algo.layer_norm=true", "algo.max_grad_norm=null"]
+CASES["dqn layer norm"] = [*CASES["dqn"], "algo.layer_norm=true", "algo.loss=mse"]
 QUICK = ["trainer=stacked", "warmup=none", "evaluation.count=2", "evaluation.episodes=1"]
 IMAGE = gym.spaces.Box(0, 255, (1, 10, 10), np.uint8)
 
