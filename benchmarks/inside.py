@@ -1,4 +1,4 @@
-"""What `diagnostics=full` costs: training time with it, with basic diagnostics, and without any recording.
+"""What `diagnostics=full` costs: CPU time of training with it, with basic diagnostics, and without any recording.
 
     python benchmarks/inside.py [CASE ...] [--repetitions 3] [--members 8]
 
@@ -36,23 +36,26 @@ def configure(case: str, steps: int | None, folder: Path, seed: int) -> RunConfi
     trainer, algo = case.split("-")
     overrides = [f"trainer={trainer}", f"algo={algo}", f"runs_dir={folder}", f"seed={seed}"]
     overrides += [] if steps is None else [f"total_timesteps={steps}"]
+    overrides += ["trainer.compile=true"] if trainer == "stacked" else []
     fixed = ["warmup=linear", "tracking=disabled", "evaluation.count=2", "evaluation.episodes=1", "device=cpu"]
     return configured([*overrides, *fixed], "inside")
 
 
 def seconds(way: str, configs: Sequence[RunConfig]) -> float:
-    """Wall time of a training, less that of its evaluations."""
+    """CPU time of this process for a training, all threads counted, less that of its evaluations."""
     if way == "plain" and configs[0].trainer.name == "sb3":
-        return overhead.plain_seconds(configs[0])
+        began = time.process_time()
+        overhead.plain_seconds(configs[0])
+        return time.process_time() - began
     configs = [replace(config, diagnostics="full" if way == "full" else "basic") for config in configs]
     evaluating = 0.0
 
     def timed(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             nonlocal evaluating
-            began = time.perf_counter()
+            began = time.process_time()
             result = original(*arguments)
-            evaluating += time.perf_counter() - began
+            evaluating += time.process_time() - began
             return result
 
         return call
@@ -62,13 +65,13 @@ def seconds(way: str, configs: Sequence[RunConfig]) -> float:
         mock.patch.object(overhead.sb3, "evaluate", timed(overhead.sb3.evaluate)),
         mock.patch.object(own, "_evaluate", timed(own._evaluate)),
     ):
-        began = time.perf_counter()
+        began = time.process_time()
         if way == "plain":
             with mock.patch.multiple(stacked.Recorder, step=mock.DEFAULT, update=mock.DEFAULT):
                 stacked.train(configs, [_Silent() for _ in configs])
         else:
             assert set(execute_stack(configs)) == {"completed"}
-        return time.perf_counter() - began - evaluating
+        return time.process_time() - began - evaluating
 
 
 class _Silent:

@@ -190,6 +190,15 @@ def test_long_tables_are_thinned_evenly_and_the_ends_stay():
     assert len(numbered(tables, {"episodes": 995}, thinned=False)) == 5
 
 
+def test_update_phases_that_full_diagnostics_measured_are_sent_however_long_the_table():
+    measured = [float("nan") if step in (3, 7, 501) else None for step in range(1000)]
+    frame = pl.DataFrame({"env_step": range(1000), "churn": measured}, schema_overrides={"churn": pl.Float64})
+    empty = pl.DataFrame({"env_step": []})
+    rows = numbered({"episodes": empty, "evaluations": empty, "updates": frame}, {})
+    assert [row["env_step"] for row in rows if "diagnostics/churn" in row] == [3, 7, 501]
+    assert len(rows) <= SENT_ROWS + 4
+
+
 @pytest.mark.slow
 def test_offline_files_arrive_by_wandb_sync(study, serve):
     server = serve()

@@ -3,24 +3,29 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from helpers.configs import TINY, Configure
 from helpers.families import FAMILIES, STACKED
 from helpers.sb3_draws import FollowedDraws, follow
-from helpers.sinks import Rows
-from helpers.stacking import stacked
+from helpers.sinks import ListSink, Rows, by_sb3
+from helpers.stacking import stacked, train_into
 from stable_baselines3 import PPO
 from torch.nn.utils import parameters_to_vector
 
+from rl_warmup.config.identity import run_folder
 from rl_warmup.config.inside import MEASURED, inside_columns, layers_of
 from rl_warmup.config.schema import RunConfig
+from rl_warmup.records.read import Record, read_info
+from rl_warmup.run.execute import execute
 from rl_warmup.schedules.phases import measured_phases
 from rl_warmup.trainers.agents import _spaces_of
 from rl_warmup.trainers.flat import FlatPolicy
 from rl_warmup.trainers.policies import initial_policy
 
 FULL = "diagnostics=full"
+FEW = ["evaluation.count=2", "evaluation.episodes=1"]
 MOST = (
     *(
         "ppo pendulum, normalized",
@@ -93,6 +98,36 @@ def test_phases_are_measured_on_the_grid_and_the_first_five_always(configure: Co
     assert 0 < first["policy_entropy"] <= np.log(2)
     assert first["stability_limit"] == pytest.approx(38 / first["learning_rate_last"])
     assert 0 < first["critical_sharpness"] < 1.1 * first["sharpness"]
+
+
+@pytest.mark.parametrize("trainer", ["sb3", "stacked"])
+@pytest.mark.parametrize("algo", TINY)
+def test_what_was_measured_is_recorded_and_read(algo: str, trainer: str, configure: Configure) -> None:
+    config = configure(*TINY[algo], f"trainer={trainer}", FULL, "algo.net_arch=[8]", "total_timesteps=128", *FEW)
+    assert execute(config) == "completed"
+    record = Record(run_folder(config), read_info(run_folder(config)))
+    updates = record.table("updates")
+    assert set(_columns(config)) <= set(updates.columns)
+    assert updates[MEASURED].is_not_null().any()
+    assert updates.filter(pl.col(MEASURED).is_not_null())["sharpness"].is_finite().all()
+
+
+@pytest.mark.parametrize("algo", TINY)
+def test_a_diverged_agent_is_measured_as_far_as_it_goes_and_spoils_no_neighbour(
+    algo: str, configure: Configure
+) -> None:
+    own = [*TINY[algo], "warmup=none", "algo.net_arch=[8]", *FEW, FULL]
+    lost = configure(*own, "learning_rate=1e30", "seed=1")
+    sink = by_sb3(lost)
+    assert sink.diverged is not None
+    assert all(row.keys() >= set(_columns(lost)) for row in sink.rows["updates"])
+    fine = [configure(*own, *STACKED, f"seed={seed}") for seed in (2, 3, 4)]
+    stranded = configure(*own, *STACKED, "learning_rate=1e30", "seed=1")
+    sinks = [ListSink() for _ in range(4)]
+    train_into([fine[0], stranded, *fine[1:]], sinks)
+    assert sinks[1].diverged is not None
+    _, (_, alone, *_) = stacked([fine[2], fine[0], fine[1], fine[1]])
+    assert repr(sinks[0].rows["updates"]) == repr(alone["updates"])
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
