@@ -112,8 +112,8 @@ def print_summary(record: read.Record, console: Console) -> None:
             f"{dose['learning_rate_last']:.3g} last, read from the optimizer"
         )
         planned = info.get("planned_gradient_steps")  # None in older records
-        most = "planned" if info["config"]["algo"].get("target_kl") is None else "there could be at most"
-        of_planned = "" if planned is None else f" of {planned:,} {most}"
+        stops = info["config"]["algo"].get("target_kl") is not None
+        of_planned = "" if planned is None else f" of at most {planned:,}" if stops else f" of {planned:,} planned"
         rows["gradient steps"] = f"{info['gradient_steps']:,}{of_planned} were taken"
         rows["warmup"] = (
             f"{dose['n_below_99']:.0f} of {dose['gradient_steps']:.0f} gradient steps below 99% of the base "
