@@ -55,6 +55,8 @@ class StackedLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
         from rl_warmup.config.identity import run_folder
+        from rl_warmup.run.jobs import Job, source_jobs
+        from rl_warmup.run.sources import unready
         from rl_warmup.run.sweep import print_plan
 
         compose = SweepComposer(self._context.config_loader, self._config)
@@ -67,7 +69,11 @@ class StackedLauncher(Launcher):
             self.check(configs)
         except ConfigError as error:
             sys.exit(f"error: {error}")
-        lost = self.launch_runs(runs)
+        if agents := source_jobs([Job((), run, run_folder(run)) for run in runs]):
+            self.launch_runs([job.config for job in agents])
+        lost = {run_folder(run).name: reason for run in runs if (reason := unready(run))}
+        if ready := [run for run in runs if run_folder(run).name not in lost]:
+            lost |= self.launch_runs(ready)
         return [
             _returned(overrides, run_folder(config), lost)
             for overrides, config in zip(job_overrides, configs, strict=True)

@@ -17,7 +17,8 @@ from rl_warmup.records.words import counted, first_line
 from rl_warmup.run.compose import SweepComposer, command_of
 
 if TYPE_CHECKING:
-    from rl_warmup.run.sweep import Job, Launch
+    from rl_warmup.run.jobs import Job
+    from rl_warmup.run.sweep import Launch
 
 # Hydra imports every plugin in every process: what only a sweep needs is imported in functions.
 
@@ -43,7 +44,8 @@ class StudySweeper(basic_sweeper.BasicSweeper):
             sys.exit(f"error: {error}")
 
     def _sweep(self, arguments: list[str]) -> int:
-        from rl_warmup.run.sweep import compose_jobs, run_sweep
+        from rl_warmup.run.jobs import compose_jobs
+        from rl_warmup.run.sweep import run_sweep
 
         context = self.hydra_context
         assert self.config is not None

@@ -16,7 +16,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run
 from rl_warmup.analysis.scoring import Scores, score
 from rl_warmup.config.algorithms import recorded_phases
-from rl_warmup.config.arm import Arm
+from rl_warmup.config.arm import Arm, begin_words
 from rl_warmup.config.constants import as_given
 from rl_warmup.config.recorded import value_of
 from rl_warmup.config.study import NOT_IN_CELL, clock_total, settings_of, without_warmup
@@ -116,7 +116,13 @@ def blocks_of(
     settings = [settings_of(members[0].info, dropped) for members in cells.values()]
     pairs = list(zip(settings, cells.values(), strict=True))
     arms = [
-        Arm.of(members[0].info["warmup"], clock_total(own), own["learning_rate"], own["schedule.name"])
+        Arm.of(
+            members[0].info["warmup"],
+            clock_total(own),
+            own["learning_rate"],
+            own["schedule.name"],
+            _begin(members[0]),
+        )
         for own, members in pairs
     ]
     labels = [f"{group_of(own)} {arm.label}" for own, arm in zip(settings, arms, strict=True)]
@@ -125,7 +131,9 @@ def blocks_of(
         arm = replace(bare, rest=rest)
         found[_canonical(members[0], (*dropped, "warmup"))].append((arm, own, members))
     shared = [without_warmup(members[0][1]) for members in found.values()]
-    rests = distinct([_block_label(own) for own in shared], shared)
+    begins = [members[0][0].begin for members in found.values()]
+    told = [" ".join((_block_label(own), *begin)) for own, begin in zip(shared, begins, strict=True)]
+    rests = [(*begin, *more) for begin, more in zip(begins, distinct(told, shared), strict=True)]
     blocks = [
         _block(" ".join(rest), own, members, problems, entropy)
         for rest, own, members in zip(rests, shared, found.values(), strict=True)
@@ -250,6 +258,12 @@ def _block_label(settings: Mapping[str, Any]) -> str:
     env, algo, trainer, total = group_of(settings)
     rate = settings["learning_rate"]
     return f"{env} {algo} {trainer} {total} steps lr={rate:.4g} {settings['schedule.name']}"
+
+
+def _begin(run: Run) -> tuple[str, ...]:
+    """From which agent, in which physics."""
+    config = run.info["config"]
+    return begin_words(config.get("init") or {}, config["env"].get("physics") or {})
 
 
 def _canonical(run: Run, dropped: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.columns import COEFFICIENTS, GROUPS
 from rl_warmup.records.read import Record, dose_of, unfinished
-from rl_warmup.records.schema import FINISHED, RecordError
+from rl_warmup.records.schema import FINISHED, SOURCE_EVALUATIONS, RecordError
 
 _NEEDED = {
     "algo": ("name",),
@@ -38,6 +38,9 @@ class Run:
     updates: pl.DataFrame | None = None  # phases that took optimizer steps
     episodes: pl.DataFrame | None = None  # of training; those of a diverged run completed at the floor
     episode_returns: FloatArray | None = None  # [evaluations, episodes]; None if their numbers differ
+    at_home: FloatArray | None = (
+        None  # [2] mean returns in its agent's own environment, before and after; from scratch None
+    )
 
     @property
     def run_id(self) -> str:
@@ -89,9 +92,20 @@ def read_run(record: Record, problems: Problems, sources: Sequence[Given] = ()) 
         updates = updates.filter(pl.col("n_steps") > 0)
     episodes = _table(record, "episodes", "its training episodes are not known", problems)
     run = Run(info, steps, returns, updates, None, each)
+    if (info["config"].get("init") or {}).get("source"):
+        run = replace(run, at_home=_at_home(record, run, problems))
     if episodes is not None and record.status == "diverged":
         episodes = fill_episodes(episodes, info["config"], run.worst)
     return run if episodes is None else replace(run, episodes=_within(episodes, info["bounds"]))
+
+
+def _at_home(record: Record, run: Run, problems: Problems) -> FloatArray | None:
+    """Mean returns in its agent's environment at both ends; the last of a diverged run is the worst, or nan."""
+    table = _table(record, SOURCE_EVALUATIONS, "what it has forgotten is not known", problems)
+    means = [] if table is None else table["returns"].list.mean().to_list()
+    if len(means) == 1 and record.status == "diverged":
+        means.append(np.nan if run.worst is None else run.worst)
+    return bounded(np.array(means, dtype=np.float64), run.info.get("bounds")) if len(means) == 2 else None
 
 
 def _within(episodes: pl.DataFrame, bounds: Mapping[str, Any] | None) -> pl.DataFrame:

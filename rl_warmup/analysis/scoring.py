@@ -37,9 +37,7 @@ def score(
     entropy: int,
 ) -> Scores:
     """Score runs that share their settings; `entropy` decides the draws of the noise floors, run by run."""
-    scale = Scale.of(settings)
-    within = [bounded(row, run.info.get("bounds")) for run, row in zip(runs, returns, strict=True)]
-    curves = normalise(np.array(within).reshape(returns.shape), scale.low, scale.high)
+    scale, curves = Scale.of(settings), curves_of(runs, returns, settings)
     values = {name: _values(metric, runs, grid, curves, scale) for name, metric in metrics().items()}
     noise = [_noise(run, grid, scale.high - scale.low, entropy) for run in runs]
     together = np.stack(noise, axis=1) if noise else np.empty((RESAMPLES, 0, grid.size))
@@ -51,6 +49,17 @@ def score(
         floors={name: drawn.mean(axis=0) for name, drawn in draws.items()},
         above_floor={one.name: beyond(values[one.name], draws[one.name], one.better) for one in noisy},
     )
+
+
+def curves_of(
+    runs: Sequence[Run],
+    returns: FloatArray,  # [runs, grid], as `Cell.returns`
+    settings: Mapping[str, Any],
+) -> FloatArray:  # [runs, grid]
+    """Returns within the bounds of the environment, and normalized where its constants are known."""
+    scale = Scale.of(settings)
+    within = [bounded(row, run.info.get("bounds")) for run, row in zip(runs, returns, strict=True)]
+    return normalise(np.array(within).reshape(returns.shape), scale.low, scale.high)
 
 
 def _values(

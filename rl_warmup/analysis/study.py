@@ -22,6 +22,7 @@ from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
+from rl_warmup.analysis.transfer import Transfer, transfers_of
 from rl_warmup.records.read import read_study
 
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
@@ -67,6 +68,7 @@ class Analysis:
     dispersions: tuple[Dispersion, ...] = ()
     critical_rates: tuple[CriticalRate, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def left_out(self) -> bool:
@@ -104,6 +106,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     note_mixture(blocks, pairings, problems)
     comparisons = comparisons_of(pairings, declared, rng, problems)
     critical_rates = critical_rates_of(blocks, declared.control, rng, problems)
+    transfers = transfers_of(blocks, problems)
     return Analysis(
         folder,
         declared,
@@ -113,6 +116,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
         dispersions_of(pairings, rng),
         critical_rates,
         sensitivities_of(blocks),
+        transfers,
     )
 
 

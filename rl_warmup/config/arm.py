@@ -31,9 +31,17 @@ class Arm:
     control: str = ""  # the control that is in the place of the warmup
     every: str = ""  # when its ramp starts again: rollout, target_update, or a count of gradient steps
     on: str = ""  # whose rate it is, where not of all: actor or critic; or what else: clip_range or entropy
+    begin: tuple[str, ...] = ()  # from which agent in which physics it starts, see `begin_words`
 
     @classmethod
-    def of(cls, warmup: Mapping[str, Any], total: int | None, learning_rate: float, schedule: str) -> Arm:
+    def of(
+        cls,
+        warmup: Mapping[str, Any],
+        total: int | None,
+        learning_rate: float,
+        schedule: str,
+        begin: tuple[str, ...] = (),
+    ) -> Arm:
         """The arm of a resolved config or of a record.
 
         Args:
@@ -41,10 +49,11 @@ class Arm:
             total: length of the run on the clock of the warmup; None if that is not known.
             learning_rate: peak.
             schedule: name of the base schedule.
+            begin: see `begin_words`.
         """
         path, name, start = warmup.get("target") or warmup["shape"], warmup["name"], warmup.get("start")
         if path == "none":
-            return cls((name,), (), (), learning_rate, schedule)
+            return cls((name,), (), (), learning_rate, schedule, begin=begin)
         shape = SHAPES.get(path, SHAPES["linear"])  # one of the user's own has a start and no parameters, too
         word = path.rpartition(".")[2]
         own = [f"{key}{warmup[key]:g}" for key, value in shape.own.items() if warmup.get(key) not in (None, value)]
@@ -58,6 +67,7 @@ class Arm:
             control=warmup.get("control") or "",
             every=str(warmup.get("repeat") or ""),
             on="".join({str(warmup.get(key, usual)) for key, usual in _USUAL.items()} - {*_USUAL.values()}),
+            begin=begin,
         )
 
     @property
@@ -68,7 +78,7 @@ class Arm:
         'linear-10%-gradient_steps lr=0.001 constant'
         """
         warmup = "-".join(self._parts)
-        return " ".join([f"{warmup} lr={self.learning_rate:.4g} {self.schedule}", *self.rest])
+        return " ".join([f"{warmup} lr={self.learning_rate:.4g} {self.schedule}", *self.begin, *self.rest])
 
     @property
     def short(self) -> str:
@@ -77,7 +87,7 @@ class Arm:
         >>> Arm(("none",), (), (), 1e-2, "cosine", ("algo.n_steps=64",)).short
         'none algo.n_steps=64'
         """
-        return " ".join([*map(_spaced, self._parts), *self.rest])
+        return " ".join([*map(_spaced, self._parts), *self.begin, *self.rest])
 
     @property
     def words(self) -> str:
@@ -104,13 +114,29 @@ class Arm:
         if self.every.isdecimal():
             again = [f"again every {self.every} gradient steps"]
         control = [_AS[self.control]] if self.control else []
-        return ", ".join([words, *again, *control, *self.start, *self.rest])
+        return ", ".join([words, *again, *control, *self.start, *self.begin, *self.rest])
 
     @property
     def _parts(self) -> list[str]:
         again = ["every", self.every] if self.every else []
         control, on = ([self.control] if self.control else []), (["of", self.on] if self.on else [])
         return [*control, *self.warmup, *on, *self.over, *again, *self.start]
+
+
+def begin_words(init: Mapping[str, Any], physics: Mapping[str, Any]) -> tuple[str, ...]:
+    """From which agent a run starts, and in which physics; nothing from scratch in the environment's own.
+
+    >>> begin_words({"source": "1f", "timesteps": 50_000, "optimizer": "fresh"}, {"gravity": 20.0})
+    ('gravity=20', 'from 50000 steps', 'optimizer fresh')
+    """
+    changed = [f"{name}={value:g}" for name, value in physics.items()]
+    if not init.get("source"):
+        return tuple(changed)
+    steps, first = init.get("timesteps"), init.get("critic_only")
+    source = f"from {steps} steps" if steps else f"from agent {init['source']}"
+    replay = ["replay kept"] if init.get("replay") == "kept" else []
+    critic = [f"critic first {first}"] if first else []
+    return (*changed, source, f"optimizer {init['optimizer']}", *replay, *critic)
 
 
 def _spaced(word: str) -> str:

@@ -93,6 +93,8 @@ def borrowed_env(env: Env) -> str | None:
 
 def changed_env(env: EnvConfig) -> str | None:
     """What Gymnasium alone is told of an environment, as on the command line; None if EnvPool is told its like."""
+    if env.physics:
+        return f"init.physics={as_given(env.physics)}"
     known = known_envs().get(env.name)
     if known is None and env.envpool:
         return None

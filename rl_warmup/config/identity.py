@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_warmup.config.arm import Arm
+from rl_warmup.config.arm import Arm, begin_words
 from rl_warmup.config.checks import require
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
@@ -41,7 +41,8 @@ def arm_of(config: RunConfig) -> Arm:
     """The arm of a resolved config."""
     on_gradient_steps = config.warmup.clock == "gradient_steps"
     total = phases_of(config).gradient_steps if on_gradient_steps else config.total_timesteps
-    return Arm.of(vars(config.warmup), total, require(config.learning_rate, "learning_rate"), config.schedule.name)
+    rate, begin = require(config.learning_rate, "learning_rate"), begin_words(vars(config.init), config.env.physics)
+    return Arm.of(vars(config.warmup), total, rate, config.schedule.name, begin)
 
 
 def cell_label(config: RunConfig) -> str:

@@ -60,7 +60,7 @@ def step_factor(config: RunConfig) -> Factor | None:
     warmup = config.warmup
     if warmup.shape == "none" or warmup.of != "learning_rate" or _in_schedule(config):
         return None
-    if warmup.control is None and warmup.repeat is None:
+    if warmup.control is None and warmup.repeat is None and not config.init.critic_only:
         return _step_ramp(config)
     omega = planned_factors(config)
     assert omega is not None
@@ -74,17 +74,22 @@ def step_factors(config: RunConfig) -> Array:  # [gradient steps]
 
 
 def planned_factors(config: RunConfig) -> Array | None:  # [gradient steps]
-    """Factor omega of every gradient step, of a warmup or of its control, whatever it is on; None without one."""
-    warmup, phases = config.warmup, phases_of(config)
+    """Factor omega of every gradient step, of a warmup or of its control, whatever it is on; None without one.
+
+    It begins behind the steps in which the critic alone is trained.
+    """
+    warmup, phases, first = config.warmup, phases_of(config), config.init.critic_only
     if warmup.shape == "none":
         return None
     if warmup.clock == "env_steps":
         omega = planned_learning_rates(phases, _env_ramp(config, schedules.constant(1.0)), None)
     else:
-        omega = np.asarray(_step_ramp(config)(np.arange(phases.gradient_steps)))
+        omega = np.asarray(_step_ramp(config)(np.arange(phases.gradient_steps - first)))
     if warmup.repeat is not None:
-        omega = repeated(omega, _starts(warmup.repeat, phases))
-    return omega if warmup.control is None else CONTROLS[warmup.control](omega, planned_base(config))
+        omega = repeated(omega, np.unique(np.maximum(_starts(warmup.repeat, phases) - first, 0)))
+    if warmup.control is not None:
+        omega = CONTROLS[warmup.control](omega, planned_base(config)[first:])
+    return np.concatenate([np.ones(first), omega])
 
 
 def skipped_steps(config: RunConfig) -> int:

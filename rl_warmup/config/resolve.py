@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from rl_warmup.config.learning_rate import phases_of, planned_base
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig, ScheduleConfig, TrainerConfig
 from rl_warmup.config.settings import POSITIVE, ConfigError
+from rl_warmup.config.transfer import check_critic_only, resolved_init, source_of
 from rl_warmup.config.warmups import refuse_inert, resolved_warmup
 from rl_warmup.schedules.phases import Phases, evaluation_grid
 
@@ -28,8 +30,8 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
         elsewhere: whether another machine trains; a CUDA device must be here otherwise.
 
     Returns:
-        With env.name, total_timesteps, learning_rate, learning_rate_scale, warmup.length (as a count in the unit of
-        its clock) and start, device and trainer.envs.
+        With env.name and physics, total_timesteps, learning_rate, learning_rate_scale, warmup.length (as a count in
+        the unit of its clock) and start, device, trainer.envs and init.
 
     Raises:
         ConfigError: for a value out of range, a warmup that does not fit into the run, or one that is inert.
@@ -37,15 +39,18 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     config = replace(config, total_timesteps=_total_timesteps(config))
     check_values(config)
     rate, tuned = _learning_rate(config), config.tuned_learning_rate
+    env = replace(config.env, name=config.env.name or config.env.id, physics=_physics(config))
+    source_envs = _source_envs(config)
     config = replace(
         config,
         learning_rate=rate,
         learning_rate_scale=None if tuned is None else rate / tuned,
         device=resolved_device(config.device, elsewhere),
-        env=replace(config.env, name=config.env.name or config.env.id),
-        trainer=_trainer(config),
+        env=env,
+        trainer=_trainer(replace(config, env=env)),
         schedule=_schedule(config.schedule),
     )
+    config = replace(config, init=resolved_init(config, _usual_rate(config), source_envs))
     phases = phases_of(config)
     if phases.gradient_steps == 0:
         raise ConfigError(
@@ -55,13 +60,40 @@ def resolve(config: RunConfig, elsewhere: bool = False) -> RunConfig:
     _refuse_crowded(config, phases)
     _refuse_same_as_adam(config, phases)
     config = replace(config, warmup=resolved_warmup(config))
+    check_critic_only(config)
     if not planned_base(config).any():
         raise ConfigError(
             f"schedule={config.schedule.name} is 0 at every update of a run of {config.total_timesteps} "
             "environment steps; use more total_timesteps or schedule=constant"
         )
     refuse_inert(config)
+    _check_source(config)
     return config
+
+
+def _physics(config: RunConfig) -> dict[str, Any]:
+    """What is changed of the environment; whether it has such attributes is seen when it is made."""
+    physics = {**config.env.physics, **config.init.physics}
+    for name, value in physics.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"init.physics.{name}={value} is not usable; use a finite number, or true or false")
+    return physics
+
+
+def _source_envs(config: RunConfig) -> str | None:
+    """Who makes the environments of the agent's own run, whose physics are not changed."""
+    trainer = replace(config.trainer, envs=config.init.envs or config.trainer.envs)
+    return _trainer(replace(config, env=replace(config.env, physics={}), trainer=trainer)).envs
+
+
+def _check_source(config: RunConfig) -> None:
+    """Refuse an agent that cannot be trained as asked."""
+    source = source_of(config)
+    if source is not None:
+        try:
+            resolve(source)
+        except ConfigError as error:
+            raise ConfigError(f"the agent of init.timesteps={config.init.timesteps}: {error}") from error
 
 
 def _schedule(schedule: ScheduleConfig) -> ScheduleConfig:
@@ -105,10 +137,15 @@ def _learning_rate(config: RunConfig) -> float:
     if rate is not None and scale is not None and (tuned is None or not math.isclose(rate, scale * tuned)):
         raise ConfigError(f"learning_rate={rate:g} and learning_rate_scale={scale:g} exclude each other; give one")
     if rate is None:
-        usual = ALGORITHMS[config.algo.name].learning_rate if tuned is None else tuned
-        product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * usual
+        product = check("learning_rate_scale", 1.0 if scale is None else scale, POSITIVE) * _usual_rate(config)
         rate = float(f"{product:.12g}")  # 3 x 0.00063 and 0.00189 are one arm
     return check("learning_rate", rate, POSITIVE)
+
+
+def _usual_rate(config: RunConfig) -> float:
+    """The tuned learning rate, else Stable-Baselines3's default."""
+    tuned = config.tuned_learning_rate
+    return ALGORITHMS[config.algo.name].learning_rate if tuned is None else tuned
 
 
 def _trainer(config: RunConfig) -> TrainerConfig:

@@ -76,6 +76,8 @@ class EnvConfig:
     training_wrappers: list[Any] = setting(list, WRAPPERS, identity="changed")
     # what EnvPool is given for the same environment: {} the id alone, null nothing; see envs/pool.py
     envpool: Any = setting(dict, MAPPING, identity="changed")
+    # attributes of the environment itself in place of its own, see envs/physics.py; given as init.physics
+    physics: dict[str, Any] = setting(dict, identity="changed")
     # Constants of its returns, null where they are not known; python -m rl_warmup.measure measures what can be.
     return_floor: float | None = setting(None, FINITE)  # worst attainable: what a diverged run is scored with
     return_low: float | None = setting(None, FINITE)  # return of the random policy
@@ -208,6 +210,24 @@ class WarmupConfig:
 
 
 @dataclass
+class InitConfig:
+    """The agent that a run starts from, and what of it stays; a run from scratch has the defaults."""
+
+    run: str | None = setting(None, identity="never")  # folder or id of a run that kept its agent; or:
+    timesteps: int | None = setting(
+        None, least(1)
+    )  # steps for which one is trained for every seed, see `source_of`
+    source: str | None = None  # what that is, independent of machine and place; derived
+    learning_rate: float | None = setting(None, POSITIVE)  # of that one; default: the tuned one
+    envs: str | None = setting(None, one_of("envpool", "gymnasium"))  # as trainer.envs, of that one
+    optimizer: str = setting("kept", one_of("kept", "fresh"), per_member=True)
+    replay: str = setting("empty", one_of("empty", "kept"))  # DQN's buffer
+    critic_only: int = setting(0, least(0))  # PPO: gradient steps at first of the critic alone
+    physics: dict[str, Any] = setting(dict, identity="never")  # becomes env.physics
+    source_only: bool = setting(False, identity="never")  # train the source instead
+
+
+@dataclass
 class EvaluationConfig:
     """How often and how well a run is evaluated; the first evaluation is at step 0, the last at the end."""
 
@@ -261,6 +281,7 @@ class RunConfig:
     trainer: TrainerConfig = setting(TrainerConfig)
     schedule: ScheduleConfig = setting(ScheduleConfig, per_member=True)
     warmup: WarmupConfig = setting(WarmupConfig)
+    init: InitConfig = setting(InitConfig, identity="changed")
     evaluation: EvaluationConfig = setting(EvaluationConfig)
     tracking: TrackingConfig = setting(TrackingConfig, identity="never", sweepable=False)
     checkpoint: CheckpointConfig = setting(CheckpointConfig, identity="never", sweepable=False)
@@ -284,6 +305,7 @@ class RunConfig:
     )
     # agent in model.zip: of the last evaluation, of the best, or none; null: last, but none in a sweep of many runs
     keep: str | None = setting(None, one_of("last", "best", "none"), identity="never", sweepable=False)
+    keep_replay: bool = setting(False, identity="never", sweepable=False)  # DQN's buffer with it, as replay.npz
     # what is recorded of update phases: basic, or full, which also looks inside the agents (docs/inside.md)
     diagnostics: str = setting("basic", one_of("basic", "full"), identity="changed")
     retries: int = setting(2, least(0), identity="never", sweepable=False)  # how often a sweep tries a failed run

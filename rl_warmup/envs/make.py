@@ -1,6 +1,7 @@
 """The environment that a config describes: found, wrapped, and held to what it declares."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -8,6 +9,7 @@ import gymnasium as gym
 
 from rl_warmup.config.schema import EnvConfig
 from rl_warmup.envs.declared import AsDeclared
+from rl_warmup.envs.physics import with_physics
 
 
 def make(env: EnvConfig, checked: bool = False, training: bool = False, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -23,7 +25,9 @@ def make(env: EnvConfig, checked: bool = False, training: bool = False, **kwargs
         ImportError: if the package of the environment is not installed.
     """
     register(env)
-    made = gym.make(env.id, disable_env_checker=None if checked else True, **{**env.kwargs, **kwargs})
+    unchecked = None if checked else True
+    bare = partial(gym.make, env.id, disable_env_checker=unchecked, **{**env.kwargs, **kwargs})
+    made = with_physics(bare, env.physics) if env.physics else bare()
     for wrapper in [*env.wrappers, *(env.training_wrappers if training else [])]:
         made = _wrapped(made, *path_and_arguments(wrapper))
     return AsDeclared(made, env.id)

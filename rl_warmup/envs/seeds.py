@@ -11,6 +11,7 @@ STREAMS = {
     "minibatches": 4,
     "prefill": 5,
     "probe": 6,
+    "source": 7,
 }
 
 
@@ -40,3 +41,8 @@ def side_by_side(first: int, count: int) -> list[int]:
 def evaluation_seeds(seed: int, index: int, episodes: int) -> list[int]:
     """Seeds of the episodes of evaluation number `index` of a run with `seed`; arms that share it share them."""
     return [stream_seed(seed, "evaluation", index, episode) for episode in range(episodes)]
+
+
+def source_seeds(seed: int, episodes: int) -> list[int]:
+    """Seeds of the episodes in the environment of the agent that a run starts from, before the run and after."""
+    return [stream_seed(seed, "source", episode) for episode in range(episodes)]

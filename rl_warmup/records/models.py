@@ -1,4 +1,4 @@
-"""The trained agent of a run: model.zip and, where it was trained with normalization, vecnormalize.pkl."""
+"""The trained agent of a run: model.zip, with normalization vecnormalize.pkl, with `keep_replay` replay.npz."""
 
 import hashlib
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rl_warmup.records.atomic import replacing
 
-MODEL, STATISTICS = "model.zip", "vecnormalize.pkl"
-_FILES = (STATISTICS, MODEL)
+MODEL, STATISTICS, REPLAY = "model.zip", "vecnormalize.pkl", "replay.npz"
+_FILES = (STATISTICS, REPLAY, MODEL)
 
 
 def write(folder: Path, files: Mapping[str, bytes], check: Callable[[], None] | None = None) -> dict[str, str]:

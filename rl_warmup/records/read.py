@@ -36,7 +36,7 @@ class Record:
         return dict(self.info["config"])
 
     def table(self, name: str) -> pl.DataFrame:
-        """One of the tables `evaluations`, `episodes`, `updates`, with its columns checked.
+        """One of the tables `evaluations`, `episodes`, `updates`, `source_evaluations`, with its columns checked.
 
         Raises:
             RecordError: if the file is missing, damaged, or has not the columns it should have.
@@ -46,7 +46,7 @@ class Record:
             frame = pl.read_parquet(path.read_bytes())  # in a path polars takes `[` for a pattern, `~` for a home
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
-        schemas = table_schemas(self.config["algo"]["name"], further_columns(self.config))
+        schemas = table_schemas(self.config["algo"]["name"], further_columns(self.config), from_agent=True)
         for column, dtype in schemas[name].items():
             if frame.schema.get(column) != dtype:
                 raise RecordError(f"{path}: column {column} is {frame.schema.get(column)}, not {dtype}")

@@ -9,6 +9,8 @@ from rl_warmup.config.algorithms import ALGORITHMS
 
 STATUSES = ("running", "completed", "diverged", "failed")
 FINISHED = ("completed", "diverged")
+SOURCE_EVALUATIONS = "source_evaluations"
+"""Table of a run that starts from a trained agent: evaluations in that one's environment at both ends."""
 _DOSE = {
     "env_step": pl.Int64,
     "gradient_step": pl.Int64,
@@ -31,15 +33,20 @@ class Unwritable(RecordError):
     """A run's files cannot be written any more: a full disk, a read-only folder, a run that was taken over."""
 
 
-def table_schemas(algorithm: str, further: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def table_schemas(
+    algorithm: str, further: Sequence[str] = (), from_agent: bool = False
+) -> dict[str, dict[str, Any]]:
     """Columns and types of the tables of a run.
 
     Args:
         further: columns of `updates` that only some runs have, see `config.columns`.
+        from_agent: whether it starts from a trained one, and is evaluated in that one's environment, too.
     """
     diagnostics = dict.fromkeys((*_DIAGNOSTICS, *ALGORITHMS[algorithm].columns, *further), pl.Float64)
+    evaluations = {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)}
     return {
-        "evaluations": {"env_step": pl.Int64, "returns": pl.List(pl.Float64), "lengths": pl.List(pl.Int64)},
+        "evaluations": evaluations,
         "episodes": {"env_step": pl.Int64, "return": pl.Float64, "length": pl.Int64},
         "updates": {**_DOSE, **diagnostics},
+        **({SOURCE_EVALUATIONS: evaluations} if from_agent else {}),
     }

@@ -171,7 +171,8 @@ def open_run(folder: Path, info: Mapping[str, Any], config: Mapping[str, Any], l
     # compiled programs round differently, as do other numbers of threads: one run is not trained by two kinds
     kind = {"compile": config.get("trainer", {}).get("compile"), "threads": info.get("threads")}
     belongs = {"config": {**info["config"], **kind}, "versions": info.get("versions")}
-    schemas = table_schemas(config["algo"]["name"], further_columns(config))
+    from_agent = bool((info["config"].get("init") or {}).get("source"))
+    schemas = table_schemas(config["algo"]["name"], further_columns(config), from_agent)
     recorded, found, restarted = {name: pl.DataFrame(schema=schema) for name, schema in schemas.items()}, None, None
     try:
         found = checkpoints.read(folder, belongs) if earlier else None

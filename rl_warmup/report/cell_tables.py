@@ -5,7 +5,18 @@ from functools import partial
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Table, table
-from rl_warmup.report.words import Row, interval, metric_name, number, own_returns, place, rate, share, varied
+from rl_warmup.report.words import (
+    Row,
+    capital,
+    interval,
+    metric_name,
+    number,
+    own_returns,
+    place,
+    rate,
+    share,
+    varied,
+)
 
 DOSE = ("n_below_99", "budget_lost", "learning_rate_mean")  # descriptive metrics that the table of doses shows
 EVENTS = ("recovered",)  # descriptive metrics that belong to stability
@@ -84,6 +95,16 @@ def dose(report: Mapping[str, Any]) -> Table | None:
     return _cells("dose", "Dose", caption, report["dose"], columns)
 
 
+def transfer(report: Mapping[str, Any]) -> Table | None:
+    """What arms that start from trained agents gain and lose."""
+    rows = report.get("transfer", [])
+    names = list(rows[0]["measures"]) if rows else []
+    said = "; ".join(f"{metric_name(name)}: {rows[0]['measures'][name]['description']}" for name in names)
+    caption = f"Mean over the runs, with the 95% bootstrap interval over seeds. {capital(said)}."
+    columns: Columns = {**_RUNS, **{metric_name(name): partial(_measure, name) for name in names}}
+    return _cells("transfer", "Pretrained agents", caption, rows, columns)
+
+
 def diagnostics(report: Mapping[str, Any]) -> Table | None:
     """What was measured inside training; no part of any verdict."""
     caption = "Mean over the runs of each arm of what was recorded in every update phase; never part of a verdict."
@@ -110,6 +131,12 @@ def _measured(
 
 def _score(name: str, row: Row) -> Entry:
     found = row["metrics"][name]
+    ends = "" if found["ci_low"] is None else interval(found["ci_low"], found["ci_high"], sign=False)
+    return Entry(number(found["mean"]), ends)
+
+
+def _measure(name: str, row: Row) -> Entry:
+    found = row["measures"][name]
     ends = "" if found["ci_low"] is None else interval(found["ci_low"], found["ci_high"], sign=False)
     return Entry(number(found["mean"]), ends)
 

@@ -21,6 +21,7 @@ from rl_warmup.analysis.statistics.across_seeds import across, share
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
 from rl_warmup.analysis.study import Analysis, Comparison
+from rl_warmup.analysis.transfer import MEASURES, Transfer
 from rl_warmup.records.study import read_commands
 from rl_warmup.records.words import quoted
 from rl_warmup.report.words import GROUP
@@ -44,6 +45,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     """The content of report.json but for its sentences and figures."""
     cells = list(analysis.cells)
     doses = [(block, cell, mean_dose(cell.scored)) for block, cell in cells]
+    transfer = {"transfer": [_transfer(found) for found in analysis.transfers]} if analysis.transfers else {}
     return {
         "study": _study(analysis),
         "comparisons": [_comparison(found) for found in analysis.comparisons],
@@ -56,6 +58,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "edges": [_critical_rate(found, analysis) for found in analysis.critical_rates],
             "sensitivity": [_row("sensitivity", vars(found)) for found in analysis.sensitivities],
         },
+        **transfer,
         "reproduce": _reproduce(analysis.folder, [run.info for _, cell in cells for run in cell.runs]),
         "problems": list(map(str, analysis.problems)),
     }
@@ -135,17 +138,33 @@ def _cell(block: Block, cell: Cell) -> dict[str, Any]:
 
 def _metric(cell: Cell, name: str) -> dict[str, float | None]:
     """Mean with its interval, and IQM, of the runs that have a value; None without any, no interval with one."""
-    values = _finite(cell.scores[name])
-    row: dict[str, float | None] = dict.fromkeys(("mean", "iqm", "ci_low", "ci_high"))
-    if values.size:
-        row |= {"mean": float(values.mean()), "iqm": float(iqm(values))}
-    if values.size > 1:
-        row["ci_low"], row["ci_high"] = mean_interval(values)
+    row = _location(_finite(cell.scores[name]))
     if name in cell.floors:
         known = np.isfinite(cell.floors[name])
         for key, floor in {"noise_floor": cell.floors[name], "above_noise_floor": cell.above_floor[name]}.items():
             row[key] = float(floor[known].mean()) if known.any() else None
     return row
+
+
+def _location(values: FloatArray) -> dict[str, float | None]:  # values: [runs]
+    """Mean with its interval, and IQM, see `_metric`."""
+    row: dict[str, float | None] = dict.fromkeys(("mean", "iqm", "ci_low", "ci_high"))
+    if values.size:
+        row |= {"mean": float(values.mean()), "iqm": float(iqm(values))}
+    if values.size > 1:
+        row["ci_low"], row["ci_high"] = mean_interval(values)
+    return row
+
+
+def _transfer(found: Transfer) -> dict[str, Any]:
+    """An arm that starts from trained agents: each measure over the runs of which it is known."""
+    cell, scratch = found.cell, found.scratch
+    measures = {}
+    for name, measure in MEASURES.items():
+        known = _finite(found.values[name])
+        measures[name] = {**measure._asdict(), **_location(known), "n": known.size}
+    about = {"measures": measures, "scratch": None if scratch is None else scratch.short, "n": len(cell.scored)}
+    return _row("transfer", vars(cell) | coordinates(found.block) | about | _unless_normalized(cell))
 
 
 def mean_interval(values: FloatArray) -> tuple[float, float]:  # values: [runs]

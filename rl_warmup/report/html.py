@@ -49,6 +49,12 @@ SECTIONS = (
         tables=(comparison_tables.critical_rates, comparison_tables.phi),
     ),
     Section(
+        "transfer",
+        "Pretrained agents",
+        "What arms gain and lose that start from a trained agent, beside the same arms from scratch.",
+        tables=(cell_tables.transfer,),
+    ),
+    Section(
         "stability",
         "Stability, seeds and time",
         "Exploratory: these numbers describe, and decide nothing.",

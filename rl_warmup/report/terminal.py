@@ -54,6 +54,12 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     cells = [{**row, **{name: number(row["metrics"][name]["iqm"]) for name in names}} for row in report["cells"]]
     columns = RUNS | {metric_name(name): f"{{{name}}}" for name in names}
     _print_cells("Cells: interquartile mean over the scored runs", cells, columns, console)
+    if rows := report.get("transfer"):
+        moved = [
+            {**row, **{name: number(row["measures"][name]["mean"]) for name in row["measures"]}} for row in rows
+        ]
+        measured = {metric_name(name): f"{{{name}}}" for name in rows[0]["measures"]}
+        _print_cells("Pretrained agents: mean over the scored runs (docs/transfer.md)", moved, measured, console)
     if report["dose"]:
         title = "Dose: learning rates read from the optimizer, mean over the scored runs"
         _print_cells(title, report["dose"], DOSE, console)

@@ -21,16 +21,19 @@ from rl_warmup.config.identity import run_folder
 from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
+from rl_warmup.config.transfer import source_of
 from rl_warmup.records import atomic, locks, read, study, words
 from rl_warmup.records.schema import FINISHED, RecordError
 from rl_warmup.run.compose import CONFIG_NAME, command_of, refuse_rewritten, register_schema, resolved
 from rl_warmup.run.execute import execute
+from rl_warmup.run.jobs import Job, plan_of
 from rl_warmup.run.launch.memory import check_fits, memory_words
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
 from rl_warmup.run.notes import notes_on
+from rl_warmup.run.sources import unready
 from rl_warmup.run.suggestions import explained
-from rl_warmup.run.sweep import Job, plan_of, print_plan
+from rl_warmup.run.sweep import print_plan
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent
 from rl_warmup.tracking.progress import announce_tracking
@@ -42,13 +45,27 @@ def job(config: DictConfig) -> str | None:
         end_with_parent()
         run = resolved(config, "sweep")
         if not run.plan_only:
-            return train_apart(run)
+            return _train_in_order(run)
         print_plan([run], Console())
         return None
     try:
         sys.exit(run_single(resolved(config, "single"), command_of(HydraConfig.get()), Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
+
+
+def _train_in_order(config: RunConfig) -> str:
+    """Train a run of a sweep by Hydra's own sweepers, first the one whose agent it starts from; its status.
+
+    Raises:
+        RunFailed: if it did not finish.
+    """
+    source = source_of(config)
+    if source is not None and unready(config):
+        train_apart(source)
+    if (reason := unready(config)) is not None:
+        raise RunFailed(reason)
+    return train_apart(config)
 
 
 def run_single(config: RunConfig, command: str, console: Console) -> int:
@@ -77,11 +94,16 @@ def train_single(config: RunConfig, console: Console) -> int:
     Raises:
         ConfigError: if another process trains it.
     """
-    folder = run_folder(config)
+    folder, source = run_folder(config), source_of(config)
     status = read.finished_status(folder)
     if status is not None:
         console.print("This run is recorded already and is not trained again.")
     else:
+        if source is not None and unready(config):
+            console.print("First the agent that it starts from is trained:", highlight=False)
+            train_single(source, console)
+        if (reason := unready(config)) is not None:
+            raise ConfigError(reason)
         for line in notes_on([config]):
             console.print(line, markup=False)
         announce_tracking(config.tracking, folder.parent, 1, console)

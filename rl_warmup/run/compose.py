@@ -23,9 +23,11 @@ from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import SEED, RunConfig
 from rl_warmup.config.settings import ConfigError, leaves
+from rl_warmup.config.transfer import source_of
 from rl_warmup.envs.spaces import check_env
 from rl_warmup.records.provenance import command
 from rl_warmup.records.words import first_line
+from rl_warmup.run.sources import with_source
 from rl_warmup.run.suggestions import explained, refuse_unknown
 
 CONFIG_NAME = "config"
@@ -66,7 +68,14 @@ def _checked(run: RunConfig, study_name: str, elsewhere: bool = False) -> RunCon
     except MemoryError as error:
         raise ConfigError(f"total_timesteps={run.total_timesteps} is too much to be planned: {error}") from error
     check_env(run)
-    return run
+    if not run.init.source_only:
+        return with_source(run)
+    source = source_of(run)
+    if source is None:
+        raise ConfigError(
+            "init.source_only=true trains the agents of runs that have init.timesteps; this one has not"
+        )
+    return source
 
 
 def configured(overrides: Sequence[str], study_name: str, config_dir: Path | None = None) -> RunConfig:

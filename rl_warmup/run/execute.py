@@ -21,6 +21,7 @@ from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.records.leases import Lease, LeaseError
 from rl_warmup.records.read import finished_status
 from rl_warmup.records.schema import RecordError, Unwritable
+from rl_warmup.run.sources import source_info
 from rl_warmup.tracking.live import Tracker, open_tracker
 from rl_warmup.trainers.protocol import Train
 
@@ -75,6 +76,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "seed": config.seed,
         "warmup": warmup_info(config.warmup),
         "config": identity(config),
+        **source_info(config),
         "borrowed_env": borrowed_env(vars(config.env)),
         "bounds": bounds_of(vars(config.env)),
         "hyperparameters": hyperparameters(config),

@@ -1,93 +1,32 @@
 """A whole sweep: planned, trained and reported; every job is composed and checked before the first is trained."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
-from rl_warmup.config.learning_rate import phases_of
 from rl_warmup.config.schema import RunConfig, StudyConfig
-from rl_warmup.config.settings import ConfigError, declared
+from rl_warmup.config.settings import ConfigError
 from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records import atomic, locks, read
 from rl_warmup.records import study as study_files
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import counted
 from rl_warmup.run.execute import was_interrupted
+from rl_warmup.run.jobs import KEPT, Job, plan_of, source_jobs, with_keep
 from rl_warmup.run.notes import notes_on
+from rl_warmup.run.sources import unready
 from rl_warmup.status.live import LiveRuns
 from rl_warmup.status.plan import Plan
-from rl_warmup.status.states import ForeignRecordError, RunState, kind_of, read_state
+from rl_warmup.status.states import RunState
 from rl_warmup.tracking.progress import announce_tracking, progress_row, publish_after, sweep_progress
 
-Launch = Callable[[list["Job"]], Mapping[str, str] | None]
+Launch = Callable[[list[Job]], Mapping[str, str] | None]
 """Trains jobs; why some of them were lost, by the ids of their runs, where the records do not tell it."""
-
-
-KEPT = 20
-"""Runs of a sweep up to which each keeps its last agent, unless `keep` says otherwise."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep: its overrides, its config, its folder."""
-
-    overrides: tuple[str, ...]
-    config: RunConfig
-    folder: Path
-
-    @property
-    def planned(self) -> study_files.Planned:
-        """What plan.json holds of it."""
-        return study_files.Planned(kind_of(identity(self.config)), phases_of(self.config).env_steps)
-
-
-def compose_jobs(combinations: Iterable[Sequence[str]], compose: Callable[[list[str]], RunConfig]) -> list[Job]:
-    """The jobs of a sweep, each run once: combinations that differ only in what a shape ignores are one run.
-
-    Raises:
-        ConfigError: for the first combination that cannot be trained, or where what is of the whole sweep is swept.
-    """
-    jobs: dict[Path, Job] = {}
-    configs = []
-    for overrides in combinations:
-        try:
-            config = compose(list(overrides))
-        except ConfigError as error:
-            raise ConfigError(f"{error} (in {' '.join(overrides)})") from error
-        folder = run_folder(config)
-        jobs.setdefault(folder, Job(tuple(overrides), config, folder))
-        configs.append(config)
-    if len({study_folder(config) for config in configs}) > 1:
-        raise ConfigError("a sweep belongs to one study; runs_dir and study.name cannot be swept")
-    for name in (name for name, _, how in declared(RunConfig) if not how.sweepable):
-        if any(getattr(config, name) != getattr(configs[0], name) for config in configs):
-            raise ConfigError(f"{name} is of the whole sweep and cannot be swept")
-    return list(jobs.values())
-
-
-def plan_of(jobs: Sequence[Job], retries: int) -> Plan:
-    """What is to be done for `jobs`, which are of one study.
-
-    Raises:
-        ConfigError: if the record of another run is in a run's folder.
-    """
-    try:
-        runs = [read_state(job.folder, identity(job.config)) for job in jobs]
-    except ForeignRecordError as error:
-        raise ConfigError(str(error)) from error
-    return Plan(study_folder(jobs[0].config), runs, {job.folder.name: job.planned for job in jobs}, retries)
-
-
-def with_keep(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs of a sweep, which keep their last agents if there are few and `keep` does not say otherwise."""
-    if jobs[0].config.keep is not None or len(jobs) > KEPT:
-        return list(jobs)
-    return [Job((*job.overrides, "keep=last"), replace(job.config, keep="last"), job.folder) for job in jobs]
 
 
 def kept_words(keep: str | None) -> str:
@@ -100,10 +39,12 @@ def kept_words(keep: str | None) -> str:
 
 def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     """Print, study by study, what would be done for runs that are tried as often as they are asked for."""
+    agents = source_jobs([Job((), config, run_folder(config)) for config in configs])
+    configs = [*(job.config for job in agents), *configs]
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
         plan = plan_of(jobs, sys.maxsize)
-        for line in [*plan.announce(), kept_words(configs[0].keep), *notes_on(job.config for job in jobs)]:
+        for line in [*plan.announce(), kept_words(jobs[0].config.keep), *notes_on(job.config for job in jobs)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -134,14 +75,23 @@ def run_sweep(
     for line in [*plan.announce(), *notes]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     to_do = {run.run_id for run in plan.to_do}
-    for line in memory([job.config for job in jobs if job.folder.name in to_do]) if to_do else []:
+    todo = [job for job in jobs if job.folder.name in to_do]
+    agents = source_jobs(todo)
+    first = (
+        [f"first their agents: {line}" for line in plan_of(agents, config.retries).announce()[:1]] if agents else []
+    )
+    needed = memory([job.config for job in (*agents, *todo)]) if to_do else []
+    for line in [*first, *needed]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if config.plan_only:
         return 0
     _write_plan(config, plan, command)
     recorded = {path.parent for path in plan.folder.glob("*/run.json")}
     announce_tracking(config.tracking, plan.folder, len(recorded.union(job.folder for job in jobs)), console)
-    lost = _train(jobs, plan, launch, console)
+    _train_agents(agents, launch, command, console)
+    waiting = {job.folder.name: reason for job in todo if (reason := unready(job.config))}
+    ready = [job for job in todo if job.folder.name not in waiting]
+    lost = {**waiting, **_train(ready, plan, launch, console)}
     from rl_warmup.report.command import report  # a plan does without what analysis imports
 
     code = report(plan.folder, console)
@@ -149,10 +99,18 @@ def run_sweep(
     return _name_unfinished(plan, lost) or code
 
 
-def _train(jobs: Sequence[Job], plan: Plan, launch: Launch, console: Console) -> Mapping[str, str]:
-    """Train what is to be done, shown on the console and by W&B; what `launch` returns."""
-    to_do = {run.run_id for run in plan.to_do}
-    todo = [job for job in jobs if job.folder.name in to_do]
+def _train_agents(jobs: Sequence[Job], launch: Launch, command: str, console: Console) -> None:
+    """Train the agents that other runs start from, and name what failed."""
+    if jobs:
+        plan = plan_of(jobs, jobs[0].config.retries)
+        _write_plan(jobs[0].config, plan, command)
+        to_do = {run.run_id for run in plan.to_do}
+        lost = _train([job for job in jobs if job.folder.name in to_do], plan, launch, console)
+        _name_unfinished(plan, lost)
+
+
+def _train(todo: Sequence[Job], plan: Plan, launch: Launch, console: Console) -> Mapping[str, str]:
+    """Train jobs, shown on the console and by W&B; what `launch` returns."""
     if not todo:
         return {}
     totals = {job.folder: plan.planned[job.folder.name].env_steps for job in todo}
@@ -161,10 +119,10 @@ def _train(jobs: Sequence[Job], plan: Plan, launch: Launch, console: Console) ->
     with (
         LiveRuns(totals, console) as live,
         sweep_progress(
-            jobs[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
+            todo[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
         ),
     ):
-        return _launch(launch, todo)
+        return _launch(launch, list(todo))
 
 
 def _without_runs(jobs: Sequence[Job]) -> list[str]:

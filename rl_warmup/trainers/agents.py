@@ -24,13 +24,15 @@ import rl_warmup
 from rl_warmup.config.schema import AlgoConfig, RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
-from rl_warmup.records.models import MODEL, STATISTICS
+from rl_warmup.records.models import MODEL, REPLAY, STATISTICS
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.models import model_of
 from rl_warmup.trainers.policies import policy_arguments, policy_class
 
 POINTS = 1001
 """Of the table that stands for a schedule in a file."""
+REPLAYED = ("observations", "next_observations", "actions", "rewards", "terminated")
+"""Arrays of a replay buffer; an episode that a time limit cut off has not terminated."""
 Moments = tuple[NDArray[np.float64], NDArray[np.float64], float]  # mean, variance, count
 
 
@@ -48,10 +50,12 @@ class Agent:
     """`obs_rms` and `ret_rms` of VecNormalize, where the agent is trained with it."""
     rate: float | None = None
     """Its learning rate without warmup, where that adapts."""
+    replay: Mapping[str, NDArray[Any]] | None = None
+    """Its replay buffer, if that is kept: `REPLAYED` by name, [vector steps, environments, ...], oldest first."""
 
 
 def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
-    """model.zip and, with normalization, vecnormalize.pkl; nothing is drawn from the global random state.
+    """model.zip, vecnormalize.pkl and replay.npz; nothing is drawn from the global random state.
 
     Args:
         config: of the agent's run, resolved.
@@ -72,6 +76,10 @@ def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
         for name, moments in agent.moments.items():
             setattr(normalizer, name, running_moments(*moments))
         files[STATISTICS] = pickle.dumps(normalizer)
+    if agent.replay is not None:
+        arrays = BytesIO()
+        np.savez(arrays, allow_pickle=False, **agent.replay)
+        files[REPLAY] = arrays.getvalue()
     return files
 
 

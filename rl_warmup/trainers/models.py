@@ -8,7 +8,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_warmup import schedules
 from rl_warmup.config.learning_rate import env_schedule
-from rl_warmup.config.schema import PPOConfig, RunConfig
+from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
+from rl_warmup.config.transfer import starts_from_agent
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.policies import policy_arguments, policy_class
 
@@ -25,6 +26,13 @@ _SETTINGS_OF = {
 }
 
 
+def first_epsilon(config: RunConfig) -> float:
+    """Share of random actions that DQN begins with; a trained agent explores from the start as at the end."""
+    algo = config.algo
+    assert isinstance(algo, DQNConfig)
+    return algo.exploration_final_eps if starts_from_agent(config) else algo.exploration_initial_eps
+
+
 def model_of(config: RunConfig, env: VecEnv, as_sb3: Callable[[Schedule], Any], **arguments: Any) -> PPO | DQN:
     """The Stable-Baselines3 model with the settings of a run (resolved), without a gradient-step warmup.
 
@@ -36,6 +44,8 @@ def model_of(config: RunConfig, env: VecEnv, as_sb3: Callable[[Schedule], Any], 
     settings = {name: getattr(algo, name) for name in (*_SETTINGS, *_SETTINGS_OF[algo.name])}
     if isinstance(algo, PPOConfig) and algo.clip_range_schedule == "linear":
         settings["clip_range"] = as_sb3(schedules.linear(algo.clip_range))
+    if isinstance(algo, DQNConfig):
+        settings["exploration_initial_eps"] = first_epsilon(config)
     settings |= {"learning_rate": as_sb3(env_schedule(config)), "policy_kwargs": policy_arguments(algo)}
     settings["max_grad_norm"] = algo.norm_limit
     model: PPO | DQN = kind(policy_class(algo), env, **settings | arguments)  # type: ignore[arg-type]

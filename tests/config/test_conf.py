@@ -34,7 +34,7 @@ OPTIONS = {
     "schedule": tuple(sorted(("custom", KL_ADAPTIVE, *schedules.BASES))),
     "warmup": tuple(sorted(("none", "custom", *PRESETS, *schedules.SHAPES))),
     "tracking": ("disabled", "wandb"),
-    "study": ("none", "quick"),
+    "study": ("none", "quick", "transfer"),
     "hydra/launcher": ("batch_local", "joblib_local", "ray_cluster", "slurm"),
     "hydra/help": ("rl_warmup",),
 }

@@ -26,7 +26,7 @@ IGNORED = {
     "warmup.name",
     "trainer.compile",
 }
-IGNORED |= {"keep", "retries", "plan_only", "evaluation.max_steps", "env.floor", "env.ceiling"}
+IGNORED |= {"keep", "keep_replay", "retries", "plan_only", "evaluation.max_steps", "env.floor", "env.ceiling"}
 IGNORED_GROUPS = {"checkpoint", "tracking", "study"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stable_baselines3 import DQN, PPO
 
-from rl_warmup.config.schema import DQNConfig, OptimizerConfig, PPOConfig, RunConfig, WarmupConfig
+from rl_warmup.config.schema import DQNConfig, InitConfig, OptimizerConfig, PPOConfig, RunConfig, WarmupConfig
 from rl_warmup.config.settings import (
     BELOW_ONE,
     FINITE,
@@ -96,13 +96,15 @@ def test_leaves_are_the_values_of_a_config_and_its_groups_by_dotted_keys() -> No
 # that members of a stack could differ in, and that had to be the same in a whole sweep. `checkpoint` and `keep` are
 # newer.
 NEVER = ["runs_dir", "tracking", "study", "threads", "tuned_learning_rate", "learning_rate_scale", "retries"]
-NEVER += ["plan_only", "checkpoint", "keep"]
+NEVER += ["plan_only", "checkpoint", "keep", "keep_replay"]
 SWEPT_NEVER = ["runs_dir", "study", "tracking", "retries", "plan_only", "threads", "checkpoint", "keep"]
+SWEPT_NEVER += ["keep_replay"]
 PER_MEMBER = ["seed", "learning_rate", "schedule"]
 PER_MEMBER_OF = {
     PPOConfig: ["clip_range", "clip_range_schedule", "max_grad_norm", "gamma", "ent_coef", "vf_coef"],
     DQNConfig: ["max_grad_norm", "gamma"],
     OptimizerConfig: ["beta1", "beta2", "eps", "weight_decay"],
+    InitConfig: ["optimizer"],
     WarmupConfig: ["shape", "length", "clock", "start", "power", "target", "control", "repeat", "of"],
 }
 
@@ -118,7 +120,7 @@ def names(kind: type, **wanted: Any) -> set[str]:
 
 def test_settings_that_are_not_of_the_identity() -> None:
     assert names(RunConfig, identity="never") == set(NEVER)
-    assert names(RunConfig, identity="changed") == {"diagnostics"}
+    assert names(RunConfig, identity="changed") == {"init", "diagnostics"}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,8 @@ def test_settings_that_are_not_of_the_identity() -> None:
         ),
         ("trainer", {"compile"}, {"envs"}),
         ("schedule", set(), {"target", "target_kl"}),
-        ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool"}),
+        ("env", {"floor", "ceiling"}, {"module", "kwargs", "wrappers", "training_wrappers", "envpool", "physics"}),
+        ("init", {"run", "physics", "source_only"}, set()),
         ("ppo", set(), {*NETWORK, "target_kl", "ortho_init", "log_std_init", "use_sde", "sde_sample_freq"}),
         ("dqn", set(), {*NETWORK, "loss"}),
         ("evaluation", {"max_steps"}, set()),
@@ -189,6 +192,7 @@ BOUND = {
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
     *("algo.prefill", "schedule.target_kl"),
+    *("init.timesteps", "init.learning_rate", "init.envs", "init.optimizer", "init.replay", "init.critic_only"),
     *("algo.optimizer.name", "algo.optimizer.weight_decay"),
     *("algo.optimizer.beta1", "algo.optimizer.beta2", "algo.optimizer.eps"),
 }

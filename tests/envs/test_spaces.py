@@ -62,15 +62,8 @@ def test_seeds_are_frozen() -> None:
 
 
 def test_streams_keep_their_numbers() -> None:
-    assert STREAMS == {
-        "weights": 0,
-        "environment": 1,
-        "evaluation": 2,
-        "exploration": 3,
-        "minibatches": 4,
-        "prefill": 5,
-        "probe": 6,
-    }
+    names = ["weights", "environment", "evaluation", "exploration", "minibatches", "prefill", "probe", "source"]
+    assert list(STREAMS.items()) == [(name, number) for number, name in enumerate(names)]
 
 
 def test_unknown_stream_is_an_error() -> None:

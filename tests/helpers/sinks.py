@@ -15,7 +15,7 @@ class ListSink:
     checkpoint_due = agent_due = False
 
     def __init__(self) -> None:
-        self.rows: Rows = {"evaluations": [], "episodes": [], "updates": []}
+        self.rows: Rows = {"evaluations": [], "episodes": [], "updates": [], "source_evaluations": []}
         self.diverged: str | None = None
 
     def emit(self, table: str, row: Any) -> None:

@@ -9,6 +9,7 @@ from helpers.sinks import ListSink, Rows
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.seeds import STREAMS
 from rl_warmup.trainers.functional.draws import Draws
+from rl_warmup.trainers.sources import sources_for
 from rl_warmup.trainers.stacked.environments import env_seeds, make_stack_envs
 from rl_warmup.trainers.stacked.stack import Stack
 from rl_warmup.trainers.stacked.train import StackTraining
@@ -30,7 +31,8 @@ def train_into(
     config, device = configs[0], torch.device(configs[0].device)
     envs = make_stack_envs(config, [seed for c in configs for seed in env_seeds(c)])
     try:
-        stack = Stack(configs, envs.observation_space, envs.action_space, device, compiled)
+        spaces = envs.observation_space, envs.action_space
+        stack = Stack(configs, *spaces, device, compiled, sources_for(configs))
         training = StackTraining(stack, envs, draws or Draws([c.seed for c in configs], STREAMS, device), sinks)
         training.begin(envs.reset())
         training.run()

@@ -74,6 +74,7 @@ def write_run(
     evaluations: Iterable[Sequence[float]] | None = None,
     episodes: Iterable[tuple[int, float, int]] | None = None,
     updates: Mapping[str, Sequence[float]] | None = None,
+    at_home: Sequence[float] = (),
 ) -> Path:
     """Record one run; `returns` are the means of its evaluations, two episodes each; its folder.
 
@@ -81,7 +82,7 @@ def write_run(
     `inert`: the optimizer receives the control's learning rates whatever the warmup is. `evaluations`: the returns
     of each evaluation's episodes instead. `episodes`: (env_step, return, length) of the training episodes; by
     default one between two evaluations, worth the mean return of the second. `updates`: columns of the table, a
-    value for each phase.
+    value for each phase. `at_home`: means of the evaluations in the environment of the agent that it started from.
     """
     returns = list(returns)
     trained = zip(steps[1:], returns[1:], np.diff(steps).tolist(), strict=False)
@@ -116,6 +117,9 @@ def write_run(
         for step, values in zip(steps, pairs, strict=False):
             row = {"env_step": step, "returns": list(values), "lengths": [1] * len(values)}
             writer.append("evaluations", row)
+        for step, value in zip((steps[0], steps[-1]), at_home, strict=False):
+            row = {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]}
+            writer.append("source_evaluations", row)
         writer.finish(status, error)
     return study / run_id
 

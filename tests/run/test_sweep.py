@@ -39,8 +39,9 @@ from rl_warmup.records.write import recording
 from rl_warmup.report import command as report
 from rl_warmup.run.compose import SweepComposer, configured, register_schema
 from rl_warmup.run.execute import run_info
+from rl_warmup.run.jobs import KEPT, Job, compose_jobs, with_keep
 from rl_warmup.run.launch.processes import RunFailed
-from rl_warmup.run.sweep import KEPT, Job, _launch, compose_jobs, run_sweep, with_keep
+from rl_warmup.run.sweep import _launch, run_sweep
 
 TINY = ["device=cpu", "total_timesteps=600", "evaluation.count=3", "tracking=disabled"]
 

@@ -19,7 +19,8 @@ from rl_warmup.config.identity import run_folder, study_folder
 from rl_warmup.records.read import Record, read_info, read_study
 from rl_warmup.run.command import train_single
 from rl_warmup.run.execute import execute
-from rl_warmup.run.sweep import Job, run_sweep
+from rl_warmup.run.jobs import Job
+from rl_warmup.run.sweep import run_sweep
 from rl_warmup.status.live import Shown
 from rl_warmup.status.states import RunState
 from rl_warmup.tracking import client as wandb_client

@@ -12,10 +12,11 @@ from gymnasium.spaces import Space, flatdim
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.hardware import memory_bytes
 from rl_warmup.config.learning_rate import phases_of
-from rl_warmup.config.schema import PPOConfig, RunConfig
+from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
 from rl_warmup.records.words import counted, megabytes
+from rl_warmup.schedules.phases import Phases
 from rl_warmup.trainers.stacked.sizes import CHUNK, measured_at_once, padded_size
 
 Group = Sequence[RunConfig]
@@ -39,8 +40,16 @@ def kept_bytes(config: RunConfig) -> int:
     """What one agent keeps: its experience, and its parameters, Adam's moments, copies of them."""
     algo, space = config.algo, spaces(config.env, config.trainer.envs)[0]
     stacked, size = config.trainer.name == "stacked", flatdim(space)
-    experience = ALGORITHMS[algo.name].experience(algo, phases_of(config), size, number_bytes(config), stacked)
+    experience = ALGORITHMS[algo.name].experience(algo, _filled(config), size, number_bytes(config), stacked)
     return experience + 4 * 8 * _network(config, space)[1]
+
+
+def _filled(config: RunConfig) -> Phases:
+    """Phases as long as all experience that a run may hold: with what its agent has kept, if that is asked for."""
+    phases, algo = phases_of(config), config.algo
+    if config.init.replay == "empty" or not isinstance(algo, DQNConfig):
+        return phases
+    return replace(phases, env_steps=phases.env_steps + (config.init.timesteps or algo.buffer_size))
 
 
 def passing_bytes(config: RunConfig) -> int:

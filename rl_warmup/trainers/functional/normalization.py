@@ -107,6 +107,14 @@ class Normalizer:
             for name, m in named.items()
         }
 
+    def take(self, moments: Sequence[Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]]) -> None:
+        """Continue from what `moments` returned of every member; they have seen the same number of steps."""
+        for own, name in ((self._observations, "obs_rms"), (self._discounted, "ret_rms")):
+            mean, variance, count = zip(*(member[name] for member in moments), strict=True)
+            own.mean = torch.as_tensor(np.stack(mean), dtype=torch.float64).to(own.mean.device)
+            own.var = torch.as_tensor(np.stack(variance), dtype=torch.float64).to(own.mean.device)
+            own.count = float(count[0])
+
     def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and std of observations [members, ...], std of discounted returns [members]."""
         return self._observations.mean, self._observations.scale, self._discounted.scale

@@ -1,5 +1,6 @@
 """The optimizer of a PPO policy with two parameter groups, the actor's and the critic's."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
@@ -26,7 +27,7 @@ def whole_state(policy: BasePolicy) -> dict[str, Any]:
     return {"state": {place[index]: state for index, state in found["state"].items()}, "param_groups": [group]}
 
 
-def load_whole_state(policy: BasePolicy, state: dict[str, Any]) -> None:
+def load_whole_state(policy: BasePolicy, state: Mapping[str, Any]) -> None:
     """Load what `whole_state` returned into the groups of the policy's optimizer, which keep their rates."""
     index_of = {place: index for index, place in enumerate(_places(policy))}
     moved = {index_of[place]: of_one for place, of_one in state["state"].items()}
@@ -36,6 +37,6 @@ def load_whole_state(policy: BasePolicy, state: dict[str, Any]) -> None:
 def _places(policy: BasePolicy) -> list[int]:
     """By a parameter's index in the optimizer its index among the policy's parameters."""
     trained = [p for group in policy.optimizer.param_groups for p in group["params"]]
-    order = {id(p): place for place, p in enumerate(p for p in policy.parameters() if p.requires_grad)}
+    order = {id(p): place for place, p in enumerate(policy.parameters())}
     known = sorted(order[id(p)] for p in trained)
     return [known.index(order[id(p)]) for p in trained]

@@ -16,6 +16,7 @@ from rl_warmup.envs.seeds import environment_seed
 from rl_warmup.records.checkpoints import Checkpoint
 from rl_warmup.trainers.agents import Agent
 from rl_warmup.trainers.sb3.groups import whole_state
+from rl_warmup.trainers.sb3.start import replay_of
 
 _COUNTS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
 _COUNTS_OF_DQN = ("_n_calls", "exploration_rate")
@@ -55,7 +56,7 @@ def checkpoint_of(model: PPO | DQN, actions: NDArray[Any], origin: int, more: di
     return Checkpoint(model.num_timesteps, origin, values, arrays, tensors)
 
 
-def agent_of(model: PPO | DQN) -> Agent:
+def agent_of(model: PPO | DQN, with_replay: bool = False) -> Agent:
     """The agent as it is now, whatever the run needs beside it to be resumed."""
     normalizer, names = model.get_vec_normalize_env(), ["num_timesteps", "_n_updates"]
     names += ["exploration_rate"] if isinstance(model, DQN) else []
@@ -64,7 +65,8 @@ def agent_of(model: PPO | DQN) -> Agent:
         kept = {"obs_rms": normalizer.obs_rms, "ret_rms": normalizer.ret_rms}
         moments = {name: (m.mean, m.var, m.count) for name, m in kept.items() if isinstance(m, RunningMeanStd)}
     counts = {name: getattr(model, name) for name in names}
-    return Agent(model.policy.state_dict(), whole_state(model.policy), counts, moments)
+    replay = replay_of(model) if with_replay and isinstance(model, DQN) else None
+    return Agent(model.policy.state_dict(), whole_state(model.policy), counts, moments, replay=replay)
 
 
 def restore(model: PPO | DQN, config: RunConfig, found: Checkpoint) -> bool:

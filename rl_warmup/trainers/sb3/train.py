@@ -26,8 +26,9 @@ from rl_warmup.delivery.schedule import for_sb3
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.make import make
 from rl_warmup.envs.replay import ActionLog
-from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, stream_seed
+from rl_warmup.envs.seeds import environment_seed, evaluation_seeds, source_seeds, stream_seed
 from rl_warmup.envs.vector import GymnasiumEnvs
+from rl_warmup.records.schema import SOURCE_EVALUATIONS
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.agents import files_of, running_moments
 from rl_warmup.trainers.functional.normalization import Normalizer
@@ -38,7 +39,9 @@ from rl_warmup.trainers.protocol import Sink
 from rl_warmup.trainers.sb3.groups import split_optimizer
 from rl_warmup.trainers.sb3.inside import Watch
 from rl_warmup.trainers.sb3.observe import Diverged, check_finite, observed_training
+from rl_warmup.trainers.sb3.start import act_by_policy, start_from, train_critic_first
 from rl_warmup.trainers.sb3.state import agent_of, checkpoint_of, restore, restore_draws
+from rl_warmup.trainers.sources import Source, sources_for
 
 
 def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
@@ -53,9 +56,13 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
 def _train(config: RunConfig, sink: Sink) -> None:
     torch.set_num_threads(config.threads)
     env = training_env(config)
-    if sink.restored is None and isinstance(env, VecNormalize) and config.algo.prefill:
+    sources = sources_for([config])
+    source = sources[0] if sources else None
+    if sink.restored is None and isinstance(env, VecNormalize) and config.algo.prefill and source is None:
         _prefill(env, config)
     model = build_model(config, env)
+    if source is not None:
+        _start(model, source, sink.restored is None)
     as_before = sink.restored is None or restore(model, config, sink.restored)
     if OPTIMIZERS[config.algo.optimizer.name].relative:
         restart_counts(model, phases_of(config))
@@ -64,8 +71,10 @@ def _train(config: RunConfig, sink: Sink) -> None:
     if factor is not None:
         group = None if config.warmup.on == "all" else GROUPS.index(config.warmup.on)
         attach_factor(model, factor, steps, skipped_steps(config), group)
-    recorder = _Recorder(config, sink, env.action_space, as_before)
+    recorder = _Recorder(config, sink, env.action_space, as_before, source)
     recorder.watch = watch = _watch(config, model, sink)
+    if isinstance(model, PPO):
+        train_critic_first(model, config.init.critic_only - (steps or 0))
     if (adaptive := recorder.adaptive) is not None:
         model.lr_schedule = for_sb3(env_schedule(config, adaptive))
     assert config.total_timesteps is not None
@@ -88,6 +97,14 @@ def _watch(config: RunConfig, model: PPO | DQN, sink: Sink) -> Watch | None:
     if sink.restored is not None:
         watch.inside.restore(sink.restored.tensors)
     return watch
+
+
+def _start(model: PPO | DQN, source: Source, fresh: bool) -> None:
+    """Start from an agent; a run that resumes has it in its checkpoint, but for how it explores."""
+    if fresh:
+        start_from(model, source.agent)
+    if isinstance(model, DQN):
+        act_by_policy(model)
 
 
 def build_model(config: RunConfig, env: VecEnv) -> PPO | DQN:
@@ -133,9 +150,16 @@ class _Recorder(BaseCallback):
     meter: DoseMeter
     watch: Watch | None = None
 
-    def __init__(self, config: RunConfig, sink: Sink, actions: gym.Space[Any], as_before: bool) -> None:
-        """`as_before`: whether the environments are where the checkpoint, if there is one, was taken."""
+    def __init__(
+        self, config: RunConfig, sink: Sink, actions: gym.Space[Any], as_before: bool, source: Source | None
+    ) -> None:
+        """
+        Args:
+            as_before: whether the environments are where the checkpoint, if there is one, was taken.
+            source: the agent that the run starts from.
+        """
         super().__init__()
+        self._source = source
         phases, found = phases_of(config), sink.restored
         self._found = found
         self._config, self._sink, self._as_before = config, sink, as_before
@@ -166,6 +190,7 @@ class _Recorder(BaseCallback):
             self._sink.resumed("replayed" if self._as_before else "reset")
         if self._evaluated == 0:
             self._evaluate()
+            self._evaluate_at_home()
 
     def _on_rollout_start(self) -> None:
         assert isinstance(self.model, PPO | DQN)
@@ -197,23 +222,35 @@ class _Recorder(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._evaluate()
+        self._evaluate_at_home()
 
     def _evaluate(self) -> None:
         config = self._config
         seeds = evaluation_seeds(config.seed, self._evaluated, config.evaluation.episodes)
-        # New ones, as a reset need not undo everything: MinAtar's first action may be the last of its last episode.
-        # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
-        with closing(GymnasiumEnvs(config.env, seeds, as_given=True)) as envs:
-            returns, lengths = evaluate(envs, self._act, config.evaluation.max_steps)
+        row = self._play(config, seeds)
         self._evaluated += 1
-        if not np.isfinite(returns).all():
-            raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
-        row = {"env_step": self.num_timesteps, "returns": returns.tolist(), "lengths": lengths.tolist()}
         self._sink.emit("evaluations", row)
         if self._sink.agent_due:
             assert isinstance(self.model, PPO | DQN)
             rate = None if self.adaptive is None else self.adaptive.rate
-            self._sink.keep(files_of(self._config, replace(agent_of(self.model), rate=rate)))
+            agent = replace(agent_of(self.model, self._config.keep_replay), rate=rate)
+            self._sink.keep(files_of(self._config, agent))
+
+    def _evaluate_at_home(self) -> None:
+        """Evaluate in the environment that the agent comes from, which shows at the end what it has forgotten."""
+        if self._source is not None:
+            seeds = source_seeds(self._config.seed, self._config.evaluation.episodes)
+            self._sink.emit(SOURCE_EVALUATIONS, self._play(self._source.home(self._config), seeds))
+
+    def _play(self, config: RunConfig, seeds: Sequence[int]) -> dict[str, Any]:
+        """A row of evaluations: an episode from every seed."""
+        # New ones, as a reset need not undo everything: MinAtar's first action may be the last of its last episode.
+        # As given: images have the shape that normalisation saw in training, the policy encodes the rest.
+        with closing(GymnasiumEnvs(config.env, seeds, as_given=True)) as envs:
+            returns, lengths = evaluate(envs, self._act, config.evaluation.max_steps)
+        if not np.isfinite(returns).all():
+            raise Diverged(f"non-finite evaluation return at environment step {self.num_timesteps}")
+        return {"env_step": self.num_timesteps, "returns": returns.tolist(), "lengths": lengths.tolist()}
 
     def _act(self, observations: NDArray[Any], active: NDArray[np.int64]) -> NDArray[Any]:
         """The mode of PPO's policy, DQN's greedy action; neither draws from the run's random stream."""

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch.nn.utils import vector_to_parameters
 
-from rl_warmup.config.learning_rate import optimizer_counts
 from rl_warmup.trainers.agents import Agent
 from rl_warmup.trainers.functional.optimizers import Moments
 from rl_warmup.trainers.optimizers import optimizer_of, state_of
+from rl_warmup.trainers.policies import is_critic
 from rl_warmup.trainers.stacked.algorithm import Algorithm
 from rl_warmup.trainers.stacked.networks import trained
 from rl_warmup.trainers.stacked.stack import Stack
@@ -34,7 +34,8 @@ def agent_of(stack: Stack, algorithm: Algorithm, member: int, env_step: int, pha
     optimizer = _optimizer(stack, member, moments, int(algorithm.gradient_steps(phases)[member]), phases)
     rates = stack.adaptive_rates
     rate = None if rates is None or math.isnan(rates[member]) else float(rates[member])
-    return Agent(policy, optimizer, counts, algorithm.moments(member), rate)
+    replay = algorithm.replayed(member) if stack.configs[member].keep_replay else None
+    return Agent(policy, optimizer, counts, algorithm.moments(member), rate, replay)
 
 
 def _state(stack: Stack, flat: torch.Tensor) -> dict[str, torch.Tensor]:  # flat: [parameters]
@@ -52,14 +53,10 @@ def _optimizer(stack: Stack, member: int, moments: Moments, done: int, phases: i
     state, options = stack.policy.optimizer.state_dict(), stack.configs[member].algo.optimizer
     for group in state["param_groups"]:
         group.update(optimizer_of(options)[1])
-    steps = done - int(stack.skipped[member])
-    shapes = [parameter.shape for _, parameter in trained(stack.policy)]
-    sizes = [shape.numel() for shape in shapes]
-    parts = zip(shapes, *(moment.split(sizes) for moment in moments), strict=True)
-    if steps > 0:
-        count = min(steps, int(optimizer_counts(stack.configs[member])[stack.gradient_steps(phases) - 1]))
-        state["state"] = {
-            index: state_of(options, Moments(m.view(shape), v.view(shape)), steps, count)
-            for index, (shape, m, v) in enumerate(parts)
-        }
+    names, shapes = zip(*((name, parameter.shape) for name, parameter in trained(stack.policy)), strict=True)
+    parts = (moment.split([shape.numel() for shape in shapes]) for moment in moments)
+    for index, (name, shape, m, v) in enumerate(zip(names, shapes, *parts, strict=True)):
+        steps, count = stack.optimizer_steps(member, done, phases, 0 if is_critic(name) else stack.critic_only)
+        if steps:
+            state["state"][index] = state_of(options, Moments(m.view(shape), v.view(shape)), steps, count)
     return state

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -144,6 +144,15 @@ class Algorithm(ABC):
     def moments(self, member: int) -> dict[str, Moments] | None:
         """Those of a member's VecNormalize, see `agents.Agent`."""
         return None if self._normalizer is None else self._normalizer.moments(member)
+
+    def take_moments(self, moments: Sequence[Mapping[str, Moments] | None]) -> None:
+        """Continue the statistics of normalization that trained agents bring, see `moments`."""
+        if self._normalizer is not None:
+            self._normalizer.take([own for own in moments if own is not None])
+
+    def replayed(self, member: int) -> dict[str, NDArray[Any]] | None:
+        """A member's replay buffer, see `agents.Agent`; None without one."""
+        return None
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update, [members, ...] each; views, which change with it."""

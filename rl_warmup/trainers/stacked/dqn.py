@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from gymnasium.spaces import Discrete
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_warmup.config.schema import DQNConfig
+from rl_warmup.config.transfer import starts_from_agent
+from rl_warmup.trainers.agents import REPLAYED
 from rl_warmup.trainers.functional import losses
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.functional.normalization import normalized
+from rl_warmup.trainers.models import first_epsilon
 from rl_warmup.trainers.probe import Probe
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome, Step
 from rl_warmup.trainers.stacked.graphs import graphed
@@ -36,6 +41,9 @@ class DQN(Algorithm):
             stack, draws, dqn_loss(trained, Layout(stack.policy), self.replay, losses.Q_LOSSES[algo.loss])
         )
         self._algo, self._actions = algo, int(space.n)
+        self._first_epsilon = first_epsilon(stack.config)
+        # steps of random actions; a trained agent has its policy to act by
+        self._random_steps = 0 if starts_from_agent(stack.config) else algo.learning_starts
         self.network = Network(stack.policy, Q_NETWORK, torch.tanh)
         self._mode = graphed(lambda seen: self.network(self.learner.named, seen).argmax(-1), stack.device)
         self.target = self.learner.parameters.clone()
@@ -50,7 +58,7 @@ class DQN(Algorithm):
     def act(self) -> Tensor:
         """A random action with probability epsilon, one coin for all environments of a member, else argmax Q."""
         coins, random = self._draws.exploration(self._step, self._algo.n_envs, self._actions)
-        if self._step * self._algo.n_envs < self._algo.learning_starts:
+        if self._step * self._algo.n_envs < self._random_steps:
             self._taken = random
         else:
             explores = (coins < self.exploration_rate(self._step)).unsqueeze(1)
@@ -60,16 +68,16 @@ class DQN(Algorithm):
     def exploration_rate(self, step: int) -> float:
         """Epsilon after `step` vector steps: linear in the share of the budget done, then constant.
 
-        0 before the first step, as in Stable-Baselines3.
+        0 before the first step, as in Stable-Baselines3, unless a trained agent acts.
         """
         algo, total = self._algo, self._stack.phases.total_timesteps
         if step == 0:
-            return 0.0
+            return algo.exploration_final_eps if starts_from_agent(self._stack.config) else 0.0
         done = 1 - (1.0 - step * algo.n_envs / total)
         if done > algo.exploration_fraction:
             return algo.exploration_final_eps
-        span = algo.exploration_final_eps - algo.exploration_initial_eps
-        return algo.exploration_initial_eps + done * span / algo.exploration_fraction
+        span = algo.exploration_final_eps - self._first_epsilon
+        return self._first_epsilon + done * span / algo.exploration_fraction
 
     def observe(self, step: Step) -> None:
         """Store a vector step; an episode that a time limit cut off is not stored as ended."""
@@ -124,6 +132,17 @@ class DQN(Algorithm):
     def agent_counts(self) -> dict[str, float]:
         """The exploration rate."""
         return {"exploration_rate": self.exploration_rate(self._step)}
+
+    def replayed(self, member: int) -> dict[str, NDArray[Any]]:
+        """A member's replay buffer."""
+        replay, envs, part = self.replay, self._algo.n_envs, slice(member, member + 1)
+        slots = (
+            torch.arange(replay.stored, device=self._observations.device) - replay.stored + replay.added
+        ) % replay.slots
+        indices = (slots.unsqueeze(1) * envs + torch.arange(envs, device=slots.device)).reshape(1, -1)
+        data = [*replay.gather(part, indices), *(whole[part] for whole in replay.whole)]
+        rows = [x.reshape(replay.stored, envs, *x.shape[2:]) for x in replay.sample(indices, data)]
+        return {name: row.cpu().numpy() for name, row in zip(REPLAYED, rows, strict=True)}
 
     def tables(self) -> dict[str, Tensor]:
         """State to resume from after an update."""

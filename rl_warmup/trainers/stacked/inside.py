@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_warmup.config.learning_rate import optimizer_counts
 from rl_warmup.trainers.inside import Inside
 from rl_warmup.trainers.probe import State
 from rl_warmup.trainers.stacked.algorithm import Algorithm, Outcome
@@ -58,7 +57,6 @@ class Watch:
 
     def _counts(self, phase: int) -> NDArray[np.float64]:  # [members]
         """The optimizers' own counts after a phase."""
-        stack = self._stack
-        done = self._algorithm.gradient_steps(phase + 1) - stack.skipped
-        planned = [optimizer_counts(config)[stack.gradient_steps(phase + 1) - 1] for config in stack.configs]
-        return np.asarray(np.maximum(np.minimum(done, planned), 0), dtype=np.float64)
+        done = self._algorithm.gradient_steps(phase + 1).tolist()
+        counts = [self._stack.optimizer_steps(member, own, phase + 1)[1] for member, own in enumerate(done)]
+        return np.array(counts, dtype=np.float64)

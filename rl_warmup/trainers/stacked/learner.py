@@ -37,12 +37,13 @@ class Learner:
         compiled: bool,
         part: Tensor | None = None,
         stop: float | None = None,
+        critic: Tensor | None = None,
     ) -> None:
         """Parameters that have not been trained.
 
         Args:
             parameters: [members, parameters]; members are a multiple of `chunk`.
-            part, stop: see `update_program`.
+            part, stop, critic: see `update_program`.
         """
         self.parameters = parameters
         self.named = layout.named(parameters)  # views, which follow what is changed in place
@@ -51,7 +52,7 @@ class Learner:
         self._active = (
             None if stop is None else torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
         )
-        step = update_program(layout, loss, optimizer, part, stop)
+        step = update_program(layout, loss, optimizer, part, stop, critic)
         self._step = graphed(_compiled(step) if compiled else step, parameters.device)
 
     def tables(self) -> dict[str, Tensor]:
@@ -107,7 +108,12 @@ class Learner:
 
 
 def update_program(
-    layout: Layout, loss: Loss, optimizer: Rule, part: Tensor | None = None, stop: float | None = None
+    layout: Layout,
+    loss: Loss,
+    optimizer: Rule,
+    part: Tensor | None = None,
+    stop: float | None = None,
+    critic: Tensor | None = None,
 ) -> Callable[..., Tensor]:
     """One gradient step of some members; parameters and moments are changed in place.
 
@@ -117,6 +123,8 @@ def update_program(
         part: [parameters] bool, those that the learning rate is of; the others have one of their own. None: all.
         stop: of the loss's last metric: beyond it a member takes this step and the following ones no more. Which
             members take steps is the first table of the data, changed in place; the metric is not returned.
+        critic: [parameters] bool, those that are trained alone at first: the others have columns of their own
+            behind these, and one that is 0 as long as they have no gradient.
     """
 
     def step(
@@ -134,9 +142,18 @@ def update_program(
 
         *row, limit = rates.unbind(1)
         given = row[:1] if part is None else [row[0], row.pop()]
+        trained = row.pop() if critic is not None else limit
+        row, others = (row, row) if critic is None else (row[: len(row) // 2], row[len(row) // 2 :])
         gradients, (_, metrics) = grad_and_value(total, has_aux=True)(layout.named(parameters))
-        gradient, norm = clip_by_norm(layout.flat(gradients), limit.to(parameters.dtype))
+        gradient = layout.flat(gradients)
+        if critic is not None:
+            gradient = torch.where(critic, gradient, gradient * trained.to(gradient.dtype).unsqueeze(1))
+        gradient, norm = clip_by_norm(gradient, limit.to(parameters.dtype))
         changed, moments = optimizer.update(parameters, Moments(first, second), gradient, row)
+        if critic is not None:
+            rest, kept = optimizer.update(parameters, Moments(first, second), gradient, others)
+            changed = torch.where(critic, changed, rest)
+            moments = Moments(*(torch.where(critic, *pair) for pair in zip(moments, kept, strict=True)))
         if part is not None:
             rest, _ = optimizer.update(parameters, Moments(first, second), gradient, [given[1], *row[1:]])
             changed = torch.where(part, changed, rest)

@@ -22,6 +22,8 @@ class Replay(Protocol):
 
     added: int
     """Vector steps ever stored."""
+    slots: int
+    """Vector steps that there is room for."""
     sampled: int
     """How many tensors `sample` takes."""
 
@@ -54,7 +56,8 @@ class Replay(Protocol):
 
 def make_replay(stack: Stack, slots: int) -> Replay:
     """A buffer of `slots` vector steps, but no more than the run fills."""
-    slots = max(1, min(slots, stack.phases.env_steps // stack.config.algo.n_envs))
+    filled = stack.kept_steps + stack.phases.env_steps // stack.config.algo.n_envs
+    slots = max(1, min(slots, filled))
     return _Rows(stack, slots) if stack.observed.itemsize > 1 else _Frames(stack, slots)
 
 
@@ -64,14 +67,14 @@ class _Rows:
     sampled = 1
 
     def __init__(self, stack: Stack, slots: int) -> None:
-        self._slots, self._shape = slots, stack.observation_shape
+        self.slots, self._shape = slots, stack.observation_shape
         size = 2 * torch.Size(self._shape).numel() + 3
         self._table = torch.zeros(len(stack), slots, stack.config.algo.n_envs, size, device=stack.device)
         self.whole, self.added = [self._table.flatten(1, 2)], 0
 
     @property
     def stored(self) -> int:
-        return min(self.added, self._slots)
+        return min(self.added, self.slots)
 
     def gather(self, members: slice, indices: Tensor) -> list[Tensor]:
         return []
@@ -90,7 +93,7 @@ class _Rows:
 
     def add(self, observations: Tensor, actions: Tensor, step: Step) -> None:
         images = (observations.flatten(2), step.final.flatten(2))
-        self._table[:, self.added % self._slots] = torch.cat([*images, _numbers(actions, step)], dim=2)
+        self._table[:, self.added % self.slots] = torch.cat([*images, _numbers(actions, step)], dim=2)
         self.added += 1
 
     def tables(self) -> dict[str, Tensor]:
@@ -113,7 +116,7 @@ class _Frames:
 
     def __init__(self, stack: Stack, slots: int) -> None:
         envs, shape, device = stack.config.algo.n_envs, stack.observation_shape, stack.device
-        self._slots, self._places, self._envs = slots, slots + 1, envs
+        self.slots, self._places, self._envs = slots, slots + 1, envs
         places = (len(stack), self._places, envs)
         self._frames = torch.empty(*places, *shape, dtype=stack.observed, device=device)  # filled as it is used
         self._numbers = torch.empty(*places, 3, device=device)
@@ -125,11 +128,11 @@ class _Frames:
 
     @property
     def stored(self) -> int:
-        return min(self.added, self._slots)
+        return min(self.added, self.slots)
 
     def gather(self, members: slice, indices: Tensor) -> list[Tensor]:
         slot, env = indices // self._envs, indices % self._envs
-        step = self.added - 1 - (self.added - 1 - slot) % self._slots  # the last one that was stored in the slot
+        step = self.added - 1 - (self.added - 1 - slot) % self.slots  # the last one that was stored in the slot
         here, behind = (s % self._places * self._envs + env for s in (step, step + 1))
         end = _rows(self._ends[members].flatten(1, 2), here)
         frames = self._frames[members].flatten(1, 2)
@@ -162,7 +165,7 @@ class _Frames:
     def _end(self, ended: NDArray[np.int64], final: Tensor, step: int) -> None:
         """Keep what the episodes of `ended` [ends, (member, env)] showed last, in vector step `step`."""
         if len(ended):
-            at = self._finals.places(ended[:, 0].tolist(), step, step + 1 - self._slots)
+            at = self._finals.places(ended[:, 0].tolist(), step, step + 1 - self.slots)
             member, env, index = torch.from_numpy(np.column_stack([ended, at])).to(final.device).unbind(1)
             self._finals.table[member, index] = final[member, env].to(self._finals.table.dtype)
             self._ends[:, step % self._places][member, env] = index.int()
@@ -183,7 +186,7 @@ class _Frames:
         ends = tables["ends"].cpu().numpy()
         member, place, env = np.nonzero(ends >= 0)
         step = added - 1 - (added - 1 - place) % self._places
-        used = np.column_stack([step, member, ends[member, place, env]])[step >= added - self._slots]
+        used = np.column_stack([step, member, ends[member, place, env]])[step >= added - self.slots]
         self._finals = _Finals(tables["finals"], sorted(map(tuple, used.tolist())))
 
 

@@ -52,12 +52,18 @@ class Recorder:
         self._returns[:] = np.stack([row["returns"] for row in running])
         self._lengths[:] = np.stack([row["lengths"] for row in running])
 
-    def evaluation(self, env_step: int, returns: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+    def evaluation(
+        self,
+        env_step: int,
+        returns: NDArray[np.float64],  # [members, episodes]
+        lengths: NDArray[np.int64],  # [members, episodes]
+        table: str = "evaluations",
+    ) -> None:
         """One row per member; one with a return that is not finite has diverged."""
         for member, sink in list(self.sinks.items()):
             if np.isfinite(returns[member]).all():
                 row = {"returns": returns[member].tolist(), "lengths": lengths[member].tolist()}
-                sink.emit("evaluations", {"env_step": env_step, **row})
+                sink.emit(table, {"env_step": env_step, **row})
             else:
                 self._diverge(member, f"non-finite evaluation return at environment step {env_step}")
 

@@ -17,6 +17,7 @@ from rl_warmup.config.learning_rate import (
     base_schedule,
     coefficients,
     env_schedule,
+    optimizer_counts,
     phases_of,
     skipped_steps,
     step_factors,
@@ -27,6 +28,7 @@ from rl_warmup.trainers.functional.normalization import Normalizer
 from rl_warmup.trainers.functional.optimizers import RULES
 from rl_warmup.trainers.functional.step_rates import Options
 from rl_warmup.trainers.policies import initial_policy, is_critic
+from rl_warmup.trainers.sources import Source
 from rl_warmup.trainers.stacked import networks
 from rl_warmup.trainers.stacked.learner import Learner, Loss
 from rl_warmup.trainers.stacked.sizes import CHUNK
@@ -48,7 +50,10 @@ class Stack:
         action_space: gym.Space[Any],
         device: torch.device,
         compiled: bool,
+        sources: Sequence[Source] | None = None,
     ) -> None:
+        """`sources`: the agents that the members start from; None from scratch."""
+        self.sources = sources
         self.configs, self.config, self.device, self.compiled = configs, configs[0], device, compiled
         self.observation_shape, self.action_space = observation_space.shape or (), action_space
         self.observed = observed_dtype(observation_space)
@@ -57,12 +62,16 @@ class Stack:
         self._scheduled = np.stack([env_schedule(c)(self.phases.progress) for c in configs])  # [members, phases]
         self._factors = np.stack([step_factors(c) for c in configs])  # [members, gradient steps]
         self._adaptive = {m: base for m, c in enumerate(configs) if (base := adaptive_base(c)) is not None}
+        self.critic_only = configs[0].init.critic_only  # first steps in which nothing but the critic is trained
         self.part = configs[0].warmup.on  # of the parameters, to which these factors are given
         self.skipped = np.array([skipped_steps(c) for c in configs])  # [members] first steps that are not taken
         self._options = Options(*(self.of(f"algo.optimizer.{name}") for name in Options._fields))
+        self._relative = OPTIMIZERS[self.config.algo.optimizer.name].relative
         decays = bool(self._options.weight_decay.any())
         self._rule = replace(RULES[self.config.algo.optimizer.name], decays=decays)
         self._ends = np.concatenate([[0], np.cumsum(self.phases.n_steps)])
+        taken = [source.taken for source in sources or ()] or [(0, 0)] * len(configs)
+        self.taken = np.array(taken)  # [members, 2] optimizer steps before the run, and the count of its rule
         if configs[0].algo.normalize:  # pixels too are then no longer 0 to 255
             observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_shape, np.float32)
         self.policy = initial_policy(configs[0], observation_space, action_space)
@@ -85,6 +94,25 @@ class Stack:
     def gradient_steps(self, phases: int) -> int:
         """Gradient steps done after so many update phases."""
         return int(self._ends[phases])
+
+    def optimizer_steps(self, member: int, done: int, phases: int, held: int = 0) -> tuple[int, int]:
+        """Steps that a member's optimizer has taken, and its rule's own count of them.
+
+        Args:
+            done: gradient steps of the member in so many update phases.
+            held: steps that a parameter did not take at first.
+        """
+        own, (before, count) = max(done - max(int(self.skipped[member]), held), 0), self.taken[member].tolist()
+        if own == 0:
+            return before, count
+        since = min(own, int(optimizer_counts(self.configs[member])[self.gradient_steps(phases) - 1]))
+        return before + own, since + (0 if self._relative else count)
+
+    @property
+    def kept_steps(self) -> int:
+        """Vector steps in the replay buffers that the members' agents bring, in all alike."""
+        replay = self.sources[0].agent.replay if self.sources else None
+        return 0 if replay is None else len(replay["rewards"])
 
     @property
     def adaptive_rates(self) -> NDArray[np.float64] | None:  # [members]
@@ -109,7 +137,8 @@ class Stack:
     ) -> Tensor:  # [steps, members, columns], float64
         """What the optimizer is given at every gradient step of a phase, the limit of the gradient norm last.
 
-        Before it the learning rate of the other parameters, where the warmup is of a part of them.
+        Before it the learning rate of the other parameters, where the warmup is of a part of them. Where the critic
+        is trained alone at first, the columns of what else there is follow the critic's, and whether it is trained.
 
         Args:
             done: [members] gradient steps that they have taken, where these are not as many as are planned.
@@ -121,18 +150,27 @@ class Stack:
         before = np.full(len(self), self._ends[phase]) if done is None else done
         steps = before[:, None] + np.arange(1, self.phases.n_steps[phase] + 1)  # [members, steps], from 1 on
         rates = self._scheduled[:, phase, None] * np.take_along_axis(self._factors, steps - 1, axis=1)
-        table = self._rule.table(rates, self._options, self._counts(phase, steps))
+        tables = [self._rule.table(rates, self._options, self._counts(phase, steps))]
+        if self.critic_only:
+            count = self._counts(phase, steps, self.critic_only)
+            tables += [self._rule.table(rates, self._options, count), (count > 0)[..., None].astype(np.float64)]
         further = [*([] if self.part == "all" else [self.base[:, phase]]), self.of("algo.norm_limit")]
         limits = np.broadcast_to(np.stack(further, axis=-1)[:, None], (*steps.shape, len(further)))
-        return self.tensor(np.concatenate([table, limits], axis=-1).swapaxes(0, 1).copy(), torch.float64)
+        return self.tensor(np.concatenate([*tables, limits], axis=-1).swapaxes(0, 1).copy(), torch.float64)
 
-    def _counts(self, phase: int, steps: NDArray[np.int64]) -> NDArray[np.int64]:  # [members, steps] both
-        """The optimizers' own counts at steps of a phase, see `optimizer_counts`."""
-        begins = np.zeros(len(self), dtype=np.int64)
-        if OPTIMIZERS[self.config.algo.optimizer.name].relative:
+    def _counts(
+        self, phase: int, steps: NDArray[np.int64], held: int = 0
+    ) -> NDArray[np.int64]:  # [members, steps] both
+        """The optimizers' own counts at steps of a phase, see `optimizer_counts`.
+
+        `held`: steps that they do not take at first.
+        """
+        begins, before = np.zeros(len(self), dtype=np.int64), self.taken[:, 1:]
+        if self._relative:
             into = self.phases.first_steps[phase] - self.phases.objective_starts[phase]
-            begins = steps[:, 0] - 1 - into
-        return np.asarray(np.maximum(steps - np.maximum(begins, self.skipped)[:, None], 0))
+            begins, before = steps[:, 0] - 1 - into, np.zeros_like(before)
+        own = np.maximum(steps - np.maximum(begins, np.maximum(self.skipped, held))[:, None], 0)
+        return np.asarray(np.where(own > 0, own + before, 0))
 
     def coefficients(self, name: str) -> NDArray[np.float64]:  # [members, phases]
         """PPO's `clip_range` or `ent_coef` in every update phase."""
@@ -148,10 +186,12 @@ class Stack:
         wide = len(self.observation_shape) == 3 and self.config.algo.batch_size > WIDE
         chunk = (1 if wide else CHUNK) if self.device.type == "cpu" else len(self)
         layout = networks.Layout(self.policy)
-        start, part = self.initial.clone().to(self.device), None
+        start, part, critic = self.initial.clone().to(self.device), None, None
+        if self.critic_only:
+            critic = layout.mask(is_critic).to(self.device)
         if self.part != "all":
             part = layout.mask(lambda name: is_critic(name) == (self.part == "critic")).to(self.device)
-        return Learner(start, layout, loss, self._rule, chunk, self.compiled, part, stop)
+        return Learner(start, layout, loss, self._rule, chunk, self.compiled, part, stop, critic)
 
     def normalizer(self) -> Normalizer | None:
         """VecNormalize of every member, where the settings ask for it."""

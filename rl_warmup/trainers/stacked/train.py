@@ -15,12 +15,14 @@ from rl_warmup.config.schema import RunConfig
 from rl_warmup.envs.evaluation import evaluate
 from rl_warmup.envs.protocol import Array, VectorEnvs
 from rl_warmup.envs.replay import ActionLog
-from rl_warmup.envs.seeds import STREAMS, evaluation_seeds
+from rl_warmup.envs.seeds import STREAMS, evaluation_seeds, source_seeds
 from rl_warmup.records.checkpoints import Checkpoint
+from rl_warmup.records.schema import SOURCE_EVALUATIONS
 from rl_warmup.schedules.phases import evaluation_grid
 from rl_warmup.trainers.agents import files_of
 from rl_warmup.trainers.functional.draws import Draws
 from rl_warmup.trainers.protocol import Sink
+from rl_warmup.trainers.sources import Source, sources_for
 from rl_warmup.trainers.stacked.agents import agent_of
 from rl_warmup.trainers.stacked.algorithm import Algorithm, to_device
 from rl_warmup.trainers.stacked.dqn import DQN
@@ -31,6 +33,7 @@ from rl_warmup.trainers.stacked.ppo import PPO
 from rl_warmup.trainers.stacked.rows import Recorder
 from rl_warmup.trainers.stacked.sizes import padded_size
 from rl_warmup.trainers.stacked.stack import Stack
+from rl_warmup.trainers.stacked.start import start_from_agents
 
 COMPILED_FROM = 1000
 """Gradient steps of a run from which compiling its update program, ten seconds the first time, pays for itself."""
@@ -41,17 +44,33 @@ def train(configs: Sequence[RunConfig], sinks: Sequence[Sink]) -> None:
 
     A member that diverges is reported to its sink and trained on unrecorded, so its neighbours stay as they are.
     """
+    sources = sources_for(configs)
+    if sources is None:
+        _train(configs, sinks, None)
+        return
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for member, source in enumerate(sources):
+        alike.setdefault(source.counts, []).append(member)
+    for members in alike.values():
+        agents = [sources[member] for member in members]
+        _train([configs[member] for member in members], [sinks[member] for member in members], agents)
+
+
+def _train(configs: Sequence[RunConfig], sinks: Sequence[Sink], sources: Sequence[Source] | None) -> None:
+    """Train members whose agents, if they start from some, have seen the same number of steps."""
     config = configs[0]
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    members = [*configs, *[configs[-1]] * (padded_size(len(configs), config.device) - len(configs))]
+    more = padded_size(len(configs), config.device) - len(configs)
+    members = [*configs, *[configs[-1]] * more]
+    agents = None if sources is None else [*sources, *[sources[-1]] * more]
     found = [sink.restored for sink in sinks if sink.restored is not None]
     assert len(found) in (0, len(sinks)), "the members of a stack begin at one step"
     found += found[-1:] * (len(members) - len(found))
     envs, observations, as_before = begin_envs(members, found)
     try:
         compiled = prepare_compiler(will_compile(members), device)
-        stack = Stack(members, envs.observation_space, envs.action_space, device, compiled)
+        stack = Stack(members, envs.observation_space, envs.action_space, device, compiled, agents)
         draws = Draws([c.seed for c in members], STREAMS, device)
         training = StackTraining(stack, envs, draws, sinks)
         if found:
@@ -81,6 +100,7 @@ class StackTraining:
         self.stack, self._envs = stack, envs
         config = stack.config
         self.algorithm: Algorithm = PPO(stack, draws) if config.algo.name == "ppo" else DQN(stack, draws)
+        start_from_agents(self.algorithm, stack)
         self._recorder = Recorder(stack, sinks, self.algorithm)
         self._watch = Watch(stack, self.algorithm) if config.diagnostics == "full" else None
         self._grid = evaluation_grid(stack.phases, config.evaluation.count, config.algo.n_envs)
@@ -93,10 +113,11 @@ class StackTraining:
     def begin(self, observations: Array) -> None:
         """Take the first observations [members * envs, ...]."""
         self._shown = observations
-        if self.stack.config.algo.prefill:
+        if self.stack.config.algo.prefill and self.stack.sources is None:
             self.algorithm.prefill(partial(make_stack_envs, self.stack.config, training=True))
         self.algorithm.begin(self._on_device(observations))
         self._evaluate()
+        self._evaluate_at_home()
 
     def resume(self, found: Sequence[Checkpoint], observations: Array, as_before: bool) -> None:
         """Resume from one checkpoint per member, in environments that were replayed or, if not, restarted."""
@@ -138,6 +159,7 @@ class StackTraining:
                 self._keep()
         if self._recorder.sinks:
             self._evaluate()
+            self._evaluate_at_home()
 
     def _update(self, phase: int) -> None:
         self._before.copy_(self.algorithm.parameters)
@@ -166,19 +188,31 @@ class StackTraining:
     def _evaluate(self) -> None:
         configs, episodes = self.stack.configs, self.stack.config.evaluation.episodes
         seeds = [seed for c in configs for seed in evaluation_seeds(c.seed, self._evaluated, episodes)]
-
-        def act(observations: Array, active: NDArray[np.int64]) -> Array:
-            return self.algorithm.greedy(self._on_device(observations)).flatten(0, 1).cpu().numpy()[active]
-
-        with closing(make_stack_envs(configs[0], seeds)) as envs:
-            returns, lengths = evaluate(envs, act, configs[0].evaluation.max_steps)
         self._evaluated += 1
-        shape = (len(configs), episodes)
-        self._recorder.evaluation(self._env_step, returns.reshape(shape), lengths.reshape(shape))
+        self._recorder.evaluation(self._env_step, *self._play(configs[0], seeds))
         for member, sink in self._recorder.sinks.items():
             if sink.agent_due:
                 agent = agent_of(self.stack, self.algorithm, member, self._env_step, self._phase)
                 sink.keep(files_of(configs[member], agent))
+
+    def _evaluate_at_home(self) -> None:
+        """Evaluate in the environment that the agents come from, to see in the end what they have forgotten."""
+        if self.stack.sources is not None and self._recorder.sinks:
+            config, configs = self.stack.config, self.stack.configs
+            seeds = [seed for c in configs for seed in source_seeds(c.seed, config.evaluation.episodes)]
+            home = self.stack.sources[0].home(config)
+            self._recorder.evaluation(self._env_step, *self._play(home, seeds), SOURCE_EVALUATIONS)
+
+    def _play(self, config: RunConfig, seeds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Returns and lengths [members, episodes] of an episode from every seed."""
+
+        def act(observations: Array, active: NDArray[np.int64]) -> Array:
+            return self.algorithm.greedy(self._on_device(observations)).flatten(0, 1).cpu().numpy()[active]
+
+        with closing(make_stack_envs(config, seeds)) as envs:
+            returns, lengths = evaluate(envs, act, config.evaluation.max_steps)
+        shape = (len(self.stack), -1)
+        return returns.reshape(shape), lengths.reshape(shape)
 
     def _on_device(self, observations: NDArray[np.generic]) -> Tensor:  # [members * envs, ...]
         shape = (len(self.stack), -1, *observations.shape[1:])
