@@ -45,6 +45,7 @@ def source_of(config: RunConfig) -> RunConfig | None:
         learning_rate_scale=None if tuned is None else rate / tuned,
         total_timesteps=init.timesteps,
         runs_dir=str(study_folder(config)),
+        diagnostics="basic",
         keep="last",
         keep_replay=init.replay == "kept",
     )
@@ -111,8 +112,8 @@ def check_critic_only(config: RunConfig) -> None:
             )
     if config.diagnostics == "full":
         raise ConfigError(
-            f"{what} does not go with diagnostics=full, for which an optimizer has taken as many steps of the actor "
-            "as of the critic; leave out one of them"
+            f"{what} does not go with diagnostics=full, for which an optimizer has taken as many steps of the "
+            "actor as of the critic; leave out one of them"
         )
     if warmup.clock == "gradient_steps" and warmup.length is not None and warmup.length > steps - first:
         raise ConfigError(

@@ -50,6 +50,7 @@ def test_arms_share_their_agent_and_seeds_do_not(configure: Configure) -> None:
             ["learning_rate=0.1"],
             ["init.physics={gravity: 20}"],
             ["init.critic_only=20"],
+            ["diagnostics=full"],
             ["schedule=cosine", "trainer.envs=null", "init.envs=gymnasium"],
         )
     ]
@@ -132,6 +133,7 @@ def test_behind_the_critic_alone_the_warmup_begins(configure: Configure) -> None
             "init.critic_only=100 does not go with warmup.clock=env_steps: the warmup begins",
         ),
         (["warmup.control=delayed"], "init.critic_only=100 does not go with warmup.control=delayed"),
+        (["diagnostics=full"], "init.critic_only=100 does not go with diagnostics=full"),
         (["warmup.on=actor"], "init.critic_only=100 does not go with warmup.on=actor"),
         (
             ["warmup.length=61"],
