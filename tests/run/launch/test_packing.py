@@ -60,6 +60,7 @@ def test_members_of_ppo_may_differ_in(own: str) -> None:
 PER_MEMBER = {"seed", "learning_rate", "algo.clip_range", "algo.clip_range_schedule", "algo.max_grad_norm"} | {
     *("algo.gamma", "algo.ent_coef", "algo.vf_coef", "evaluation.max_steps", "env.floor", "env.ceiling", "keep"),
     *("runs_dir", "checkpoint.seconds", "tuned_learning_rate", "learning_rate_scale", "retries", "plan_only"),
+    "keep_replay",
 }
 PER_MEMBER |= {f"algo.optimizer.{name}" for name in ("beta1", "beta2", "eps", "weight_decay")}
 PER_MEMBER_GROUPS = ("warmup.", "schedule.", "tracking.", "study.")
