@@ -28,7 +28,7 @@ ROWS, LEAST = 256, 64
 """Transitions of the probe batch; as many as there are from the least on, and all of a shorter rollout."""
 BENT = 128
 """Of these, as many as the curvature is of, which takes most of the time."""
-BATCHES = 8
+BATCHES = 4
 """Equal parts of the probe batch whose gradients show the noise."""
 DORMANT = 0.025
 SMALLEST_STEP = 1e-8

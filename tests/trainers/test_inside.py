@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from gymnasium import spaces
 from helpers.configs import TINY, Configure
 from helpers.families import FAMILIES, STACKED
 from helpers.sb3_draws import FollowedDraws, follow
@@ -170,3 +171,19 @@ def test_outputs_are_those_of_the_policy_itself(kind: str, configure: Configure)
         torch.testing.assert_close(outputs.values[0].float(), values.flatten(), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found[0].float(), log_prob, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(spread[0].float(), entropy, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)], ids=["several", "bits"])
+def test_actions_of_several_components_are_judged_as_by_the_policy_itself(
+    space: spaces.Space[Any], configure: Configure
+) -> None:
+    policy = initial_policy(configure(), spaces.Box(-1, 1, (4,)), space)
+    flat, observations = FlatPolicy(policy), torch.rand(1, 20, 4, generator=torch.Generator().manual_seed(0))
+    space.seed(0)
+    actions = torch.from_numpy(np.stack([space.sample() for _ in range(20)])).unsqueeze(0)
+    outputs = flat(parameters_to_vector(policy.parameters()).unsqueeze(0).double(), flat.seen(observations))
+    log_prob, entropy = flat.judged(outputs, actions)
+    with torch.no_grad():
+        _, expected, spread = policy.evaluate_actions(observations[0], actions[0].float())
+    torch.testing.assert_close(log_prob[0].float(), expected)
+    torch.testing.assert_close(entropy[0].float(), spread)

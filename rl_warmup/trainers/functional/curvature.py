@@ -13,7 +13,7 @@ Product = Callable[[Tensor], Tensor]  # a symmetric matrix a member, times [memb
 
 PASSES = 8  # evaluations of the loss in the search for the critical step
 FACTOR = 4.0  # by which it goes up or down until the step is enclosed
-ITERATIONS = 10  # products with the Hessian in Lanczos' method
+ITERATIONS = 8  # products with the Hessian in Lanczos' method: above 93% of the largest eigenvalue in trials
 
 
 def preconditioner(second: Tensor, rates: Rates) -> Tensor:  # [members, parameters] both
