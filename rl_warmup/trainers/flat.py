@@ -62,15 +62,16 @@ class FlatPolicy:
             self.critic[place] = layer.startswith("critic")
 
     def seen(self, observations: Tensor) -> Tensor:  # [members, rows, ...]
-        """Observations as the networks see them: images divided by 255, one number a choice, in float64."""
+        """Observations as the networks see them, images divided by 255, choices one-hot; in float64, but images."""
         rows = preprocess_obs(observations.flatten(0, 1), self._spaces[0], self._images)
         assert isinstance(rows, Tensor)
-        seen: Tensor = rows.unflatten(0, observations.shape[:2]).double()
-        return seen
+        seen: Tensor = rows.unflatten(0, observations.shape[:2])
+        return seen if len(self._spaces[0].shape or ()) == 3 else seen.double()
 
     def __call__(self, parameters: Tensor, seen: Tensor) -> Outputs:
-        """What it puts out for what `seen` gave."""
-        outputs: Outputs = vmap(self._of_one)(parameters, seen)
+        """What it puts out for what `seen` gave, in float64 where both are, else in float32."""
+        dtype = torch.float32 if torch.float32 in (parameters.dtype, seen.dtype) else torch.float64
+        outputs: Outputs = vmap(self._of_one)(parameters.to(dtype), seen.to(dtype))
         return outputs
 
     def _of_one(self, parameters: Tensor, seen: Tensor) -> Outputs:  # [parameters], [rows, ...]

@@ -1,7 +1,7 @@
 """`diagnostics=full`: what happens inside agents, measured on a fixed probe batch after chosen update phases.
 
-Nothing that training reads is changed or drawn from, and everything is computed in float64. The columns are in
-docs/inside.md.
+Nothing that training reads is changed or drawn from. Derivatives, which are most of the work, are taken in float32,
+with images everything is; the rest is computed in float64. The columns are in docs/inside.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ class Inside:
         batches = [slice(i * size, (i + 1) * size) for i in range(BATCHES)]
         critic, squares, total = self._policy.critic, [], torch.zeros_like(state.after)
         for batch in batches:  # one after the other: networks may be large
-            gradient = curvature.gradient(partial(loss, rows=batch), state.after)
+            gradient = curvature.gradient(partial(loss, rows=batch), state.after.float()).double()
             squares.append(_squares(gradient, critic))
             total += gradient
         small, large = torch.stack(squares).mean(0), _squares(total / BATCHES, critic)
@@ -149,13 +149,13 @@ class Inside:
 
 def _curvature(state: State, loss: ProbeLoss, rates: curvature.Rates) -> Columns:
     loss = partial(loss, rows=slice(BENT))
-    gradient, product = curvature.hessian(loss, state.after)
+    gradient, product = curvature.hessian(loss, state.after.float())
     divisor, first = curvature.preconditioner(state.second, rates), state.base_learning_rate.clamp(SMALLEST_STEP)
-    bent = curvature.preconditioned(product, divisor)
+    root = divisor.rsqrt().float()
     with torch.no_grad():
         return {
             "critical_sharpness": curvature.critical_sharpness(loss, state.after, gradient / divisor, first),
-            "sharpness": curvature.top_eigenvalue(bent, gradient * divisor.rsqrt()),
+            "sharpness": curvature.top_eigenvalue(curvature.scaled(product, root), gradient * root).double(),
             "stability_limit": curvature.stability_limit(rates),
         }
 

@@ -27,8 +27,8 @@ COMPILING = 250 * 2**20
 """Bytes that a process takes for compiling its programs, at most."""
 PASSES = 6
 """Copies of a network's outputs in one gradient step: before and behind activations, gradients, targets."""
-PROBE, VECTORS = 256, 24
-"""Rows of the probe batch, and vectors as long as the parameters, that `diagnostics=full` has at once."""
+PROBE, VECTORS = 256, 12
+"""Rows of the probe batch, and float64 vectors as long as the parameters, that `diagnostics=full` has at once."""
 
 
 def member_bytes(config: RunConfig) -> int:
@@ -62,11 +62,11 @@ def passing_bytes(config: RunConfig) -> int:
 
 
 def measuring_bytes(config: RunConfig) -> int:
-    """What `diagnostics=full` needs for a moment to measure one agent, in float64; 0 of basic."""
+    """What `diagnostics=full` needs for a moment to measure one agent; 0 of basic."""
     if config.diagnostics == "basic":
         return 0
     outputs, parameters = _network(config, spaces(config.env, config.trainer.envs)[0])
-    return 8 * (VECTORS * parameters + 2 * PASSES * PROBE * outputs)
+    return 8 * VECTORS * parameters + 4 * PASSES * PROBE * outputs
 
 
 def number_bytes(config: RunConfig) -> int:

@@ -101,9 +101,8 @@ def hessian(loss: Losses, parameters: Tensor) -> tuple[Tensor, Product]:  # para
     return slope.detach(), product
 
 
-def preconditioned(product: Product, preconditioner: Tensor) -> Product:  # [members, parameters] each
-    """The product with P^-1/2·H·P^-1/2, which has the eigenvalues of P⁻¹H and is symmetric."""
-    root = preconditioner.rsqrt()
+def scaled(product: Product, root: Tensor) -> Product:  # [members, parameters] each
+    """The product with P^-1/2·H·P^-1/2 for the root P^-1/2: it has the eigenvalues of P⁻¹H, and is symmetric."""
     return lambda vector: root * product(root * vector)
 
 
@@ -130,7 +129,7 @@ def top_eigenvalue(product: Product, start: Tensor, iterations: int = ITERATIONS
         for other in basis * 2:  # once more for what rounding left
             image = image - (other * image).sum(1, keepdim=True) * other
         rest = image.norm(dim=1)
-        beside.append(torch.where(rest > 1e-9 * size, rest, 0.0))
+        beside.append(torch.where(rest > 8 * torch.finfo(rest.dtype).eps * size, rest, 0.0))
         vector = torch.where(beside[-1].unsqueeze(1) > 0, image / rest.unsqueeze(1), 0.0)
     off = torch.stack(beside[:-1], dim=1) if iterations > 1 else diagonal[0].new_zeros(len(start), 0)
     matrix = torch.diag_embed(torch.stack(diagonal, dim=1))

@@ -12,7 +12,14 @@ from helpers.paths import TESTS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.run.launch import memory
-from rl_warmup.run.launch.memory import check_fits, group_bytes, kept_bytes, memory_words
+from rl_warmup.run.launch.memory import (
+    check_fits,
+    group_bytes,
+    kept_bytes,
+    measuring_bytes,
+    memory_words,
+    passing_bytes,
+)
 
 IMAGES = [
     *("algo=dqn", *probe("screens"), "algo.extractor=nature_cnn", "algo.net_arch=[]", "tuned_learning_rate=1e-4"),
@@ -38,10 +45,13 @@ MARGIN = 0.3
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
-@pytest.mark.parametrize(("trainer", "runs"), [("stacked", 8), ("sb3", 1)])
-def test_a_process_takes_what_is_planned(trainer: str, runs: int, configure: Configure) -> None:
+@pytest.mark.parametrize(
+    ("trainer", "runs", "diagnostics"),
+    [("stacked", 8, "basic"), ("sb3", 1, "basic"), pytest.param("stacked", 4, "full", marks=pytest.mark.long)],
+)
+def test_a_process_takes_what_is_planned(trainer: str, runs: int, diagnostics: str, configure: Configure) -> None:
     """To within 30%; the experience, 3 000 screens a run, is most of it in the stack."""
-    overrides = [*IMAGES, *TRAINERS[trainer], "device=cpu"]
+    overrides = [*IMAGES, *TRAINERS[trainer], "device=cpu", f"diagnostics={diagnostics}"]
     configs = [configure(*overrides, f"seed={seed}") for seed in range(runs)]
     own = [*overrides, "tracking=disabled", f"runs_dir={configs[0].runs_dir}"]
     command = [sys.executable, "-c", MEASURED, json.dumps(own), str(runs)]
@@ -65,6 +75,14 @@ def test_a_stack_that_is_filled_up_needs_the_memory_of_those_that_fill_it(config
     three, four, five = (group_bytes(_planned(configure, runs)) for runs in (3, 4, 5))
     assert three == four
     assert five - four == 4 * kept_bytes(_planned(configure)[0])
+
+
+def test_measuring_takes_memory_for_some_members_at_once_with_full_diagnostics_only(configure: Configure) -> None:
+    stack = _planned(configure, 8)
+    full = [replace(config, diagnostics="full") for config in stack]
+    assert measuring_bytes(stack[0]) == 0
+    more = 4 * (measuring_bytes(full[0]) - passing_bytes(full[0]))
+    assert group_bytes(full) - group_bytes(stack) == more > 0
 
 
 def test_what_does_not_fit_is_refused_with_numbers_and_the_way_out(

@@ -15,8 +15,8 @@ from rl_warmup.trainers.functional.curvature import (
     critical_sharpness,
     gradient,
     hessian,
-    preconditioned,
     preconditioner,
+    scaled,
     stability_limit,
     top_eigenvalue,
 )
@@ -90,12 +90,12 @@ def _network(parameters: Tensor) -> Tensor:
 
 
 def test_the_preconditioned_sharpness_of_a_network_is_that_of_its_full_hessian() -> None:
-    point, preconditioner = _random(3, 21, seed=2), _random(3, 21, seed=3).exp()
+    point, divisor = _random(3, 21, seed=2), _random(3, 21, seed=3).exp()
     slope, product = hessian(_network, point)
-    found = top_eigenvalue(preconditioned(product, preconditioner), slope * preconditioner.rsqrt(), 21)
+    found = top_eigenvalue(scaled(product, divisor.rsqrt()), slope * divisor.rsqrt(), 21)
     for member in range(3):
         full = torch.autograd.functional.hessian(lambda p: _network(p.unsqueeze(0))[0], point[member])
-        expected = torch.linalg.eigvals(torch.diag(1 / preconditioner[member]) @ full).real.max()
+        expected = torch.linalg.eigvals(torch.diag(1 / divisor[member]) @ full).real.max()
         assert found[member].item() == pytest.approx(expected.item(), rel=1e-9)
 
 
@@ -117,15 +117,15 @@ def test_critical_sharpness_of_a_network_is_where_a_fine_line_search_finds_it(fi
 
 def test_critical_sharpness_of_a_quadratic_is_the_rayleigh_quotient_along_the_step() -> None:
     """With g / P it is that of P^-1/2 H P^-1/2, never above its largest eigenvalue; exact by its own formula."""
-    point, preconditioner = _random(MEMBERS, SIZE, seed=4), _random(MEMBERS, SIZE, seed=5).exp()
+    point, divisor = _random(MEMBERS, SIZE, seed=4), _random(MEMBERS, SIZE, seed=5).exp()
     slope, product = hessian(_quadratic, point)
-    scaled = slope * preconditioner.rsqrt()
-    bent = preconditioned(product, preconditioner)
-    quotient = (scaled * bent(scaled)).sum(1) / scaled.square().sum(1)
+    start = slope * divisor.rsqrt()
+    bent = scaled(product, divisor.rsqrt())
+    quotient = (start * bent(start)).sum(1) / start.square().sum(1)
     assert (quotient > 0).all()
-    found = critical_sharpness(_quadratic, point, slope / preconditioner, torch.full((MEMBERS,), 0.1).double())
+    found = critical_sharpness(_quadratic, point, slope / divisor, torch.full((MEMBERS,), 0.1).double())
     assert (found / quotient - 1).abs().max() < 0.1
-    assert (found <= 1.1 * top_eigenvalue(bent, scaled, SIZE)).all()
+    assert (found <= 1.1 * top_eigenvalue(bent, start, SIZE)).all()
 
 
 def test_critical_sharpness_takes_nine_evaluations_and_members_do_not_see_each_other() -> None:
