@@ -110,11 +110,6 @@ def check_critic_only(config: RunConfig) -> None:
                 f"{what} does not go with warmup.{key}={refused}: the warmup begins behind it, by gradient "
                 "steps and of all parameters; leave out one of them"
             )
-    if config.diagnostics == "full":
-        raise ConfigError(
-            f"{what} does not go with diagnostics=full, for which an optimizer has taken as many steps of the "
-            "actor as of the critic; leave out one of them"
-        )
     if warmup.clock == "gradient_steps" and warmup.length is not None and warmup.length > steps - first:
         raise ConfigError(
             f"a warmup of {warmup.length:g} gradient_steps does not fit into the {steps - first} that {what} "

@@ -46,7 +46,7 @@ class FlatPolicy:
     """
 
     def __init__(self, policy: BasePolicy) -> None:
-        self._shapes = {name: parameter.shape for name, parameter in _named(policy)}
+        self._shapes = {name: parameter.shape for name, parameter in named_parameters(policy)}
         self._sizes = [shape.numel() for shape in self._shapes.values()]
         self._spaces, self._images = (policy.observation_space, policy.action_space), policy.normalize_images
         self._module = _Looked(policy)
@@ -127,10 +127,11 @@ class FlatPolicy:
 
 def trained(policy: BasePolicy) -> list[nn.Parameter]:
     """The parameters of a flat vector, in its order: not those of DQN's target network."""
-    return [parameter for _, parameter in _named(policy)]
+    return [parameter for _, parameter in named_parameters(policy)]
 
 
-def _named(policy: BasePolicy) -> list[tuple[str, nn.Parameter]]:
+def named_parameters(policy: BasePolicy) -> list[tuple[str, nn.Parameter]]:
+    """The same with their names."""
     return [(name, p) for name, p in policy.named_parameters() if not name.startswith(_TARGET)]
 
 

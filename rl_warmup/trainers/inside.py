@@ -92,7 +92,7 @@ class Inside:
             loss = dqn_probe_loss(policy, state, probe, losses.Q_LOSSES[algo.loss])
         else:
             loss = ppo_probe_loss(policy, state, probe, after)
-        return found | _curvature(state, loss, _rates(configs, state)) | self._noise(state, loss, seen.shape[1])
+        return found | self._curvature(configs, state, loss) | self._noise(state, loss, seen.shape[1])
 
     def _compared(self, before: Outputs, after: Outputs) -> Columns:
         """How the policy changed on the probe states, and its entropy; no action of continuous ones is greedy."""
@@ -129,6 +129,23 @@ class Inside:
             found[f"angle_{layer}"] = inside.angle(*pair)
         return found
 
+    def _curvature(self, configs: Sequence[RunConfig], state: State, loss: ProbeLoss) -> Columns:
+        loss = partial(loss, rows=slice(BENT))
+        rates = [_rates(configs, state.learning_rate, count) for count in state.count.unbind(1)]
+        critic, others = (curvature.preconditioner(state.second, given) for given in rates)
+        is_critic = self._policy.critic.to(state.after.device)
+        taken = torch.where(is_critic, state.count[:, :1], state.count[:, 1:]) > 0
+        # What takes no steps has no part in what is found.
+        divisor = torch.where(taken, torch.where(is_critic, critic, others), torch.inf)
+        gradient, product = curvature.hessian(loss, state.after.float())
+        first, root = state.base_learning_rate.clamp(SMALLEST_STEP), divisor.rsqrt().float()
+        with torch.no_grad():
+            return {
+                "critical_sharpness": curvature.critical_sharpness(loss, state.after, gradient / divisor, first),
+                "sharpness": curvature.top_eigenvalue(curvature.scaled(product, root), gradient * root).double(),
+                "stability_limit": curvature.stability_limit(rates[0]),
+            }
+
     def _noise(self, state: State, loss: ProbeLoss, rows: int) -> Columns:
         """Noise scale of the gradient of the actor, with what it shares, and of the critic."""
         size, parts = rows // BATCHES, ("actor", "critic")
@@ -147,28 +164,15 @@ class Inside:
         }
 
 
-def _curvature(state: State, loss: ProbeLoss, rates: curvature.Rates) -> Columns:
-    loss = partial(loss, rows=slice(BENT))
-    gradient, product = curvature.hessian(loss, state.after.float())
-    divisor, first = curvature.preconditioner(state.second, rates), state.base_learning_rate.clamp(SMALLEST_STEP)
-    root = divisor.rsqrt().float()
-    with torch.no_grad():
-        return {
-            "critical_sharpness": curvature.critical_sharpness(loss, state.after, gradient / divisor, first),
-            "sharpness": curvature.top_eigenvalue(curvature.scaled(product, root), gradient * root).double(),
-            "stability_limit": curvature.stability_limit(rates),
-        }
-
-
-def _rates(configs: Sequence[RunConfig], state: State) -> Any:
-    """What the optimizer was given at the last gradient step, [members] each."""
+def _rates(configs: Sequence[RunConfig], learning_rate: Tensor, count: Tensor) -> Any:  # [members] each
+    """What an optimizer is given at this learning rate and its own count of steps, [members] each."""
     given = [config.algo.optimizer for config in configs]
     options = Options(
         *(np.array([getattr(one, name) for one in given], dtype=np.float64) for name in Options._fields)
     )
-    columns = [x.cpu().numpy()[:, None] for x in (state.learning_rate, state.count)]
+    columns = [x.cpu().numpy()[:, None] for x in (learning_rate, count)]
     rates = RULES[given[0].name].rates(columns[0], options, columns[1].astype(np.int64))
-    return type(rates)(*(torch.from_numpy(np.ascontiguousarray(x[:, 0])).to(state.after.device) for x in rates))
+    return type(rates)(*(torch.from_numpy(np.ascontiguousarray(x[:, 0])).to(count.device) for x in rates))
 
 
 def _squares(gradient: Tensor, critic: Tensor) -> Tensor:  # [members, parameters] -> [2, members]

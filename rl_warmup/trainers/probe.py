@@ -31,7 +31,7 @@ class State:
     before: Tensor  # [members, parameters]
     after: Tensor  # [members, parameters]
     second: Tensor  # [members, parameters] the optimizer's moving average of squared gradients, or 0
-    count: Tensor  # [members] steps by the optimizer's own count
+    count: Tensor  # [members, 2] steps by the optimizer's own counts, of the critic's parameters and of the others
     learning_rate: Tensor  # [members] of the last gradient step
     base_learning_rate: Tensor  # [members] without warmup
     coefficients: Tensor  # [members, ...] gamma; of PPO also clip range, entropy and value coefficient

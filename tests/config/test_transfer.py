@@ -133,7 +133,6 @@ def test_behind_the_critic_alone_the_warmup_begins(configure: Configure) -> None
             "init.critic_only=100 does not go with warmup.clock=env_steps: the warmup begins",
         ),
         (["warmup.control=delayed"], "init.critic_only=100 does not go with warmup.control=delayed"),
-        (["diagnostics=full"], "init.critic_only=100 does not go with diagnostics=full"),
         (["warmup.on=actor"], "init.critic_only=100 does not go with warmup.on=actor"),
         (
             ["warmup.length=61"],

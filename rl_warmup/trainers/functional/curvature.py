@@ -17,7 +17,7 @@ ITERATIONS = 8  # products with the Hessian in Lanczos' method: above 93% of the
 
 
 def preconditioner(second: Tensor, rates: Rates) -> Tensor:  # [members, parameters] both
-    """P, by which a step of an optimizer is -lr·m / P, m its moving average or sum; nan before its first step.
+    """P, by which a step of an optimizer is -lr·m / P, m its moving average or sum of gradients.
 
     Of Adam P = (1 - b1^t)·(sqrt(v / (1 - b2^t)) + eps), of RMSprop sqrt(v) + eps, of SGD 1.
 
@@ -29,15 +29,14 @@ def preconditioner(second: Tensor, rates: Rates) -> Tensor:  # [members, paramet
     match rates:
         case StepRates():
             root = (second / _column(rates.correction2)).sqrt() + _column(rates.eps)
-            found = _column(rates.correction1) * root
+            return _column(rates.correction1) * root
         case RAdamRates():
             scale = _column(rates.adaptive) / (second.sqrt() + _column(rates.eps)) + _column(rates.plain)
-            found = _column(rates.correction1) / scale
+            return _column(rates.correction1) / scale
         case RMSpropRates():
-            found = second.sqrt() + _column(rates.eps)
+            return second.sqrt() + _column(rates.eps)
         case SGDRates():
             return torch.ones_like(second)
-    return torch.where(second.any(1, keepdim=True), found, torch.nan)
 
 
 def stability_limit(rates: Rates) -> Tensor:  # -> [members]

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
+from torch.optim import SGD
 
-from rl_warmup.config.learning_rate import phases_of
+from rl_warmup.config.learning_rate import phases_of, skipped_steps
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.trainers.flat import trained
+from rl_warmup.trainers.flat import named_parameters, trained
 from rl_warmup.trainers.inside import Inside
 from rl_warmup.trainers.optimizers import moments_of
+from rl_warmup.trainers.policies import is_critic
 from rl_warmup.trainers.probe import Probe, State
 
 
@@ -23,7 +25,7 @@ class Watch:
 
     def __init__(self, config: RunConfig, model: PPO | DQN) -> None:
         self.inside = Inside([config], model.policy, chunk=1)
-        self._phases = phases_of(config)
+        self._config, self._phases = config, phases_of(config)
         self._before: Tensor | None = None
 
     def begin(self, model: PPO | DQN) -> None:
@@ -40,7 +42,7 @@ class Watch:
         """The columns of the phase, null if it is not to be measured; `dose`: its other columns."""
         if self._before is None:
             return dict.fromkeys(self.inside.names)
-        state = _state(model, self._before, dose["learning_rate_last"], dose["base_learning_rate"])
+        state = _state(self._config, model, self._before, dose)
         return {name: values.item() for name, values in self.inside.measure(state).items()}
 
 
@@ -76,7 +78,7 @@ def _of_replay(model: DQN, indices: NDArray[np.int64]) -> list[NDArray[Any]]:
     return [observations, buffer.actions[slot, env], rewards, following, ends]
 
 
-def _state(model: PPO | DQN, before: Tensor, learning_rate: float, base: float) -> State:
+def _state(config: RunConfig, model: PPO | DQN, before: Tensor, dose: Mapping[str, float]) -> State:
     """A stack of one: the parameters `before`, and what the model is now."""
     after, coefficients = _parameters(model), [model.gamma]
     if isinstance(model, DQN):
@@ -85,22 +87,32 @@ def _state(model: PPO | DQN, before: Tensor, learning_rate: float, base: float) 
         clip_range = model.clip_range(model._current_progress_remaining)  # type: ignore[operator]
         target, coefficients = after, [model.gamma, clip_range, model.ent_coef, model.vf_coef]
     kept = model.policy.optimizer.state
-    states = [kept.get(p, {}) for p in trained(model.policy)]
-    moments = [moments_of(state, p) for state, p in zip(states, trained(model.policy), strict=True)]
+    second = [moments_of(kept.get(p, {}), p).second.detach().flatten() for p in trained(model.policy)]
 
-    def column(value: float) -> Tensor:
-        return torch.tensor([value], dtype=torch.float64, device=model.device)
+    def row(values: Any) -> Tensor:
+        return torch.tensor([values], dtype=torch.float64, device=model.device)
 
     return State(
         before,
         after,
-        torch.cat([both.second.detach().flatten() for both in moments]).unsqueeze(0),
-        column(float(states[0].get("count", states[0].get("step", 1)))),
-        column(learning_rate),
-        column(base),
-        torch.stack([column(value) for value in coefficients], dim=1),
+        torch.cat(second).unsqueeze(0),
+        row(_counts(config, model, int(dose["gradient_step"]))),
+        row(dose["learning_rate_last"]),
+        row(dose["base_learning_rate"]),
+        row(coefficients),
         target,
     )
+
+
+def _counts(config: RunConfig, model: PPO | DQN, done: int) -> list[float]:
+    """The optimizer's own counts, of the critic's parameters and of the others; of SGD as planned."""
+    optimizer, counts = model.policy.optimizer, []
+    named = dict(zip(map(is_critic, dict(named_parameters(model.policy))), trained(model.policy), strict=True))
+    for critic, held in ((True, 0), (False, config.init.critic_only)):
+        state = optimizer.state.get(named.get(critic, trained(model.policy)[0]), {})
+        planned = max(done - max(skipped_steps(config), held), 0) if isinstance(optimizer, SGD) else 0
+        counts.append(float(state.get("count", state.get("step", planned))))
+    return counts
 
 
 def _parameters(model: PPO | DQN) -> Tensor:  # [1, parameters]

@@ -55,8 +55,11 @@ class Watch:
             tables.get("target", tables["parameters"]),
         )
 
-    def _counts(self, phase: int) -> NDArray[np.float64]:  # [members]
-        """The optimizers' own counts after a phase."""
-        done = self._algorithm.gradient_steps(phase + 1).tolist()
-        counts = [self._stack.optimizer_steps(member, own, phase + 1)[1] for member, own in enumerate(done)]
-        return np.array(counts, dtype=np.float64)
+    def _counts(self, phase: int) -> NDArray[np.float64]:  # [members, 2]
+        """The optimizers' own counts after a phase, of the critic's parameters and of the others."""
+        stack, done = self._stack, self._algorithm.gradient_steps(phase + 1)
+        counted = [
+            [stack.optimizer_steps(member, int(steps), phase + 1, held)[1] for held in (0, stack.critic_only)]
+            for member, steps in enumerate(done)
+        ]
+        return np.array(counted, dtype=np.float64)

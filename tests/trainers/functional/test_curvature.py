@@ -183,12 +183,6 @@ def test_a_step_is_the_momentum_over_the_preconditioner(name: str) -> None:
         torch.testing.assert_close(own.detach(), before - 0.01 * first / divisor)
 
 
-def test_before_its_first_step_an_optimizer_that_divides_has_no_preconditioner() -> None:
-    nothing = torch.zeros(1, 3, dtype=torch.float64)
-    assert preconditioner(nothing, _rates("adam", 0.01, 0.9, 0)).isnan().all()
-    assert preconditioner(nothing, _rates("sgd", 0.01, 0.9, 1)).tolist() == [[1.0] * 3]
-
-
 def _rates(name: str, rate: float, beta1: float, count: int) -> Rates:
     options = Options(*(np.array([x]) for x in (beta1, 0.95, 1e-3, 0.0)))
     columns = RULES[name].rates(np.array([[rate]]), options, np.array([[count]]))
