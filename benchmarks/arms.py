@@ -27,6 +27,7 @@ from rl_warmup.records.provenance import hardware
 from rl_warmup.records.read import Record, dose_of, read_info
 from rl_warmup.run.compose import configured
 from rl_warmup.run.execute import execute_stack
+from rl_warmup.run.jobs import Job, source_jobs
 from rl_warmup.run.launch.packing import stack_key
 from rl_warmup.schedules.numbers import Array
 
@@ -52,7 +53,9 @@ def config_of(arm: Arm, algo: str, trainer: str, folder: Path) -> RunConfig:
 
 
 def train(configs: Sequence[RunConfig]) -> None:
-    """Train them all, those of a stack together."""
+    """Train them all, those of a stack together, and before them the agents that they start from."""
+    if sources := [job.config for job in source_jobs([Job((), config, run_folder(config)) for config in configs])]:
+        train(sources)
     groups: dict[str, list[RunConfig]] = {}
     for config in configs:
         key = str(run_folder(config)) if config.trainer.name == "sb3" else stack_key(config)

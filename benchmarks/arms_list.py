@@ -81,4 +81,12 @@ ARMS = [
     without_warmup(
         "algo.normalize=true algo.prefill=2000", "statistics of 2000 random steps first", "normalization"
     ),
+    on_a_ramp("init.timesteps=4000", "from a trained agent, with Adam's moments and count", "fine-tuning"),
+    on_a_ramp("init.timesteps=4000 init.optimizer=fresh", "from a trained agent, with a fresh Adam", "2006.05987"),
+    on_a_ramp(
+        "init.timesteps=4000 init.critic_only=100", "first 100 steps of the critic", "VC-PPO, 2503.01491", PPO
+    ),
+    on_a_ramp(
+        "init.timesteps=4000 init.replay=kept", "from an agent and its replay buffer", "WSRL, 2412.07762", DQN
+    ),
 ]

@@ -48,8 +48,8 @@ class Preview:
 def preview(config: RunConfig) -> Preview:
     """What `config` (resolved) plans to deliver.
 
-    A warmup ends with gradient step W - 1 on the gradient-step clock (whose rate is the base's again); any other,
-    a repeated one and every control with the last step whose rate is below the base schedule.
+    A warmup ends with its gradient step W - 1 on the gradient-step clock (whose rate is the base's again); any
+    other, a repeated one and every control with the last step whose rate is below the base schedule.
     """
     phases, warmup = phases_of(config), config.warmup
     dose, base = planned_dose(config), planned_base(config)
@@ -62,7 +62,7 @@ def preview(config: RunConfig) -> Preview:
         return Preview(of, dose, base, 0, last_step=None, updates=0, env_steps=0)
     first, last = int(below[0]), int(below[-1])
     if warmup.control is None and warmup.repeat is None and warmup.clock == "gradient_steps" and warmup.length:
-        last = int(warmup.length) - 1
+        last = config.init.critic_only + int(warmup.length) - 1
     start, end = phases.phase_of(first), phases.phase_of(last)
     return Preview(of, dose, base, first, last, updates=end - start + 1, env_steps=int(phases.env_step[end]))
 

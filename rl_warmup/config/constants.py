@@ -111,6 +111,11 @@ def unscored(env: Env) -> list[str]:
         own = "give it an env.name, a learning_rate and constants of its own"
         return [f"{borrowed_words(env, known, 'is')}: {own}; {_way_out(env)}"]
     lines = []
+    if env.get("physics") and len(lacking(env)) < len(SCORING):
+        lines.append(
+            f"{env['id']} is trained with init.physics={as_given(env['physics'])}, and scored by the constants of "
+            "the unchanged environment"
+        )
     for other in known_envs().values():
         kept = [key for key in CONSTANTS if env.get(key) == other.get(key) is not None]
         # two environments may have the same whole number by chance, as -200, but not what was measured

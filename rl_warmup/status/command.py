@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup import terminal
+from rl_warmup.config.transfer import SOURCES
 from rl_warmup.records.read import no_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import read_commands, read_runs
@@ -107,6 +108,9 @@ def show(plan: Plan, console: Console, listed: int) -> None:
         _print(console, f"The same command{which} trains {counted(len(plan.to_do), 'run')}:")
     for line in plan.lines(listed):
         _print(console, f"  {line}")
+    sources = plan.folder / SOURCES
+    if sources.is_dir():
+        _print(console, f"The agents that its runs start from: python -m rl_warmup.status {quoted(sources)}")
 
 
 def _which(commands: Sequence[str]) -> str:

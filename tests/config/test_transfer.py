@@ -11,6 +11,8 @@ from rl_warmup.config.learning_rate import planned_dose, planned_factors
 from rl_warmup.config.schema import InitConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.config.transfer import source_folder, source_of, starts_from_agent
+from rl_warmup.preview import preview
+from rl_warmup.run.notes import notes_on
 
 SHORT = ["total_timesteps=2000", "evaluation.count=3", "trainer=stacked", "trainer.envs=gymnasium"]
 FROM = [*SHORT, "init.timesteps=3000"]
@@ -146,6 +148,19 @@ def test_a_critic_alone_leaves_room_for_actor_and_warmup(
     with pytest.raises(ConfigError) as error:
         configure(*FROM, "init.critic_only=100", "warmup.length=0.5", *overrides)
     assert message in str(error.value)
+
+
+def test_the_preview_shows_the_warmup_behind_the_critic_alone(configure: Configure) -> None:
+    shown = preview(configure(*FROM, "warmup.length=6", "init.critic_only=10"))
+    assert (shown.first_step, shown.last_step) == (10, 15)
+
+
+def test_the_plan_says_by_which_constants_changed_physics_are_scored(configure: Configure) -> None:
+    (line,) = notes_on([configure(*FROM, "init.physics={gravity: 20}")])
+    assert line == (
+        "CartPole-v1 is trained with init.physics={gravity: 20}, and scored by the constants of the unchanged "
+        "environment"
+    )
 
 
 def test_only_the_agents(configure: Configure) -> None:

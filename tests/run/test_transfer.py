@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from helpers.configs import SHORT, TINY, Configure, probe
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext, RunMode
 from rich.console import Console
 
+from hydra_plugins.rl_warmup.launcher import StackedLauncher
+from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.identity import run_folder
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
@@ -16,6 +22,7 @@ from rl_warmup.config.transfer import source_folder, source_of
 from rl_warmup.records import models
 from rl_warmup.records.read import Record, finished_status, read_info
 from rl_warmup.run.command import run_single
+from rl_warmup.run.compose import SweepComposer, register_schema
 from rl_warmup.run.execute import execute
 from rl_warmup.run.jobs import Job, source_jobs
 from rl_warmup.run.sources import unready
@@ -88,6 +95,43 @@ def test_where_an_agent_fails_its_arms_fail_with_its_reason(
     )
     assert "OverflowError: the environment broke" in line
     assert not run_folder(configs[0]).exists()  # nothing is recorded of a run that could not begin
+
+
+def test_an_override_makes_the_run_of_the_agent_for_launchers_of_hydra(configure: Configure) -> None:
+    register_schema()
+    own = ["tracking=disabled", "device=cpu", *TINY["dqn"], *FROM, "init.replay=kept", "study.name=x", "seed=3"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
+        loader = GlobalHydra.instance().config_loader()
+        compose = SweepComposer(loader, loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN))
+        arm, source = compose(own), compose([*own, "init.source_only=true"])
+    assert source == source_of(arm)
+    assert source.keep_replay
+    assert source.seed == 3
+
+
+def test_hydras_own_sweepers_have_the_agents_trained_first(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[list[str]] = []
+
+    def train(configs: Sequence[RunConfig], *_: object) -> dict[str, str]:
+        trained.append([run_folder(config).name for config in configs])
+        for config in configs:
+            execute(config)
+        return {}
+
+    monkeypatch.setattr("rl_warmup.run.launch.processes.train_runs", train)
+    arm = configure(*TINY["ppo"], *FROM)
+    own = [*TINY["ppo"], *FROM, "tracking=disabled", "device=cpu", f"runs_dir={arm.runs_dir}", "study.name=test"]
+    register_schema()
+    launcher = StackedLauncher()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir().resolve())):
+        loader = GlobalHydra.instance().config_loader()
+        launcher._context = HydraContext(config_loader=loader, callbacks=Callbacks())
+        launcher._config = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+        (done,) = launcher.launch([own], 0)
+    assert done.return_value == "completed"
+    assert trained == [[source_folder(arm).name], [run_folder(arm).name]]
 
 
 def test_one_run_of_an_agent_keeps_the_buffer_where_any_arm_wants_it(configure: Configure) -> None:
