@@ -24,7 +24,7 @@ def preconditioner(second: Tensor, rates: Rates) -> Tensor:  # [members, paramet
     Args:
         second: the moving average v of the squared gradient.
 
-    Source: Cohen et al., arXiv 2207.14484, section 2.
+    Source: Cohen et al., arXiv 2207.14484.
     """
     match rates:
         case StepRates():
@@ -45,7 +45,7 @@ def stability_limit(rates: Rates) -> Tensor:  # -> [members]
     w is the weight of a new gradient in m: 1 - b1 of Adam, so that it is 38 / lr for b1 = 0.9, and 1 of RMSprop and
     SGD, whose m is a sum.
 
-    Source: Cohen et al., arXiv 2207.14484, equation 2.
+    Source: Cohen et al., arXiv 2207.14484.
     """
     weight = 1 - rates.beta1 if isinstance(rates, StepRates | RAdamRates) else 1.0
     limit: Tensor = (2 + 2 * rates.beta1) / (weight * rates.learning_rate)

@@ -16,7 +16,7 @@ def relative_update(before: Tensor, after: Tensor) -> Tensor:  # [members, param
 def angle(before: Tensor, after: Tensor) -> Tensor:  # [members, parameters] each -> [members]
     """Degrees between two vectors: 2·atan2(|a - b|, |a + b|) of a and b with length 1, exact also if it is small.
 
-    Source: Kahan, "How Futile are Mindless Assessments of Roundoff in Floating-Point Computation?", section 12.
+    Source: Kahan, "How Futile are Mindless Assessments of Roundoff in Floating-Point Computation?"
     """
     a, b = (vector / vector.norm(dim=1, keepdim=True) for vector in (before, after))
     return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)) * (180 / math.pi)
