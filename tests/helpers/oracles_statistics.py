@@ -123,3 +123,26 @@ def shortfall(z: Sequence[float], threshold: float) -> float:
     below = [max(*z[: k + 1], threshold) - z[k] for k in range(len(z))][-half:]
     pieces = sorted((s for s in below for _ in range(5)), reverse=True)[:half]
     return sum(pieces) / half
+
+
+def dirichlet_p(differences: Sequence[float], bound: float, center: float = 0.0) -> float:
+    """P(sum of (D_i - center) g_i <= (bound + center) g_0) in exact arithmetic, for values that all differ.
+
+    A sum of l_j g_j is negative with probability sum over l_j < 0 of the product over k of l_j / (l_j - l_k).
+    """
+    scales = [Fraction(d) - Fraction(center) for d in differences] + [-Fraction(bound) - Fraction(center)]
+    total = Fraction(0)
+    for j, scale in enumerate(scales):
+        if scale < 0:
+            total += math.prod(
+                (scale / (scale - other) for k, other in enumerate(scales) if k != j), start=Fraction(1)
+            )
+    return float(total)
+
+
+def dirichlet_counted(
+    differences: Sequence[float], bound: float, center: float, draws: int, rng: np.random.Generator
+) -> float:
+    """Share of random weights that give the differences, and one more of -bound, a mean of at most center."""
+    weights = rng.dirichlet(np.ones(len(differences) + 1), size=draws)
+    return float(np.mean(weights @ np.append(differences, -bound) <= center))
