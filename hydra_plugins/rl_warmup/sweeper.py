@@ -1,9 +1,10 @@
 """Makes our sweeper known to Hydra; it sweeps by rl_warmup/run/sweep.py."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from hydra._internal.core_plugins import basic_sweeper
 from hydra.core.config_store import ConfigStore
@@ -25,16 +26,30 @@ if TYPE_CHECKING:
 
 @dataclass
 class SweeperConf(basic_sweeper.BasicSweeperConf):
-    """Settings of `hydra.sweeper`: `params` and `max_batch_size` as in Hydra's basic sweeper."""
+    """Settings of `hydra.sweeper`: `params` and `max_batch_size` as in Hydra's basic sweeper, and `cases`.
+
+    `cases`: what is trained where that is no product of lists, each case as on the command line; each is swept over
+    `params`.
+    """
 
     _target_: str = "hydra_plugins.rl_warmup.sweeper.StudySweeper"
+    cases: Optional[list[str]] = None  # noqa: UP045 # OmegaConf 2.3 does not read `list[str] | None`
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="rl_warmup", node=SweeperConf, provider="rl_warmup")
 
 
 class StudySweeper(basic_sweeper.BasicSweeper):
-    """Hydra's basic sweeper, but with every job checked before the first starts, a live table and a report."""
+    """Hydra's basic sweeper with cases, every job checked before the first starts, a live table and a report."""
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        cases: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.cases = cases
 
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid of `hydra.sweeper.params` and of the command line, and train it; exits the process."""
@@ -74,12 +89,28 @@ class StudySweeper(basic_sweeper.BasicSweeper):
     def combinations(self, arguments: list[str]) -> list[list[str]]:
         """The overrides of every job: the grid of `hydra.sweeper.params` and of the command line, which wins.
 
+        With `hydra.sweeper.cases` there is such a grid for each of them.
+
         Raises:
-            ConfigError: for several studies, an interval instead of values, or an empty list.
+            ConfigError: for several studies, an interval instead of values, an empty list, or a key that both the
+                cases and the command line set.
         """
+        return [jobs for case in self.cases or [""] for jobs in self._grid(shlex.split(case), arguments)]
+
+    def _grid(self, case: list[str], arguments: list[str]) -> list[list[str]]:
+        """The overrides of the jobs of one case."""
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        own, given = (
+            {override.get_key_element(): override.input_line for override in parser.parse_overrides(texts)}
+            for texts in (case, arguments)
+        )
+        for key in own.keys() & given.keys():
+            raise ConfigError(
+                f"{given[key]}: a case of this sweep has {own[key]}; choose cases instead, "
+                f"'hydra.sweeper.cases=[\"{' '.join(case)}\"]'"
+            )
+        overrides = parser.parse_overrides([*self._parse_config(), *case, *arguments])
         for override in (override for override in overrides if override.is_sweep_override()):
             if override.get_key_element() == "study":
                 raise ConfigError(f"{override.input_line} asks for several studies; run them one after the other")

@@ -15,7 +15,7 @@ from rl_warmup import schedules
 from rl_warmup.config import conf
 from rl_warmup.config.conf import conf_dir
 from rl_warmup.config.constants import borrowed_env
-from rl_warmup.config.learning_rate import planned_base
+from rl_warmup.config.learning_rate import phases_of, planned_base
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.resolve import resolve
 from rl_warmup.config.schema import DQNConfig, PPOConfig, RunConfig, TrainerConfig
@@ -34,7 +34,7 @@ OPTIONS = {
     "schedule": tuple(sorted(("custom", KL_ADAPTIVE, *schedules.BASES))),
     "warmup": tuple(sorted(("none", "custom", *PRESETS, *schedules.SHAPES))),
     "tracking": ("disabled", "wandb"),
-    "study": ("none", "quick", "transfer"),
+    "study": ("none", "quick", "transfer", "tuned"),
     "hydra/launcher": ("batch_local", "joblib_local", "ray_cluster", "slurm"),
     "hydra/help": ("rl_warmup",),
 }
@@ -264,7 +264,8 @@ def test_study_is_a_sweep_of_runs_that_resolve(study: str) -> None:
     whole = composed(f"study={study}", with_hydra=True)
     assert whole.hydra.mode.name == "MULTIRUN"
     assert whole.study.name == study
-    jobs = _jobs({**whole.hydra.sweeper.params, "seed": "7"})  # all seeds would take seconds
+    grid = _jobs({**whole.hydra.sweeper.params, "seed": "7"})  # all seeds would take seconds
+    jobs = [[*case.split(), *job] for case in whole.hydra.sweeper.cases or [""] for job in grid]
     configs = [run(f"study={study}", *job) for job in jobs]
     assert {config.study.name for config in configs} == {study}
     assert {config.warmup.name for config in configs} >= {"none"}
@@ -285,6 +286,25 @@ def test_quick_study_compares_linear_with_none_at_two_rates_over_twenty_seeds_in
     ]
     assert {(config.total_timesteps, config.trainer.name) for config in configs} == {(50_000, "stacked")}
     assert len(_jobs({"seed": params.seed})) == 20
+
+
+def test_study_tuned_asks_of_six_published_settings_with_a_hundred_seeds_each() -> None:
+    sweeper = composed("study=tuned", with_hydra=True).hydra.sweeper
+    found = {}
+    for case in sweeper.cases:
+        config = run("study=tuned", *case.split())
+        assert (config.learning_rate, config.trainer.name) == (config.tuned_learning_rate, "stacked")
+        assert config.warmup.length == round(0.1 * phases_of(config).gradient_steps)
+        found[config.algo.name, config.env.name] = (config.total_timesteps, config.algo.normalize)
+    assert found == {
+        ("ppo", "cartpole"): (100_000, False),
+        ("ppo", "acrobot"): (1_000_000, True),
+        ("ppo", "lunarlander"): (1_000_000, False),
+        ("ppo", "minigrid_fourrooms"): (1_000_000, True),
+        ("dqn", "cartpole"): (100_000, True),
+        ("dqn", "acrobot"): (100_000, False),
+    }
+    assert len(_jobs(sweeper.params)) == 2 * 100
 
 
 def test_study_none_declares_nothing() -> None:

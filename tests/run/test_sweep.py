@@ -85,11 +85,11 @@ GRIDS: list[tuple[dict[str, str], list[str]]] = [
 ]
 
 
-def sweeper(target: str, params: dict[str, str]) -> Any:
+def sweeper(target: str, params: dict[str, str], **more: Any) -> Any:
     """A sweeper as Hydra makes it, with a launcher that remembers."""
     with hydra() as (context, config):
         with open_dict(config):
-            config.hydra.sweeper = {"_target_": target, "max_batch_size": None, "params": params}
+            config.hydra.sweeper = {"_target_": target, "max_batch_size": None, "params": params, **more}
         found: Any = Plugins.instance().instantiate_sweeper(
             hydra_context=context, task_function=lambda config: None, config=config
         )
@@ -97,8 +97,8 @@ def sweeper(target: str, params: dict[str, str]) -> Any:
         return found
 
 
-def ours(params: dict[str, str]) -> Any:
-    return sweeper("hydra_plugins.rl_warmup.sweeper.StudySweeper", params)
+def ours(params: dict[str, str], **more: Any) -> Any:
+    return sweeper("hydra_plugins.rl_warmup.sweeper.StudySweeper", params, **more)
 
 
 def hydras(params: dict[str, str], folder: Path) -> Any:
@@ -131,6 +131,25 @@ def test_an_interval_is_refused_as_hydra_does(params: dict[str, str], arguments:
 def test_a_list_without_a_value_is_refused(empty: str) -> None:
     with pytest.raises(ConfigError, match=f"{re.escape(empty)} has no value at all"):
         ours({}).combinations(["learning_rate=1e-3,1e-2", empty])
+
+
+def test_cases_are_swept_one_after_the_other_over_the_same_grid() -> None:
+    cases = ["env=acrobot", "algo=dqn tuned@_global_=dqn/cartpole_stable 'algo.net_arch=[8, 8]' seed=7"]
+    sweeping = ours({"warmup": "none,linear", "seed": "range(0,2)"}, cases=cases)
+    first = [[f"warmup={name}", f"seed={seed}", "env=acrobot"] for name in ("none", "linear") for seed in (0, 1)]
+    second = ["algo=dqn", "tuned@_global_=dqn/cartpole_stable", "algo.net_arch=[8,8]"]
+    assert sweeping.combinations([]) == [
+        *first,
+        *([f"warmup={name}", "seed=7", *second] for name in ("none", "linear")),
+    ]
+    assert sweeping.combinations(["warmup=none"])[0] == ["warmup=none", "seed=0", "env=acrobot"]
+
+
+def test_the_command_line_does_not_rewrite_cases() -> None:
+    sweeping = ours({"seed": "0,1"}, cases=["env=acrobot algo=dqn", "env=cartpole"])
+    message = r"env=lunarlander: a case of this sweep has env=acrobot; choose cases instead, 'hydra.sweeper.cases="
+    with pytest.raises(ConfigError, match=message):
+        sweeping.combinations(["env=lunarlander"])
 
 
 def test_jobs_are_launched_in_batches_as_by_hydras_own_sweeper() -> None:
