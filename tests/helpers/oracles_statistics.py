@@ -125,7 +125,7 @@ def shortfall(z: Sequence[float], threshold: float) -> float:
     return sum(pieces) / half
 
 
-def dirichlet_p(differences: Sequence[float], bound: float, center: float = 0.0) -> float:
+def dirichlet_p(differences: Sequence[float | Fraction], bound: float, center: float | Fraction = 0.0) -> float:
     """P(sum of (D_i - center) g_i <= (bound + center) g_0) in exact arithmetic, for values that all differ.
 
     A sum of l_j g_j is negative with probability sum over l_j < 0 of the product over k of l_j / (l_j - l_k).

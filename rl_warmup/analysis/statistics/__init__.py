@@ -3,6 +3,7 @@
 A comparison pairs runs by seed: D = treatment - control, [pairs]. What is tested is the mean of D.
 
 - verdicts: a comparison (estimate, interval, p values), then better, worse, equivalent or inconclusive in a family
+- dirichlet: the test of a bounded mean that holds its level whatever rare runs do, its interval, equivalence
 - sign_flips: the test of the mean of D by its 2^n sign vectors, the interval that inverts it, equivalence
 - subsets: the sums that make that test exact up to 20 pairs; not needed to understand it
 - estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
