@@ -14,7 +14,8 @@ from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.config.conf import DEFAULTS, untuned_words
 from rl_warmup.config.recorded import value_of
 
-SWEPT = ("learning_rate", "schedule.name")  # a study compares within each of them, and that is its purpose
+BEGIN = ("source", "timesteps", "optimizer", "replay", "critic_only")  # said by every arm that starts from an agent
+SWEPT = ("learning_rate", "schedule.name", *(f"init.{key}" for key in BEGIN))  # compared only within
 
 
 def note_unpaired(pairing: Pairing, problems: Problems) -> None:
@@ -98,7 +99,9 @@ def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems:
     for group, members in groups.items():
         where = " ".join(group)
         settings = [block.settings for block in members]
-        differing = _differing(settings)
+        agents = [own for own in settings if "init.source" in own]  # from scratch nothing of `init` is set
+        differing = {key: values for key, values in _differing(settings).items() if not key.startswith("init.")}
+        differing |= {key: values for key, values in _differing(agents).items() if key.startswith("init.")}
         for key, values in differing.items():
             if key not in SWEPT and not all(said_by_name(key, own, differing, settings) for own in settings):
                 text = f"the runs have different {key}: {values}; each is compared only with its like"

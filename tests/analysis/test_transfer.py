@@ -48,6 +48,14 @@ def test_every_measure_seed_by_seed(tmp_path: Path) -> None:
     np.testing.assert_allclose(fresh.values["forgetting"], 0.0)
 
 
+def test_how_arms_begin_is_said_by_their_names_and_of_which_agents_only_where_they_differ(tmp_path: Path) -> None:
+    study = tmp_path / "s"
+    assert [str(one) for one in analysed(study).problems if "init." in str(one)] == []
+    pretrained(study, 0, [80.0, 80.0], init={"learning_rate": 4e-3, "source": "cd34"})
+    (mixed,) = [str(one) for one in analyse(study).problems if "init." in str(one)]
+    assert "the runs have different init.learning_rate: 0.001, 0.004; each is compared only with its like" in mixed
+
+
 def test_a_study_from_scratch_has_none(tmp_path: Path) -> None:
     write_run(tmp_path / "s")
     content = as_json(analyse(tmp_path / "s"))
