@@ -82,7 +82,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.json"
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(info, dict):
@@ -92,6 +92,11 @@ def read_info(folder: Path) -> dict[str, Any]:
     if info["status"] not in STATUSES:
         raise RecordError(f"{path}: status {info['status']!r} is none of {', '.join(STATUSES)}")
     return info
+
+
+def _no_number(text: str) -> None:
+    """Refuse NaN and Infinity, which Python writes and JSON does not have."""
+    raise ValueError(f"it holds {text}, which is no number")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

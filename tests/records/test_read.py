@@ -370,6 +370,7 @@ def test_returns_that_are_not_finite(tmp_path: Path, value: float) -> None:
     [
         ("", r"run.json cannot be read: ."),
         (info_with()[:-9], r"run.json cannot be read: ."),
+        ('{"seed": NaN}', r"run.json cannot be read: it holds NaN, which is no number"),
         ("[1]", r"run.json is not a JSON object"),
         ("{}", r"run.json lacks run_id, arm, status, seed, warmup, config"),
         (info_with(status="done"), r"status 'done' is none of running, completed, diverged, failed"),
