@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rl_warmup.analysis.metrics.table import NORMALIZED, RETURN_EFFECT, Metric
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.config.schema import ORDER
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import is_declared, read_declaration
@@ -27,6 +28,7 @@ class Declaration:
     comparisons: tuple[Conditions, ...] | None
     smallest_effect: float  # in normalized return
     contrasts: tuple[Contrast, ...] = ()
+    order: str | None = None  # pooled_first or holm; None: as `pooled.order_of` says
 
     def family(self, settings: Mapping[str, Any]) -> Family:
         """Whether the comparison of the arm with these settings was declared."""
@@ -65,6 +67,7 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         comparisons=None if comparisons is None else tuple(comparisons),
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
         contrasts=contrasts,
+        order=plan.get("order"),
     )
 
 
@@ -88,5 +91,8 @@ def _checked_contrasts(plan: Mapping[str, Any]) -> tuple[Contrast, ...]:
     effect = plan.get("smallest_effect")
     if effect is not None and not (isinstance(effect, (int, float)) and 0 < effect < math.inf):
         raise ValueError(f"smallest_effect {effect!r} is not a positive number")
+    order = plan.get("order")
+    if order is not None and not ORDER.holds(order):
+        raise ValueError(f"order={order} {ORDER.refusal}")
     check_conditions(plan.get("control"), plan.get("comparisons"))
     return contrasts_of(plan.get("contrasts"))

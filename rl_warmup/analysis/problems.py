@@ -13,6 +13,7 @@ Kind = Literal[
     "floor",  # diverged runs
     "constants",  # of an environment, that are missing, another's or given; returns beyond its bounds
     "no verdict",  # why a comparison has none
+    "pooled",  # what is not asked over several environments together
     "limit",  # of the verdicts of a family
     "robustness",  # to the learning rate: what is not known of it
 ]

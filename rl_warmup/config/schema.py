@@ -24,6 +24,7 @@ from rl_warmup.schedules.controls import CONTROLS
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
 ACTIVATION = one_of("tanh", "relu")
+ORDER = one_of("pooled_first", "holm")
 WANDB_NAME = Bound(
     re.compile(r"[^/\\#?%:]{1,128}").fullmatch,
     "is not a name that W&B takes; use 1 to 128 characters, none of them / \\ # ? % :",
@@ -270,6 +271,8 @@ class StudyConfig:
     comparisons: list[dict[str, Any]] | None = None  # what the treatment arms' configs have, one a comparison
     contrasts: list[dict[str, Any]] | None = None  # name and arms [{weight, where}], weights summing to 0
     smallest_effect: float | None = setting(None, POSITIVE)  # a share of return_high - return_low
+    # of tests over several environments: the pooled questions first, or Holm over all; null: see docs/pooled.md
+    order: str | None = setting(None, ORDER)
 
 
 @dataclass

@@ -45,6 +45,7 @@ nan, inf = math.nan, math.inf
         ),
         ({"env__ceiling": nan}, "env.ceiling=nan is not usable; use a finite number"),
         ({"env__return_low": nan}, "env.return_low=nan is not usable; use a finite number"),
+        ({"study__order": "each"}, r"study.order=each is not known; use one of: pooled_first, holm"),
         ({"study__smallest_effect": 0.0}, r"study.smallest_effect=0.0 is not usable; use a finite number above 0"),
         ({"algo__optimizer__beta1": 1.0}, "algo.optimizer.beta1=1.0 is not usable; use a value from 0 to below 1"),
         (

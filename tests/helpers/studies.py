@@ -1,7 +1,8 @@
 """Synthetic studies with many arms, for the figures and tables that must stay readable with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from helpers.synthetic import DECLARED, LEARNS, write_run
@@ -26,3 +27,27 @@ def _write_linear(study: Path, part: int, seed: int, returns: Sequence[float], r
     warmup = {"shape": "linear", "length": part, "clock": "gradient_steps", "start": 0.0}
     info = {"warmup": {"name": "linear", "power": None, **warmup}}
     write_run(study, "linear", seed, returns, learning_rate=rate, changes={"warmup": warmup}, info=info)
+
+
+def several(
+    study: Path,
+    shifts: Mapping[str, Sequence[float]],
+    *,
+    rates: Mapping[str, float] | None = None,
+    declared: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """A control and a linear warmup in every environment, at its tuned rate; the seed s is better by shifts[s].
+
+    `rates`: tuned ones; `changes`: of the config, both by the environment's name.
+    """
+    for env, of_seed in shifts.items():
+        rate = (rates or {}).get(env, 1e-3)
+        own = {"env.name": env, "env.id": f"{env.capitalize()}-v0", **(changes or {}).get(env, {})}
+        options: dict[str, Any] = {"learning_rate": rate, "changes": own, "info": {"tuned_learning_rate": rate}}
+        for seed, shift in enumerate(of_seed):
+            wobble = np.random.default_rng(seed).standard_normal(len(LEARNS))
+            write_run(study, "none", seed, LEARNS + wobble, **options)
+            write_run(study, "linear", seed, LEARNS + wobble + shift, **options)
+    write_declaration(study, DECLARED | dict(declared or {}))
+    return study
