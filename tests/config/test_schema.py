@@ -187,7 +187,7 @@ BOUND = {
         "evaluation.max_steps",
     ),
     *("env.wrappers", "env.training_wrappers", "env.envpool", "warmup.control", "warmup.repeat"),
-    *("warmup.on", "warmup.of"),
+    *("warmup.on", "warmup.of", "study.order"),
     *("env.return_floor", "env.return_low", "env.return_high", "env.threshold", "env.reward_max"),
     *("env.floor", "env.ceiling", "algo.activation"),
     *("algo.extractor", "algo.n_envs", "algo.batch_size", "algo.net_arch", "algo.gamma", "algo.max_grad_norm"),
