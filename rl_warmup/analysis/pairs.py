@@ -9,6 +9,7 @@ import numpy as np
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell
 from rl_warmup.analysis.declaration import Family
+from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, same_dose
 from rl_warmup.config.study import without_warmup
@@ -60,6 +61,15 @@ class Pairing:
     def control_label(self) -> str:
         """What is taken away, in words: the control, or the arms of a contrast with a negative weight."""
         return self._label(-1)
+
+    @property
+    def weight(self) -> float:
+        """Half the sum of |weights|, by which what is true of a pair of runs is scaled; 1 for two arms."""
+        return sum(abs(weight) for weight, _ in self.terms) / 2
+
+    def bound(self, metric: Metric) -> float | None:
+        """Largest |difference| that the metric allows; None where it has no bounds."""
+        return self.weight if metric.binary else None
 
     @property
     def label(self) -> str:

@@ -84,7 +84,7 @@ class Analysis:
 def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Sequence[Given] = ()) -> Analysis:
     """Analyze a study from nothing but its record files.
 
-    `rng` draws the resamples of intervals and of tests with more than 20 pairs; by default always the same ones.
+    `rng` draws the resamples of robustness and dispersion; by default always the same ones. Comparisons need none.
     `sources`: constants of environments that take the place of those in the records.
 
     Raises:
@@ -104,7 +104,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     note_untuned(blocks, problems)
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
-    comparisons = comparisons_of(pairings, declared, rng, problems)
+    comparisons = comparisons_of(pairings, declared, problems)
     critical_rates = critical_rates_of(blocks, declared.control, rng, problems)
     transfers = transfers_of(blocks, problems)
     return Analysis(
@@ -121,7 +121,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
 
 
 def comparisons_of(
-    pairings: Sequence[Pairing], declared: Declaration, rng: np.random.Generator, problems: Problems
+    pairings: Sequence[Pairing], declared: Declaration, problems: Problems
 ) -> tuple[Comparison, ...]:
     """Compare each pairing on each metric; verdicts are given within each family, over all its comparisons."""
     metrics = with_role("confirmatory", "exploratory")
@@ -133,7 +133,7 @@ def comparisons_of(
             if sample.seeds or not pairing.pairs:
                 declared_too = pairing.family == sample.metric.role == "confirmatory"
                 todo["confirmatory" if declared_too else "exploratory"].append(sample)
-    found = {family: _family_of(family, samples, declared, rng) for family, samples in todo.items()}
+    found = {family: _family_of(family, samples, declared) for family, samples in todo.items()}
     note_limits({family: [one.verdict.notes for one in members] for family, members in found.items()}, problems)
     return tuple(one for members in found.values() for one in members)
 
@@ -148,24 +148,27 @@ class _Sample:
     control: FloatArray  # [seeds]
     seeds: tuple[int, ...]
 
-    def compare(self, smallest_effect: float | None, rng: np.random.Generator) -> Paired:
+    def compare(self, smallest_effect: float | None) -> Paired:
         """The comparison; weighted sums of zeros and ones are no longer binary."""
         return compare(
             self.treatment,
             self.control,
             smallest_effect=smallest_effect,
+            bound=self.pairing.bound(self.metric),
             binary=self.metric.binary and self.pairing.contrast is None,
-            rng=rng,
             sensitivity=self.metric.role == "confirmatory",
         )
 
+    def smallest_effect(self, declared: Declaration) -> float | None:
+        """The smallest effect that matters, scaled by the weights of a contrast."""
+        effect = declared.effect(self.metric, self.pairing.normalized)
+        return None if effect is None else effect * self.pairing.weight
 
-def _family_of(
-    family: Family, samples: Sequence[_Sample], declared: Declaration, rng: np.random.Generator
-) -> list[Comparison]:
+
+def _family_of(family: Family, samples: Sequence[_Sample], declared: Declaration) -> list[Comparison]:
     """Compare the samples of a family, and decide on all of them together."""
-    effects = [declared.effect(sample.metric, sample.pairing.normalized) for sample in samples]
-    paired = [sample.compare(effect, rng) for sample, effect in zip(samples, effects, strict=True)]
+    effects = [sample.smallest_effect(declared) for sample in samples]
+    paired = [sample.compare(effect) for sample, effect in zip(samples, effects, strict=True)]
     better = [sample.metric.better for sample in samples]
     verdicts = decide(list(zip(paired, better, effects, strict=True)), CORRECTIONS[family])
     return [
@@ -188,7 +191,8 @@ def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
     if not barred:
         return verdict
     reasons = (Note("no verdict", reason) for reason in barred)
-    return replace(verdict, verdict="inconclusive", n_to_decide=None, notes=(*reasons, *verdict.notes))
+    notes = (*reasons, *verdict.notes)
+    return replace(verdict, verdict="inconclusive", verdict_in_runs_seen="inconclusive", plan=None, notes=notes)
 
 
 def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tuple[Dispersion, ...]:

@@ -108,9 +108,7 @@ def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[
     from rl_warmup.report.html import render  # it and the figures import matplotlib, which takes half a second
 
     content = as_json(analysis)
-    declared = [found.verdict for found in analysis.comparisons if found.family == "confirmatory"]
-    notes = [note for verdict in declared for note in verdict.notes]
-    content["answers"] = answers(content, limits(content, analysis.problems, notes))
+    content["answers"] = answers(content, limits(content, analysis.problems))
     content["figures"] = _draw(analysis, folder / "figures") if figures else []
     files = {
         "report.html": render(content, folder / "figures"),

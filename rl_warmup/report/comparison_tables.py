@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
-from rl_warmup.report.words import SYMBOLS, Row, bare_p, interval, metric_name, number, place, varied
+from rl_warmup.report.words import (
+    SYMBOLS,
+    Row,
+    bare_p,
+    headline,
+    interval,
+    metric_name,
+    number,
+    of_runs,
+    place,
+    varied,
+)
 
 
 def glance(report: Mapping[str, Any]) -> Table | None:
@@ -22,7 +33,7 @@ def glance(report: Mapping[str, Any]) -> Table | None:
         groups.append(Group(heading + (" · exploratory" if exploratory else ""), (cells,)))
     better = report["study"]["metrics"]
     columns = tuple(Entry(metric_name(name), f"{better[name]['better']} is better") for name in names)
-    caption = "Treatment − control: mean over pairs of seeds, with its 95% interval."
+    caption = "Treatment − control: mean over pairs of seeds, with its 95% interval in the runs seen, uncorrected."
     return Table("glance", "At a glance", caption, columns, tuple(groups), words=len(names))
 
 
@@ -35,13 +46,18 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         "verdict": _verdict,
         "n": lambda row: str(row["n"]),
         "difference": lambda row: number(row["estimate"], sign=True),
-        "95% interval": lambda row: "–" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"]),
+        "runs seen: 95%": lambda row: _ends(row, "ci"),
         "adjusted p": lambda row: bare_p(row["p_adjusted"]),
-        "pairs to decide": lambda row: "" if row["n_to_decide"] is None else f"{row['n_to_decide']:,}",
-        "pairing ρ": lambda row: number(row["pairing_correlation"], digits=2),
+        "mean: 95%": lambda row: _ends(row, "mean_ci"),
+        "adjusted p of the mean": lambda row: bare_p(row["p_mean_adjusted"]),
+        "did not learn": _failures,
+        "pairs won": _won,
     }
     title = f"{family.capitalize()} comparisons"
-    caption = f"{title}, treatment − control by seed; p adjusted by {how}."
+    caption = (
+        f"{title}, treatment − control by seed. Runs seen: sign flips; mean: whatever rare runs do, Dirichlet. "
+        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%."
+    )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
 
 
@@ -51,11 +67,13 @@ def sensitivity(report: Mapping[str, Any]) -> Table | None:
     columns: Columns = {
         "metric": lambda row: metric_name(row["metric"]),
         "p, sign-flip": lambda row: bare_p(row["p_value"]),
+        "p, Dirichlet": lambda row: bare_p(row["p_mean"]),
         "p, unpaired": lambda row: bare_p(row["p_unpaired"]),
         "p, Welch": lambda row: bare_p(row["p_welch"]),
         "p, equivalence": lambda row: bare_p(row["p_equivalence"]),
         "IQM": lambda row: number(row["iqm"], sign=True),
         "BCa interval": _bca,
+        "pairing ρ": lambda row: number(row["pairing_correlation"], digits=2),
     }
     title = "The confirmatory comparisons by other methods"
     caption = "The same differences by other methods, p not adjusted; they decide nothing."
@@ -130,11 +148,28 @@ def _glance(row: Row | None) -> Entry:
     if row is None:
         return Entry("–")
     ends = "" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"])
-    return Entry(number(row["estimate"], sign=True), ends, row["verdict"])
+    return Entry(number(row["estimate"], sign=True), ends, headline(row))
 
 
 def _verdict(row: Row) -> Entry:
-    return Entry(f"{SYMBOLS[row['verdict']]} {row['verdict']}", verdict=row["verdict"])
+    return Entry(f"{SYMBOLS[headline(row)]} {headline(row)}", verdict=headline(row))
+
+
+def _ends(row: Row, of: str) -> str:
+    """An interval, or a dash where there is none at all."""
+    unknown = row["estimate"] is None or (of == "mean_ci" and row["mean_ci_low"] is None)
+    return "–" if unknown else interval(row[f"{of}_low"], row[f"{of}_high"])
+
+
+def _failures(row: Row) -> str:
+    """Runs that did not learn: in the treatment, in the control, and their p."""
+    found = row["failures"]
+    return "–" if found is None else " / ".join(of_runs(found[arm]) for arm in ("treatment", "control"))
+
+
+def _won(row: Row) -> str:
+    won = row["pairs_won"]
+    return "–" if won is None else f"{won['won']:,} of {won['won'] + won['lost'] + won['tied']:,}"
 
 
 def _eta50(row: Row) -> Entry:

@@ -28,7 +28,7 @@ from rl_warmup.report.words import GROUP
 
 RESAMPLES = 2000
 INTERVALS = {
-    "comparisons": "estimate: 95%, inversion of the sign-flip test of the mean difference; iqm: 95%, BCa bootstrap",
+    "comparisons": "ci: 95%, inversion of the sign-flip test; mean_ci: 95%, Dirichlet; iqm: 95%, BCa bootstrap",
     "cells": f"mean: 95%, percentile bootstrap over seeds, {RESAMPLES} resamples; too narrow for few runs",
     "p_adjusted": "Holm over the confirmatory family, Benjamini-Hochberg over the exploratory",
 }
@@ -101,6 +101,9 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         "control_arm": arms[1].arm,
         "n_diverged": [arm.count("diverged") for arm in arms],
         "notes": list(map(str, found.verdict.notes)),
+        "failures": None,
+        "pairs_won": None,
+        "break_even": None,
     }
     return _row(
         "comparison", vars(found) | vars(found.paired) | vars(found.verdict) | paired(found.pairing) | about

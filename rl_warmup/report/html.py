@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from rl_warmup.report import cell_tables, comparison_tables
-from rl_warmup.report.figures.panels import VERDICTS as LOOKS
+from rl_warmup.report.figures.panels import HUES
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
 from rl_warmup.report.words import SYMBOLS, agents_words, minus
@@ -35,7 +35,7 @@ SECTIONS = (
     Section(
         "main-table",
         "Main table",
-        "Estimates are means over pairs of runs that share a seed; intervals invert the exact test.",
+        "Estimates are means over pairs of runs that share a seed; intervals invert the tests.",
         tables=(partial(comparison_tables.comparisons, family="confirmatory"),),
         folded=(partial(comparison_tables.comparisons, family="exploratory"), comparison_tables.sensitivity),
     ),
@@ -97,7 +97,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         sections=list(_evidence(report, figures)),
         metrics=comparison_tables.metrics(report),
         symbols=SYMBOLS,
-        colors={verdict: color for verdict, (_, color) in LOOKS.items()},  # the figures' own
+        colors=HUES,  # the figures' own
     )
 
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rl_warmup.analysis.problems import Problem
-from rl_warmup.analysis.statistics.verdicts import ENOUGH_PAIRS, Note
+from rl_warmup.analysis.statistics.scopes import Headline
+from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
-from rl_warmup.report.words import GROUP, Row, interval, listed, number, share
+from rl_warmup.report.comparison_sentences import too_small, verdict
+from rl_warmup.report.words import Row, headline, interval, listed, number, share
 
-Kind = Literal["summary", "better", "worse", "equivalent", "inconclusive", "robustness", "dose", "limit"]
-VERDICTS: tuple[Kind, ...] = ("better", "worse", "equivalent", "inconclusive")
+Kind = Headline | Literal["summary", "robustness", "dose", "limit"]
+VERDICTS = tuple(words.SYMBOLS)
+OF_MEAN = ("better", "worse", "equivalent")
 OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
 VERDICT_SENTENCES = 8  # more of a verdict than these are gathered, a sentence an arm
 
@@ -50,7 +53,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
     texts: list[tuple[Kind, str]] = [
         ("summary", summary(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
-        *(("inconclusive", text) for text in _undecided(rows)),
+        *(("inconclusive", text) for text in _undecided(rows, report, named)),
         *(("robustness", critical_rate(row, report, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
     ]
@@ -65,35 +68,20 @@ def summary(report: Mapping[str, Any]) -> str:
     family = "confirmatory" if any(row["family"] == "confirmatory" for row in comparisons) else "exploratory"
     main = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
     rows = [row for row in comparisons if row["family"] == family and row["metric"] in main]
-    counts = [sum(row["verdict"] == kind for row in rows) for kind in VERDICTS]
     what = "the treatment" if any(row["contrast"] for row in rows) else "warmup"
-    if counts[-1] == len(rows):
+    found = [kind for kind in VERDICTS if any(headline(row) == kind for row in rows)]
+    if found == ["inconclusive"]:
         every = f"all {len(rows)}" if len(rows) > 1 else "the only"
         are = "comparisons are" if len(rows) > 1 else "comparison is"
         return f"these runs cannot tell what {what} does: {every} {family} {are} inconclusive."
-    parts = [f"{kind} in {_counted_metrics(rows, kind)}" for kind in VERDICTS]
-    return f"in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}."
+    parts = [f"{kind} in {_counted_metrics(rows, kind)}" for kind in found]
+    nothing = "" if set(found) & set(OF_MEAN) else "; nothing is shown for the mean, whatever rare runs do"
+    return f"in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}{nothing}."
 
 
-def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
-    """One comparison with better, worse or equivalent as its verdict."""
-    unit = words.unit(row, report)
-    noun, less, more = words.nouns(row["metric"])
-    n = f"n = {counted(row['n'], 'pair')}"
-    if row["verdict"] == "equivalent":
-        size = f"{number(row['estimate'], sign=True)} {interval(row['ci_low'], row['ci_high'])} of {unit}"
-        p = f"adjusted p of equivalence {words.p_value(row['p_equivalence_adjusted'])}"
-        said = f"the difference in {noun}, {size}, is shown to be smaller than {row['smallest_effect']:g}, {n}, {p}"
-    else:
-        size = f"{_magnitude(row, unit)}{_relative(row, report)}"
-        direction = more if row["estimate"] > 0 else less
-        said = f"{direction} {noun} by {size}, {n}, adjusted p {words.p_value(row['p_adjusted'])}"
-    return f"{words.compared(row, report)}, {words.place(row, named)} at {words.rate(row)}: {said}."
-
-
-def _decided(kind: Kind, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
+def _decided(kind: Headline, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
     """A sentence for each comparison with this verdict; where they are many, one for each arm."""
-    found = [row for row in rows if row["verdict"] == kind]
+    found = [row for row in rows if headline(row) == kind]
     if len(found) <= VERDICT_SENTENCES:
         return [verdict(row, report, named) for row in found]
     arms: dict[str, dict[str, list[Row]]] = {}
@@ -129,13 +117,12 @@ def critical_rate(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()
     return f"{what}: {found}, from {rates}, {size} octaves, n = {counted(row['n_seeds'], 'seed')}."
 
 
-def limits(report: Mapping[str, Any], problems: Iterable[Problem], notes: Iterable[Note]) -> list[str]:
+def limits(report: Mapping[str, Any], problems: Iterable[Problem]) -> list[str]:
     """What a reader must know before believing a verdict.
 
     Args:
         report: All of report.json but `answers`, `figures` and `reproduce`.
         problems: Those of the analysis.
-        notes: What limits the verdicts of the confirmatory family.
     """
     comparisons = report["comparisons"]
     confirmatory = [row for row in comparisons if row["family"] == "confirmatory"]
@@ -151,8 +138,6 @@ def limits(report: Mapping[str, Any], problems: Iterable[Problem], notes: Iterab
     texts += barred[:OPEN_SENTENCES]
     if len(barred) > OPEN_SENTENCES:
         texts.append(f"{len(barred) - OPEN_SENTENCES} more pairs of arms have no verdict; the problems say why.")
-    excluded = sorted({str(note) for note in notes if note.kind == "collapse"})
-    texts += [f"the verdict “equivalent” is about the mean: {note}." for note in excluded]
     texts += [str(problem) for problem in problems if problem.kind == "constants"]
     return texts + _lost_runs(report["cells"], report["runs"])
 
@@ -172,26 +157,32 @@ def _lost_runs(cells: Sequence[Row], runs: Sequence[Row]) -> list[str]:
     return texts
 
 
-def _counted_metrics(rows: Sequence[Row], kind: Kind) -> str:
+def _counted_metrics(rows: Sequence[Row], kind: Headline) -> str:
     """How many rows have this verdict, and on which metrics if it is a decision."""
-    names = [words.metric_name(row["metric"]) for row in rows if row["verdict"] == kind]
-    if not names or kind == "inconclusive":
-        return str(len(names) or "none")
-    return f"{len(names)} ({', '.join(dict.fromkeys(names))})"
+    names = [words.metric_name(row["metric"]) for row in rows if headline(row) == kind]
+    return str(len(names)) if kind == "inconclusive" else f"{len(names)} ({', '.join(dict.fromkeys(names))})"
 
 
-def _undecided(rows: Sequence[Row]) -> list[str]:
-    """One sentence on the comparisons that are open, with the pairs that would decide them."""
-    found = [row for row in rows if row["verdict"] == "inconclusive"]
+def _undecided(rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
+    """What is open: differences too small to matter, then how many comparisons, and why intervals may say more."""
+    found = [row for row in rows if headline(row) == "inconclusive"]
     if not found:
         return []
+    small = [row for row in found if any(note.startswith(SMALL) for note in row["notes"])]
+    texts = [too_small(row, report, named) for row in small] if len(small) <= OPEN_SENTENCES else []
     are = "is" if len(found) == 1 else "are"
-    decide = [row["n_to_decide"] for row in found if row["n_to_decide"]]
-    hint = ""
-    if decide:
-        which = "them" if len(decide) == len(found) > 1 else f"{len(decide)} of them" if len(found) > 1 else "it"
-        hint = f"; about {words.range_words(decide)} pairs of seeds would decide {which}"
-    return [f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{hint}."]
+    many = f"; {len(small)} of them are significant but too small to matter" if len(small) > OPEN_SENTENCES else ""
+    said = f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{many}"
+    return [*texts, f"{said}{_corrected(found, len(rows))}."]
+
+
+def _corrected(found: Sequence[Row], tests: int) -> str:
+    """That p of verdicts are corrected and intervals are not, where the two differ."""
+    beyond = [row for row in found if (row["p_value"] or 1) <= ALPHA < (row["p_adjusted"] or 0)]
+    if not beyond:
+        return ""
+    have = "1 has" if len(beyond) == 1 else f"{len(beyond)} have"
+    return f"; {have} p ≤ .05 before, not after the correction for {tests} comparisons, which intervals lack"
 
 
 def _dose(report: Mapping[str, Any]) -> list[str]:
@@ -201,27 +192,3 @@ def _dose(report: Mapping[str, Any]) -> list[str]:
     low, high = share(min(lost)), share(max(lost))
     much = low if low == high else f"{low} to {high}"
     return [f"the price: {much} of the summed learning rate is not delivered to the optimizer."]
-
-
-def _magnitude(row: Row, unit: str) -> str:
-    """Size of a difference whose direction is said in words; of shares, in percentage points."""
-    points = unit.startswith("share of ")
-    scale = (1 if row["estimate"] > 0 else -1) * (100 if points else 1)
-    digits = 0 if points else 2 if abs(row["estimate"]) >= 0.1 else 3
-    low, high = (None if end is None else scale * end for end in (row["ci_low"], row["ci_high"]))
-    low, high = (low, high) if scale > 0 else (high, low)
-    size = f"{number(scale * row['estimate'], digits=digits)} {interval(low, high, sign=False, digits=digits)}"
-    return f"{size} {'percentage points' if points else f'of {unit}'}"
-
-
-def _relative(row: Row, report: Mapping[str, Any]) -> str:
-    """A change in area as a share of what the control had: what a warmup costs, in a number that people know."""
-    control = [
-        cell["metrics"][row["metric"]]["mean"]
-        for cell in report["cells"]
-        if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in GROUP)
-    ]
-    shown = row["metric"] == "area" and row["contrast"] is None and row.get("normalized", True)
-    if not shown or len(control) != 1 or (control[0] or 0) <= 0:
-        return ""
-    return f" ({share(abs(row['estimate']) / control[0])} of the control's {number(control[0], digits=2)})"

@@ -14,18 +14,29 @@ from rl_warmup.records.words import counted
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
 from rl_warmup.report.words import (
+    SEEN,
     SYMBOLS,
     Row,
     agents_words,
     bare_p,
+    brief,
+    headline,
     interval,
     metric_name,
     number,
+    of_runs,
     own_returns,
     short_rate,
 )
 
-STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold blue", "inconclusive": "yellow"}
+STYLES = {
+    "better": "bold green",
+    "worse": "bold red",
+    "equivalent": "bold blue",
+    "better in the runs seen": "green",
+    "worse in the runs seen": "red",
+    "inconclusive": "yellow",
+}
 RUNS = {"n": "{n}", "diverged": "{n_diverged}", "failed": "{n_failed}"}  # formats of values of a row
 DOSE = {
     "gradient steps": "{gradient_steps:.0f}",
@@ -89,30 +100,32 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
     groups = grouped(comparisons, _compared)
     table = _table(f"Comparisons ({family}): treatment − control, mean over pairs of seeds")
     table.add_column("")
-    _add_comparisons(table, groups, wide=console.width >= 100)
+    _add_comparisons(table, groups)
     if _room(table, console) <= console.width:
         console.print(table)
-        return
-    console.print(f"[bold]{table.title}[/bold]")
-    for lines, rows in groups.items():
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
-        _add_comparisons(table, {(): rows}, wide=False)
-        table.width = _room(table, console)
-        console.print(", ".join(lines), markup=False, highlight=False)
-        console.print(table, crop=False)
-        console.print()
+    else:
+        console.print(f"[bold]{table.title}[/bold]")
+        for lines, rows in groups.items():
+            table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
+            _add_comparisons(table, {(): rows})
+            table.width = _room(table, console)
+            console.print(", ".join(lines), markup=False, highlight=False)
+            console.print(table, crop=False)
+            console.print()
+    seen = [f"{SEEN}."] if any("seen" in headline(row) for row in comparisons) else []
+    note = ["p: corrected for all comparisons; intervals: 95% in the runs seen, uncorrected.", *seen]
+    console.print("\n".join(note), soft_wrap=not console.is_terminal, highlight=False)
+    console.print()
 
 
-def _add_comparisons(table: Table, groups: Mapping[tuple[str, ...], Sequence[Row]], wide: bool) -> None:
+def _add_comparisons(table: Table, groups: Mapping[tuple[str, ...], Sequence[Row]]) -> None:
     """Add one row per metric to a table, beside what is compared if the table has a column for it."""
     named = bool(table.columns)
-    for heading in ("metric", "n", "diff.", "95% interval", "p adj.", "verdict"):
+    for heading in ("metric", "n", "diff.", "95% interval", "p seen", "p mean", "verdict"):
         table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
-    for heading in ("n to decide", "pairing ρ") if wide else ():
-        table.add_column(heading, justify="right")
     for lines, rows in groups.items():
         for line, row in zip_longest(lines, rows, fillvalue=None):
-            table.add_row(*([escape(line or "")] if named else []), *(_values(row, wide, named) if row else ()))
+            table.add_row(*([escape(line or "")] if named else []), *(_values(row, named) if row else ()))
         table.add_section()
 
 
@@ -147,23 +160,26 @@ def _room(table: Table, console: Console) -> int:
 
 
 def _compared(row: Row) -> tuple[str, ...]:
-    """What a comparison is, a line each."""
+    """What a comparison is and how many of its runs did not learn, a line each."""
     name = [] if row["contrast"] is None else [f"contrast {row['contrast']}"]
     arms = [row["treatment"], f"against {row['control']}"]
-    return (*name, *arms, f"learning rate {short_rate(row)}", _where(row), *filter(None, [own_returns(row)[3:]]))
+    failed = row["failures"]
+    counts = [] if failed is None else [f"failed: {of_runs(failed['treatment'])}, {of_runs(failed['control'])}"]
+    about = (f"learning rate {short_rate(row)}", _where(row), *filter(None, [own_returns(row)[3:]]), *counts)
+    return (*name, *arms, *about)
 
 
-def _values(row: Row, wide: bool, symbol: bool) -> list[str]:
-    verdict = f"{SYMBOLS[row['verdict']]} {row['verdict']}" if symbol else row["verdict"]
-    decide = "" if row["n_to_decide"] is None else str(row["n_to_decide"])
+def _values(row: Row, symbol: bool) -> list[str]:
+    word = brief(headline(row))
+    verdict = f"{SYMBOLS[headline(row)]} {word}" if symbol else word
     return [
         metric_name(row["metric"]),
         str(row["n"]),
         number(row["estimate"], sign=True),
         "–" if row["estimate"] is None else escape(interval(row["ci_low"], row["ci_high"])),
         bare_p(row["p_adjusted"]),
-        f"[{STYLES[row['verdict']]}]{verdict}[/]",
-        *([decide, number(row["pairing_correlation"], digits=2)] if wide else []),
+        bare_p(row["p_mean_adjusted"]),
+        f"[{STYLES[headline(row)]}]{verdict}[/]",
     ]
 
 

@@ -11,6 +11,7 @@ from rl_warmup.analysis.metrics.diagnostics import dose, phase_mean, step_mean
 
 RETURN_EFFECT = 0.05  # smallest effect that matters, for what is measured in normalized return
 TIME_EFFECT = 0.05  # and for times, in shares of the budget
+RATE_EFFECT = 0.05  # and for shares of runs
 
 Role = Literal["confirmatory", "exploratory", "descriptive"]  # descriptive: shown, never tested
 Source = Literal["curve", "episodes", "updates"]
@@ -84,7 +85,12 @@ _TABLE = (
     _confirmatory(curve.area, _RETURN, "mean over the whole run", "higher", RETURN_EFFECT),
     _confirmatory(curve.shortfall, _RETURN, _BELOW, "lower", RETURN_EFFECT, noise_floor=True, needs=_SOLVED),
     _confirmatory(
-        curve.not_learned, "share of runs", "final return below half the reference", binary=True, needs=_LEARNED
+        curve.not_learned,
+        "share of runs",
+        "final return below half the reference",
+        smallest_effect=RATE_EFFECT,
+        binary=True,
+        needs=_LEARNED,
     ),
     _metric(curve.best, _RETURN, "best evaluation", "higher", RETURN_EFFECT),
     _episodes(diagnostics.online_return, _RETURN, "training episodes, by length", "higher", RETURN_EFFECT),

@@ -1,24 +1,31 @@
-"""From numbers per run to a comparison of two arms, and to its verdict in a family; numpy, scipy, statsmodels."""
+"""From numbers per run to a comparison of two arms, and to its verdict in a family; numpy, scipy, statsmodels.
+
+A verdict has one of two scopes. Of the mean, whatever rare runs do: the Dirichlet test, which needs bounds of the
+differences. In the runs seen: the sign-flip test, which shows that the arms differ, but not that no rare collapse
+would undo it. docs/verdicts.md has the table of the words.
+"""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics import estimators, sign_flips
+from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.scopes import Headline, OfMean, Seen, headline
 
 Correction = Literal["holm", "fdr_bh"]
 
 ALPHA = 0.05
 POWER = 0.8
-ENOUGH_PAIRS = 20  # below, a study is a pilot and cannot show equivalence
+ENOUGH_PAIRS = 20  # below, a study is a pilot
+SMALL = "significant but smaller than"
 MOST_PAIRS = 1_000_000  # more seeds than this are no plan
 
 
@@ -30,13 +37,17 @@ class Paired:
     n_nonzero: int  # pairs whose difference is not zero: only they carry evidence
     estimate: float | None = None  # mean of D
     sd: float | None = None  # of D, n - 1
-    ci_low: float | None = None  # 95%, of the mean of D; None: unbounded
+    ci_low: float | None = None  # 95%, in the runs seen (sign flips); None: unbounded
     ci_high: float | None = None
     ci90_low: float | None = None
     ci90_high: float | None = None
-    p_value: float | None = None
-    p_smallest: float | None = None  # the smallest p that this many non-zero differences can give
-    p_equivalence: float | None = None
+    p_value: float | None = None  # in the runs seen
+    p_smallest: float | None = None  # the smallest p that this many non-zero differences can give there
+    bound: float | None = None  # of |D|; None: unknown, and nothing is known of the mean whatever rare runs do
+    p_mean: float | None = None  # of the mean, whatever rare runs do (Dirichlet)
+    mean_ci_low: float | None = None  # 95%, the same
+    mean_ci_high: float | None = None
+    p_equivalence: float | None = None  # the same
     iqm: float | None = None  # of D
     iqm_ci_low: float | None = None
     iqm_ci_high: float | None = None
@@ -50,34 +61,35 @@ def compare(
     control: ArrayLike,  # [n], the same seeds in the same order
     *,
     smallest_effect: float | None,
+    bound: float | None,
     binary: bool,
-    rng: Generator,
     sensitivity: bool = True,
 ) -> Paired:
-    """Compare two arms on one metric, paired by seed.
+    """Compare two arms on one metric, paired by seed. The same runs give the same numbers wherever they are.
 
-    The p value is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test, but
-    exact for every n). A binary metric has no equivalence test: zeros and ones that are shifted cannot be
-    exchangeable. A difference within rounding is zero.
+    In the runs seen p is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test, but
+    exact for every n). A difference within rounding is zero.
 
     Args:
         smallest_effect: Half width of the range of equivalence, in the metric's unit; None: no such test.
+        bound: Largest |difference| that the metric allows; None: not known, no test of the mean, no equivalence.
         binary: Whether the metric is 0 or 1.
-        sensitivity: Whether to compute the interval of the IQM and the p of the unpaired tests, which take time.
+        sensitivity: Whether to compute what other methods say, which takes time.
 
     Returns:
-        The comparison; with fewer than two pairs all but its counts is None.
+        The comparison; with fewer than two pairs all but its counts and its bound is None.
 
     Raises:
-        ValueError: for unequal lengths, values that are not finite, a smallest effect that is not positive.
+        ValueError: for unequal lengths, values that are not finite, a smallest effect that is not positive, a
+            difference beyond the bound.
     """
     x, y, d = _cleaned(treatment, control)
     if smallest_effect is not None:
         sign_flips.positive_effect(smallest_effect)
     n_nonzero = int(np.count_nonzero(d))
     if d.size < 2:
-        return Paired(n=d.size, n_nonzero=n_nonzero)
-    flips = sign_flips.SignFlips.of(d, rng)
+        return Paired(n=d.size, n_nonzero=n_nonzero, bound=bound)
+    flips = sign_flips.SignFlips.of(d, np.random.default_rng(d.size))
     ci_low, ci_high = flips.interval(ALPHA) or (None, None)
     ci90_low, ci90_high = flips.interval(2 * ALPHA) or (None, None)
     return Paired(
@@ -91,11 +103,25 @@ def compare(
         ci90_high=ci90_high,
         p_value=estimators.mcnemar_p(x, y) if binary else flips.p_value(),
         p_smallest=max(min(1.0, 2 / 2**n_nonzero), 0.0 if binary or flips.exact else 1 / (1 + sign_flips.DRAWS)),
-        p_equivalence=None if binary or smallest_effect is None else flips.tost_p(smallest_effect),
         iqm=float(estimators.iqm(d)),
         pairing_correlation=estimators.correlation(x, y),
-        **(_sensitivity(x, y, d, rng) if sensitivity else {}),
+        **({} if bound is None else _of_mean(d, bound, smallest_effect)),
+        **(_sensitivity(x, y, d) if sensitivity else {}),
     )
+
+
+def _of_mean(d: FloatArray, bound: float, smallest_effect: float | None) -> dict[str, float | None]:
+    """What is known of the mean, whatever rare runs do."""
+    test = Dirichlet.of(d, bound)
+    low, high = test.interval(ALPHA)
+    equivalence = None if smallest_effect is None else test.equivalence_p(smallest_effect)
+    return {
+        "bound": bound,
+        "p_mean": test.p_value(),
+        "mean_ci_low": low,
+        "mean_ci_high": high,
+        "p_equivalence": equivalence,
+    }
 
 
 def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:  # [n] each
@@ -111,8 +137,9 @@ def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, Floa
     return x[order], y[order], d[order]
 
 
-def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray, rng: Generator) -> dict[str, float | None]:
+def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray) -> dict[str, float | None]:
     """The same comparison by other methods."""
+    rng = np.random.default_rng(d.size)
     low, high = estimators.iqm_interval(d, rng) or (None, None)
     p_unpaired, p_welch = estimators.unpaired_p(x, y, rng), estimators.welch_p(x, y)
     return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": p_unpaired, "p_welch": p_welch}
@@ -122,7 +149,7 @@ def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray, rng: Generator) ->
 class Note:
     """A sentence that limits a verdict; `detail` is what may differ among the comparisons of a family."""
 
-    kind: Literal["no inference", "pilot", "no significance", "collapse", "enough pairs", "no verdict"]
+    kind: Literal["no inference", "pilot", "no significance", "small", "no verdict"]
     text: str
     detail: str = ""
 
@@ -134,19 +161,22 @@ class Note:
 class Verdict:
     """What a comparison shows within its family, and what limits that."""
 
-    verdict: Literal["better", "worse", "equivalent", "inconclusive"]
-    p_adjusted: float | None
+    verdict: OfMean  # of the mean, whatever rare runs do
+    verdict_in_runs_seen: Seen
+    p_adjusted: float | None  # in the runs seen
+    p_mean_adjusted: float | None
     p_equivalence_adjusted: float | None
-    n_to_decide: int | None  # only where inconclusive
-    notes: tuple[Note, ...]
+    plan: Mapping[str, Any] | None = None  # pairs that would decide, only where something is open
+    notes: tuple[Note, ...] = ()
 
+    @property
+    def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
+    """Give each comparison of a family its verdict of both scopes, in the order of the family.
 
-def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
-    """Give each comparison of a family its verdict, in this order.
-
-    equivalent: 20 or more pairs, the 90% interval inside ±smallest effect, adjusted equivalence p <= .05,
-    significant or not; better or worse: adjusted p <= .05; else inconclusive. The two kinds of p are adjusted
-    separately, each over the comparisons that have one.
+    Of the mean: equivalent where the adjusted p of equivalence is <= .05, significant or not; else better or worse
+    where the adjusted p is. In the runs seen: better or worse where the adjusted p is. Neither is better or worse
+    where the 90% interval in the runs seen is inside ±smallest effect: that is too small to matter. The three kinds
+    of p are adjusted separately, each over the comparisons that have one.
 
     Args:
         family: The comparison, the better direction of its metric ("higher" or "lower"), and its smallest effect.
@@ -157,16 +187,15 @@ def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Corre
     """
     if correction not in ("holm", "fdr_bh"):
         raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
-    p_adjusted = adjusted([paired.p_value for paired, _, _ in family], correction)
-    p_equivalence = adjusted([paired.p_equivalence for paired, _, _ in family], correction)
-    tests = sum(p is not None for p in p_adjusted)
+    seen = adjusted([paired.p_value for paired, _, _ in family], correction)
+    mean = adjusted([paired.p_mean for paired, _, _ in family], correction)
+    equivalence = adjusted([paired.p_equivalence for paired, _, _ in family], correction)
+    tests = sum(p is not None for p in seen)
     steps = tests if correction == "holm" else 1  # BH leaves p as it is where all p are the same
-    verdicts = []
-    for (paired, better, effect), p, p_equivalent in zip(family, p_adjusted, p_equivalence, strict=True):
-        verdict = _verdict(paired, better, effect, p, p_equivalent)
-        n = pairs_to_decide(paired.sd, effect, tests) if verdict == "inconclusive" else None
-        verdicts.append(Verdict(verdict, p, p_equivalent, n, _notes(paired, verdict, p, steps, n)))
-    return verdicts
+    return [
+        _verdict(member, *p, steps)
+        for member, p in zip(family, zip(seen, mean, equivalence, strict=True), strict=True)
+    ]
 
 
 def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
@@ -177,24 +206,41 @@ def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[f
 
 
 def _verdict(
-    paired: Paired, better: str, effect: float | None, p: float | None, p_equivalent: float | None
-) -> Literal["better", "worse", "equivalent", "inconclusive"]:
+    member: tuple[Paired, str, float | None],
+    seen: float | None,
+    mean: float | None,
+    equivalence: float | None,
+    steps: int,
+) -> Verdict:
+    """The verdict by the adjusted p of the three kinds; `steps` is what the smallest p was multiplied by."""
+    paired, better, effect = member
     if better not in ("higher", "lower"):
         raise ValueError(f"unknown direction {better!r}: use higher or lower")
-    if paired.n >= ENOUGH_PAIRS and p_equivalent is not None and p_equivalent <= ALPHA and _inside(paired, effect):
-        return "equivalent"
-    if p is None or p > ALPHA or not paired.estimate:
-        return "inconclusive"
-    return "better" if (paired.estimate > 0) == (better == "higher") else "worse"
+    direction: Seen = "better" if ((paired.estimate or 0) > 0) == (better == "higher") else "worse"
+    found, small = bool(paired.estimate), _inside(paired, effect)
+    seen_yes, mean_yes, equivalent = (p is not None and p <= ALPHA for p in (seen, mean, equivalence))
+    decided = found and not small
+    of_mean: OfMean = "equivalent" if equivalent else direction if decided and mean_yes else "inconclusive"
+    in_runs_seen: Seen = direction if decided and seen_yes else "inconclusive"
+    notes = _notes(paired, seen, steps)
+    if found and (seen_yes or mean_yes) and (small or equivalent) and effect is not None:
+        notes += (_small(effect, equivalent),)
+    return Verdict(of_mean, in_runs_seen, seen, mean, equivalence, None, notes)
 
 
 def _inside(paired: Paired, effect: float | None) -> bool:
+    """Whether the 90% interval in the runs seen is inside ±effect."""
     if effect is None or paired.ci90_low is None or paired.ci90_high is None:
         return False
     return -effect < paired.ci90_low and paired.ci90_high < effect
 
 
-def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | None) -> tuple[Note, ...]:
+def _small(effect: float, equivalent: bool) -> Note:
+    text = f"{SMALL} {effect:g}"
+    return Note("small", text if equivalent else f"{text}; too few pairs to call it equivalent")
+
+
+def _notes(paired: Paired, p: float | None, steps: int) -> tuple[Note, ...]:
     """What limits a verdict; `steps` is what the correction multiplies the smallest p by."""
     if p is None or paired.p_smallest is None:
         return (Note("no inference", f"{paired.n} complete pairs", "no inference with fewer than two"),)
@@ -202,15 +248,11 @@ def _notes(paired: Paired, verdict: str, p: float | None, steps: int, n: int | N
     if paired.n < ENOUGH_PAIRS:
         notes.append(Note("pilot", f"pilot: {paired.n} pairs, fewer than {ENOUGH_PAIRS}"))
     if p > ALPHA and steps * paired.p_smallest > ALPHA:
-        why = f"{paired.n_nonzero} non-zero differences give no p below {paired.p_smallest:.2g}"
+        few = 2 / 2**paired.n_nonzero >= paired.p_smallest
+        what = f"{paired.n_nonzero} non-zero differences" if few else f"{sign_flips.DRAWS:,} sign vectors"
+        why = f"{what} give no p below {paired.p_smallest:.2g}"
         detail = f"{why}, and this family needs {ALPHA / steps:.2g}"
         notes.append(Note("no significance", "significance was not possible", detail))
-    if verdict == "equivalent":
-        missed = 1 - ALPHA ** (1 / paired.n)
-        notes.append(Note("collapse", f"collapse rates under {missed:.0%} are not excluded by {paired.n} pairs"))
-    if n is not None and n <= paired.n:
-        text = f"{n} pairs would have shown the smallest effect in {POWER:.0%} of such studies"
-        notes.append(Note("enough pairs", text))
     return tuple(notes)
 
 

@@ -205,7 +205,7 @@ def heat_frame(blocks: Sequence[Block], comparisons: Sequence[Comparison], metri
             "n": len(cell.scored),
             "iqm": float(iqm(values)) if values.size else None,
             "difference": None if comparison is None else comparison.paired.estimate,
-            "verdict": None if comparison is None else comparison.verdict.verdict,
+            "verdict": None if comparison is None else comparison.verdict.headline,
         }
         for block in blocks
         for cell in block.cells
@@ -230,5 +230,6 @@ def _about(found: Comparison) -> dict[str, Any]:
 
 def _comparison(found: Comparison) -> dict[str, Any]:
     values = vars(found) | vars(found.paired) | vars(found.verdict)
-    keys = ("family", "n", "estimate", "ci_low", "ci_high", "p_adjusted", "smallest_effect", "verdict")
-    return _about(found) | {key: values[key] for key in keys}
+    keys = ("family", "n", "estimate", "ci_low", "ci_high", "mean_ci_low", "mean_ci_high", "p_adjusted")
+    keys += ("p_mean_adjusted", "smallest_effect")
+    return _about(found) | {key: values[key] for key in keys} | {"verdict": found.verdict.headline}

@@ -19,11 +19,9 @@ from rl_warmup.report.words import SYMBOLS
 # Okabe and Ito's colors, which color-blind readers can distinguish; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 CONTROL = "#222222"
+HUES = {"better": "#0072B2", "worse": "#D55E00", "equivalent": "#009E73", "inconclusive": "#767676"}
 VERDICTS = {  # symbol and color: never distinguished by color only
-    "better": (SYMBOLS["better"], "#0072B2"),
-    "worse": (SYMBOLS["worse"], "#D55E00"),
-    "equivalent": (SYMBOLS["equivalent"], "#009E73"),
-    "inconclusive": (SYMBOLS["inconclusive"], "#767676"),
+    verdict: (symbol, HUES[verdict.split()[0]]) for verdict, symbol in SYMBOLS.items()
 }
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")

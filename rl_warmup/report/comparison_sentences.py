@@ -1,0 +1,139 @@
+"""One comparison of report.json as a sentence: what it shows, of what, and how many runs failed meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rl_warmup.analysis.statistics.verdicts import ALPHA
+from rl_warmup.records.words import counted
+from rl_warmup.report import words
+from rl_warmup.report.words import GROUP, Row, headline, interval, number, p_value, share
+
+FAILED = "not_learned"  # the metric whose sentence is about the failures themselves
+
+
+def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
+    """A comparison that is decided, of the mean or in the runs seen."""
+    said = _equivalent(row, report) if row["verdict"] == "equivalent" else _difference(row, report)
+    return f"{_subject(row, report, named)}: {said}{_pairs_won(row)}{_scope(row)}{_failures(row)}."
+
+
+def too_small(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
+    """A comparison that is open because its difference, though significant, is too small to matter."""
+    size = f"{_signed(row, report, 'ci')}, adjusted p {p_value(row['p_adjusted'])}"
+    few = f"significant but smaller than {_effect(row, report)}; {counted(row['n'], 'pair')} are too few"
+    noun = words.nouns(row["metric"])[0]
+    return f"{_subject(row, report, named)}: the difference in {noun}, {size}, is {few} to call it equivalent."
+
+
+def _subject(row: Row, report: Mapping[str, Any], named: Sequence[str]) -> str:
+    return f"{words.compared(row, report)}, {words.place(row, named)} at {words.rate(row)}"
+
+
+def _equivalent(row: Row, report: Mapping[str, Any]) -> str:
+    n, p = counted(row["n"], "pair"), p_value(row["p_equivalence_adjusted"])
+    shown = f"is shown to be smaller than {_effect(row, report)}, whatever rare runs do"
+    said = f"{_signed(row, report, 'mean_ci')}, {shown}, n = {n}, adjusted p of equivalence {p}"
+    significant = row["p_adjusted"] is not None and row["p_adjusted"] <= ALPHA
+    also = f"; significant (adjusted p {p_value(row['p_adjusted'])}), but too small to matter"
+    return f"the difference in {words.nouns(row['metric'])[0]}, {said}{also if significant else ''}"
+
+
+def _difference(row: Row, report: Mapping[str, Any]) -> str:
+    """Better or worse: by how much, with the interval and the p of what it is shown of."""
+    of_mean = row["verdict"] != "inconclusive"
+    ends, p = ("mean_ci", "p_mean_adjusted") if of_mean else ("ci", "p_adjusted")
+    noun, less, more = words.nouns(row["metric"])
+    counts = f" ({_counts(row)})" if row["metric"] == FAILED and row["failures"] else ""
+    said = f"{more if row['estimate'] > 0 else less} {noun}{counts} by {_magnitude(row, report, ends)}"
+    n, scope = counted(row["n"], "pair"), ", whatever rare runs do" if of_mean else ""
+    return f"{said}{_relative(row, report)}, n = {n}, adjusted p {p_value(row[p])}{scope}"
+
+
+def _pairs_won(row: Row) -> str:
+    """In how many pairs the treatment is better; of failures their own test says it."""
+    won = row["pairs_won"]
+    if won is None or row["metric"] == FAILED:
+        return ""
+    tied = f", {won['tied']:,} tied" if won["tied"] else ""
+    return f"; {won['won']:,} pairs won, {won['lost']:,} lost{tied} (sign test p {p_value(won['p_value'])})"
+
+
+def _scope(row: Row) -> str:
+    """Why a verdict is of the runs seen only, and what would undo it."""
+    if row["verdict"] != "inconclusive":
+        return ""
+    if row["bound"] is None:
+        return "; not shown for the mean, which takes bounds of the metric"
+    if row["break_even"] is None:
+        return f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_mean_adjusted'])})"
+    rate, excluded = row["break_even"]["rate"], row["break_even"]["excluded"]
+    runs = "treated runs" if row["verdict_in_runs_seen"] == "better" else "runs of the control"
+    excludes = f"{counted(row['n'], 'pair')} exclude {'only ' * (excluded >= rate)}rates above {share(excluded)}"
+    return f"; not shown for the mean: it is undone if {share(rate)} of the {runs} lose everything, and {excludes}"
+
+
+def _failures(row: Row) -> str:
+    """Runs that did not learn in both arms; where the better arm has more of them, as an objection."""
+    found = row["failures"]
+    if found is None or (row["metric"] == FAILED and row["verdict"] != "equivalent"):
+        return ""
+    one, other = (found[arm]["count"] for arm in ("treatment", "control"))
+    detail = [f"exact McNemar p {p_value(found['p_value'])}"] if one or other else []
+    if row["break_even"] is None:
+        limits = (share(found[arm]["high"]) for arm in ("treatment", "control"))
+        detail.append(f"rates up to {' and '.join(limits)} are not excluded")
+    known = f" ({'; '.join(detail)})" if detail else ""
+    more = "more" if one > other else "fewer"
+    if one != other and headline(row).startswith({"more": "better", "fewer": "worse"}[more]):
+        return f", but {more} of its runs did not learn: {_counts(row)}{known}"
+    return f"; {_counts(row)} runs did not learn{known}"
+
+
+def _counts(row: Row) -> str:
+    return " against ".join(words.of_runs(row["failures"][arm]) for arm in ("treatment", "control"))
+
+
+def _effect(row: Row, report: Mapping[str, Any]) -> str:
+    points = _in_points(row, report)
+    return f"{100 * row['smallest_effect']:g} percentage points" if points else f"{row['smallest_effect']:g}"
+
+
+def _signed(row: Row, report: Mapping[str, Any], ends: str) -> str:
+    """A difference with its sign, its interval and its unit."""
+    points = _in_points(row, report)
+    scale, digits = (100, 1) if points else (1, 3)
+    mean, low, high = (_scaled(row[key], scale) for key in ("estimate", f"{ends}_low", f"{ends}_high"))
+    unit = "percentage points" if points else f"of {words.unit(row, report)}"
+    return f"{number(mean, sign=True, digits=digits)} {interval(low, high, digits=digits)} {unit}"
+
+
+def _magnitude(row: Row, report: Mapping[str, Any], ends: str) -> str:
+    """Size of a difference whose direction is said in words; of shares, in percentage points."""
+    points = _in_points(row, report)
+    scale = (1 if row["estimate"] > 0 else -1) * (100 if points else 1)
+    digits = 0 if points else 2 if abs(row["estimate"]) >= 0.1 else 3
+    low, high = (_scaled(row[f"{ends}_{end}"], scale) for end in ("low", "high"))
+    low, high = (low, high) if scale > 0 else (high, low)
+    size = f"{number(scale * row['estimate'], digits=digits)} {interval(low, high, sign=False, digits=digits)}"
+    return f"{size} {'percentage points' if points else f'of {words.unit(row, report)}'}"
+
+
+def _in_points(row: Row, report: Mapping[str, Any]) -> bool:
+    return words.unit(row, report).startswith("share of ")
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else scale * value
+
+
+def _relative(row: Row, report: Mapping[str, Any]) -> str:
+    """A change in area as a share of what the control had: what a warmup costs, in a number that people know."""
+    control = [
+        cell["metrics"][row["metric"]]["mean"]
+        for cell in report["cells"]
+        if cell["arm"] == row["control_arm"] and all(cell[key] == row[key] for key in GROUP)
+    ]
+    shown = row["metric"] == "area" and row["contrast"] is None and row.get("normalized", True)
+    if not shown or len(control) != 1 or (control[0] or 0) <= 0:
+        return ""
+    return f" ({share(abs(row['estimate']) / control[0])} of the control's {number(control[0], digits=2)})"
