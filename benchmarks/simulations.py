@@ -181,7 +181,7 @@ def verdicts(treatment: FloatArray, control: FloatArray, rng: Generator) -> list
         x, y = (metric.function(STEPS, curves, THRESHOLD) for curves in (treatment, control))
         effect = metric.smallest_effect
         # the sensitivity analyses have no say in a verdict
-        paired = compare(x, y, smallest_effect=effect, binary=metric.binary, rng=rng, sensitivity=False)
+        paired = compare(x, y, smallest_effect=effect, bound=None, binary=metric.binary, sensitivity=False)
         members.append((paired, metric.better, effect))
         p = welch_p(x, y)
         others[0].append(1.0 if p is None else p)
@@ -203,7 +203,7 @@ def measure_whole(scenario: str, n: int, studies: int, seed: tuple[int, ...]) ->
     rows = []
     for _ in range(studies):
         found = verdicts(*simulate(scenario, rng, n), rng)
-        names = np.array([[verdict.verdict for verdict in method] for method in found])
+        names = np.array([[verdict.verdict_in_runs_seen for verdict in method] for method in found])
         each = [names[:, k] == word for k in range(len(CONFIRMATORY)) for word in ("better", "worse")]
         rows.append(np.stack([np.isin(names, ["better", "worse"]).any(axis=1), *each], axis=-1))
     return np.stack(rows, axis=1).astype(np.float64)

@@ -143,7 +143,7 @@ def measure_delivery(inert: bool, studies: int, seed: tuple[int, ...]) -> FloatA
             write_declaration(study, {"name": "study", "comparisons": [{"warmup.name": "linear"}]})
             analysis = analyse(study, rng)
         flagged = any(problem.kind == "no verdict" for problem in analysis.problems)
-        verdict = any(found.verdict.verdict != "inconclusive" for found in analysis.comparisons)
+        verdict = any(found.verdict.headline != "inconclusive" for found in analysis.comparisons)
         significant = any((found.verdict.p_adjusted or 1.0) <= ALPHA for found in analysis.comparisons)
         rows.append([flagged, verdict, significant])
     return np.array(rows, dtype=np.float64).T

@@ -8,7 +8,20 @@ import sys
 import unicodedata
 from typing import Any
 
-PLAIN = {"▲": "^", "▼": "v", "△": "^", "▽": "v", "−": "-", "–": "-", "…": "~", "•": "*", "·": "-", "×": "x", "“": '"', "”": '"'}
+PLAIN = {
+    "▲": "^",
+    "▼": "v",
+    "△": "^",
+    "▽": "v",
+    "−": "-",
+    "–": "-",
+    "…": "~",
+    "•": "*",
+    "·": "-",
+    "×": "x",
+    "“": '"',
+    "”": '"',
+}
 PLAIN |= {"∞": "inf", "ρ": "rho", "─": "-", "━": "-", "│": "|", "┃": "|", "▁": "_"}
 """Characters that we print, as those of an old terminal; most as wide as they were, for the sake of tables."""
 _UNREAD = (errno.EPIPE, errno.EIO)  # of a pipe whose reader has ended, of a terminal that was closed

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rl_warmup.analysis.problems import Problem
 from rl_warmup.analysis.statistics.scopes import Headline
@@ -13,7 +13,7 @@ from rl_warmup.report.comparison_sentences import too_small, verdict
 from rl_warmup.report.words import Row, headline, interval, listed, number, share
 
 Kind = Headline | Literal["summary", "robustness", "dose", "limit"]
-VERDICTS = tuple(words.SYMBOLS)
+VERDICTS: tuple[Headline, ...] = get_args(Headline)
 OF_MEAN = ("better", "worse", "equivalent")
 OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
 VERDICT_SENTENCES = 8  # more of a verdict than these are gathered, a sentence an arm

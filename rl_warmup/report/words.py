@@ -11,7 +11,7 @@ from rl_warmup.records.words import counted
 Row = Mapping[str, Any]
 GROUP = ("env", "algo", "trainer", "total_timesteps")  # keys of a row by which tables and figures are grouped
 ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
-SYMBOLS: Mapping[Headline, str] = {
+SYMBOLS: Mapping[str, str] = {
     "better": "▲",
     "worse": "▼",
     "equivalent": "=",
@@ -19,7 +19,7 @@ SYMBOLS: Mapping[Headline, str] = {
     "worse in the runs seen": "▽",
     "inconclusive": "?",
 }
-MEANINGS: Mapping[Headline, str] = {  # the table of docs/verdicts.md
+MEANINGS: Mapping[str, str] = {  # the table of docs/verdicts.md
     "better": "the mean over all seeds is better, whatever rare runs do",
     "worse": "the mean over all seeds is worse, whatever rare runs do",
     "equivalent": "the mean over all seeds differs by less than δ, whatever rare runs do",

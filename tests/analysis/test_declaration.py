@@ -23,7 +23,7 @@ def test_an_undeclared_study_is_compared_with_no_warmup_and_says_so(tmp_path: Pa
     assert {found.pairing.family for found in analysis.comparisons} == {"confirmatory"}
     declared = [found for found in analysis.comparisons if found.family == "confirmatory"]
     assert len(declared) == 8
-    assert {found.smallest_effect for found in declared} == {0.05, None}
+    assert {found.smallest_effect for found in declared} == {0.05}
     assert {found.metric.role for found in declared} == {"confirmatory"}
     assert {found.metric.role for found in analysis.comparisons} == {"confirmatory", "exploratory"}
 

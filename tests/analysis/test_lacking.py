@@ -49,8 +49,8 @@ def test_without_constants_returns_are_compared_as_they_are(tmp_path: Path) -> N
         one, other = on(bare, metric), on(known, metric)
         assert one.paired.estimate == pytest.approx(100 * other.paired.estimate), metric
         assert one.paired.p_value == other.paired.p_value
-        assert (one.smallest_effect, one.verdict.n_to_decide) == (None, None)
-        assert one.verdict.verdict == other.verdict.verdict
+        assert (one.smallest_effect, one.verdict.plan) == (None, None)
+        assert one.verdict.verdict_in_runs_seen == other.verdict.verdict_in_runs_seen
     (problem,) = [str(found) for found in bare.problems if found.kind == "constants"]
     assert problem.startswith(
         "Toy-v0 (toy) has no env.return_floor, env.return_low, env.return_high and env.threshold: undefined are "

@@ -33,16 +33,16 @@ def test_an_injected_shift_is_found_with_its_size_and_p(tmp_path: Path) -> None:
         assert found.paired.estimate == pytest.approx(0.135)  # the mean of .10 .. .17
         assert found.paired.p_value == pytest.approx(2 / 2**8)
         assert found.verdict.p_adjusted == pytest.approx(4 * 2 / 2**8)  # Holm over four metrics
-        assert found.verdict.verdict == "better"
-    assert on(analysis, "not_learned").verdict.verdict == "inconclusive"
+        assert found.verdict.headline == "better in the runs seen"
+    assert on(analysis, "not_learned").verdict.headline == "inconclusive"
     assert not analysis.left_out
 
 
 def test_the_same_shift_downwards_is_worse(tmp_path: Path) -> None:
     analysis = analyse(two_arms(tmp_path / "s", [-10.0 - seed for seed in range(8)]))
-    assert {on(analysis, metric).verdict.verdict for metric in ("final", "area")} == {"worse"}
+    assert {on(analysis, metric).verdict.headline for metric in ("final", "area")} == {"worse in the runs seen"}
     assert on(analysis, "shortfall").paired.estimate > 0  # and lower is better
-    assert on(analysis, "shortfall").verdict.verdict == "worse"
+    assert on(analysis, "shortfall").verdict.headline == "worse in the runs seen"
 
 
 def test_identical_arms_have_p_one_and_are_not_better(tmp_path: Path) -> None:
@@ -53,14 +53,15 @@ def test_identical_arms_have_p_one_and_are_not_better(tmp_path: Path) -> None:
     assert said(analysis, "significance was not possible", "4 of 4")
 
 
-def test_twenty_equal_pairs_are_equivalent_by_the_effect_of_the_study(tmp_path: Path) -> None:
+def test_what_is_too_small_to_matter_is_so_by_the_effect_of_the_study(tmp_path: Path) -> None:
     study = two_arms(tmp_path / "s", [3.0 + 0.01 * seed for seed in range(20)])
-    assert on(analyse(study), "final").verdict.verdict == "equivalent"
+    small = on(analyse(study), "final").verdict
+    assert (small.headline, [note.kind for note in small.notes]) == ("inconclusive", ["small"])
     write_declaration(study, DECLARED | {"smallest_effect": 0.01})
     analysis = analyse(study)
     assert on(analysis, "final").smallest_effect == 0.01
-    assert on(analysis, "final").verdict.verdict == "better"
-    assert on(analysis, "not_learned").smallest_effect is None
+    assert on(analysis, "final").verdict.headline == "better in the runs seen"
+    assert on(analysis, "not_learned").smallest_effect == 0.05  # of the runs, not of return
 
 
 def test_a_constant_policy_scores_the_same_everywhere(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from helpers.example_report import NOTES, PROBLEMS, comparison, critical_rate, report
+from helpers.example_report import PROBLEMS, comparison, critical_rate, report
 
 from rl_warmup.analysis.problems import Problem
-from rl_warmup.report.sentences import answers, limits, sentences, summary, verdict
+from rl_warmup.report.comparison_sentences import verdict
+from rl_warmup.report.sentences import answers, limits, sentences, summary
 from rl_warmup.report.sentences import critical_rate as critical_rate_sentence
 
 
@@ -19,35 +20,138 @@ def said(kind: str, **changes: object) -> str:
 
 def test_the_answer_comes_first_and_counts_every_verdict() -> None:
     assert report()["answers"][0] == (
-        "In 13 confirmatory comparisons the treatment was better in 2 (shortfall, not learned), worse in 1 (area), "
-        "equivalent in 1 (final) and inconclusive in 9."
+        "In 13 confirmatory comparisons the treatment was better in 1 (not learned), worse in 1 (area), equivalent "
+        "in 1 (final), better in the runs seen in 1 (shortfall) and inconclusive in 9."
     )
 
 
-def test_a_better_arm_is_said_with_place_size_interval_n_and_p() -> None:
-    assert report()["answers"][1] == (
-        "Better: Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned learning rate "
-        "(0.004): less shortfall by 0.12 [0.05, 0.19] of normalized return, n = 20 pairs, adjusted p = .031."
+def test_what_the_runs_seen_show_is_said_with_what_would_undo_it() -> None:
+    assert report()["answers"][4] == (
+        "Better in the runs seen: Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned "
+        "learning rate (0.004): less shortfall by 0.12 [0.05, 0.19] of normalized return, n = 20 pairs, adjusted "
+        "p = .031; 16 pairs won, 3 lost, 1 tied (sign test p = .0044); not shown for the mean: it is undone if 10% "
+        "of the treated runs lose everything, and 20 pairs exclude only rates above 32%; 2 of 20 against 5 of 20 "
+        "runs did not learn (exact McNemar p = .38)."
+    )
+
+
+def test_what_holds_for_the_mean_has_its_own_interval_and_p() -> None:
+    row = comparison(0.001, "area")
+    assert "area under the curve by 0.089 [0.022, 0.156] of normalized return" in verdict(row, report())
+    assert "adjusted p = .04, whatever rare runs do; 16 pairs won" in verdict(row, report())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bound": None}, "; not shown for the mean, which takes bounds of the metric; 2 of 20"),
+        ({"break_even": None}, "; not shown for the mean, whatever rare runs do (adjusted p = .3); 2 of 20"),
+        (
+            {"break_even": {"rate": 0.4, "excluded": 0.26}},
+            "if 40% of the treated runs lose everything, and 20 pairs ",
+        ),
+        ({"break_even": {"rate": 0.4, "excluded": 0.26}}, "20 pairs exclude rates above 26%"),
+        ({"verdict_in_runs_seen": "worse"}, "if 10% of the runs of the control lose everything"),
+    ],
+)
+def test_why_it_is_not_shown_for_the_mean(changes: dict[str, object], words: str) -> None:
+    assert words in verdict(comparison(0.004, "shortfall", **changes), report())
+
+
+def failures(treatment: int, control: int, n: int = 40) -> dict[str, object]:
+    arms = {"treatment": treatment, "control": control}
+    return {"p_value": 0.125, "p_mid": 0.06} | {
+        arm: {"count": count, "n": n, "low": 0.0, "high": count / n + 0.05} for arm, count in arms.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("of_mean", "failed", "words"),
+    [
+        (
+            "better",
+            (4, 0),
+            ", but more of its runs did not learn: 4 of 40 against 0 of 40 (exact McNemar p = .12; ",
+        ),
+        (
+            "worse",
+            (0, 4),
+            ", but fewer of its runs did not learn: 0 of 40 against 4 of 40 (exact McNemar p = .12; ",
+        ),
+        (
+            "better",
+            (0, 4),
+            "; 0 of 40 against 4 of 40 runs did not learn (exact McNemar p = .12; rates up to 5% and ",
+        ),
+        ("worse", (4, 0), "; 4 of 40 against 0 of 40 runs did not learn ("),
+        (
+            "better",
+            (0, 0),
+            "; 0 of 40 against 0 of 40 runs did not learn (rates up to 5% and 5% are not excluded).",
+        ),
+        (
+            "equivalent",
+            (4, 0),
+            "; 4 of 40 against 0 of 40 runs did not learn (exact McNemar p = .12; rates up to 15%",
+        ),
+    ],
+)
+def test_failures_are_in_every_answer(of_mean: str, failed: tuple[int, int], words: str) -> None:
+    """That a better arm fails more often is in the same sentence."""
+    row = comparison(0.001, "final", verdict=of_mean, failures=failures(*failed))
+    assert words in verdict(row, report())
+    assert "did not learn" not in verdict(row | {"failures": None}, report())
+
+
+def test_what_is_significant_and_too_small_is_open() -> None:
+    small = "significant but smaller than 0.05; too few pairs to call it equivalent"
+    row = comparison(0.001, "final", n=10, verdict="inconclusive", p_adjusted=0.004, notes=[small])
+    content = report(comparisons=[row])
+    found = [sentence.text for sentence in sentences(content) if sentence.kind == "inconclusive"]
+    assert found == [
+        "Linear warmup over 10% of the gradient steps, PPO on CartPole at the tuned learning rate (0.001): the "
+        "difference in final return, +0.004 [-0.016, +0.024] of normalized return, adjusted p = .004, is "
+        "significant but smaller than 0.05; 10 pairs are too few to call it equivalent.",
+        "1 of 1 comparison is not decided by these runs.",
+    ]
+    many = [sentence.text for sentence in sentences(report(comparisons=[row] * 5))]
+    assert (
+        many[1]
+        == "5 of 5 comparisons are not decided by these runs; 5 of them are significant but too small to matter."
+    )
+
+
+def test_that_intervals_are_not_corrected_is_said_where_it_matters() -> None:
+    row = comparison(0.001, "final", verdict="inconclusive", p_value=0.02, p_adjusted=0.16)
+    rows = [row, comparison(0.004, "final", p_value=0.5)]
+    assert [sentence.text for sentence in sentences(report(comparisons=rows))][1] == (
+        "2 of 2 comparisons are not decided by these runs; 1 has p ≤ .05 before, not after the correction for "
+        "2 comparisons, which intervals lack."
     )
 
 
 def test_a_cost_is_said_as_a_share_of_what_the_control_had() -> None:
     (worse,) = [text for text in report()["answers"] if text.startswith("Worse")]
-    assert "at the tuned learning rate (0.001): smaller area under the curve by 0.089 [0.044, 0.134]" in worse
+    assert "at the tuned learning rate (0.001): smaller area under the curve by 0.089 [0.022, 0.156]" in worse
     assert "(11% of the control's 0.80)" in worse
     assert "The price: 5% of the summed learning rate is not delivered to the optimizer." in report()["answers"]
 
 
 def test_equivalent_names_its_bound_and_what_it_does_not_exclude() -> None:
     (equivalent,) = [text for text in report()["answers"] if text.startswith("Equivalent")]
-    assert "+0.004 [-0.016, +0.024] of normalized return, is shown to be smaller than 0.05" in equivalent
+    assert "+0.004 [-0.026, +0.034] of normalized return, is shown to be smaller than 0.05, whatever" in equivalent
     assert "adjusted p of equivalence = .0016" in equivalent
-    assert any("collapse rates under 14% are not excluded" in text for text in limits(report(), PROBLEMS, NOTES))
+    assert "rates up to 32% and 49% are not excluded" in equivalent
+    significant = verdict(comparison(0.001, "final", p_adjusted=0.006), report())
+    assert "= .0016; significant (adjusted p = .006), but too small to matter; 16 pairs won" in significant
+    failed = verdict(comparison(0.016, "not_learned", verdict="equivalent", smallest_effect=0.05), report())
+    assert "-25.0 [-55.0, +5.0] percentage points, is shown to be smaller than 5 percentage points" in failed
 
 
 def test_shares_of_runs_are_percentage_points() -> None:
     row = comparison(0.016, "not_learned")
-    assert "fewer runs that did not learn by 25 [5, 45] percentage points" in verdict(row, report())
+    words = "fewer runs that did not learn (2 of 20 against 5 of 20) by 25 [-5, 55] percentage points, n = 20 pairs"
+    assert words in verdict(row, report())
 
 
 @pytest.mark.parametrize(("sign", "words"), [(1, "more shortfall by 0.12"), (-1, "less shortfall by 0.12")])
@@ -62,22 +166,8 @@ def test_an_interval_without_an_end_stays_open() -> None:
     assert "less shortfall by 0.12 [0.05, ∞]" in verdict(row, report())
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        (
-            {"n_to_decide": 36},
-            "1 of 1 comparison is not decided by these runs; about 36 pairs of seeds would decide it.",
-        ),
-        ({"n_to_decide": None}, "1 of 1 comparison is not decided by these runs."),
-    ],
-)
-def test_an_open_comparison_says_what_would_decide_it(row: dict[str, object], words: str) -> None:
-    assert said("inconclusive", verdict="inconclusive", **row) == words
-
-
 def test_all_open_is_said_as_such() -> None:
-    assert said("summary", verdict="inconclusive") == (
+    assert said("summary", verdict_in_runs_seen="inconclusive") == (
         "These runs cannot tell what warmup does: the only confirmatory comparison is inconclusive."
     )
 
@@ -85,8 +175,10 @@ def test_all_open_is_said_as_such() -> None:
 def test_without_a_declaration_the_exploratory_family_is_counted_and_nothing_else_is_claimed() -> None:
     content = report() | {"comparisons": [comparison(0.004, "shortfall", family="exploratory", n=8)]}
     content["study"]["declared"] = False
-    texts = answers(content, limits(content, (), ()))
-    assert texts[0].startswith("In 1 exploratory comparison warmup was better in 1 (shortfall)")
+    texts = answers(content, limits(content, ()))
+    assert texts[0].startswith(
+        "In 1 exploratory comparison warmup was better in the runs seen in 1 (shortfall); nothing is"
+    )
     assert not any(text.startswith("Better") for text in texts)
     assert "No study was declared before training, so every comparison is exploratory." in texts
     assert "This is a pilot: 8 pairs of seeds in each comparison, fewer than 20." in texts
@@ -98,7 +190,7 @@ def test_nothing_to_compare_is_no_answer() -> None:
 
 
 def test_limits_name_diverged_failed_and_barred_comparisons() -> None:
-    texts = limits(report(), PROBLEMS, NOTES)
+    texts = limits(report(), PROBLEMS)
     assert any("inert lr=1" in text and "do not differ" in text for text in texts)
     assert any(text.startswith("3 of 120 runs diverged") and "1 of 20 in linear" in text for text in texts)
     assert "1 run failed and is not scored." in texts
@@ -108,7 +200,7 @@ def test_limits_name_diverged_failed_and_barred_comparisons() -> None:
 def test_a_limit_that_comes_many_times_is_counted() -> None:
     barred = [Problem("no verdict", f"arm {n}", "the delivered learning rates do not differ") for n in range(9)]
     rows = [comparison(0.004, "final", n=n) for n in (12, 17, 20)]
-    texts = limits(report(comparisons=rows), barred, ())
+    texts = limits(report(comparisons=rows), barred)
     assert "5 more pairs of arms have no verdict; the problems say why." in texts
     assert sum("do not differ" in text for text in texts) == 4
     assert "this is a pilot: 12 to 17 pairs of seeds in 2 of 3 comparisons, fewer than 20." in texts
@@ -145,7 +237,7 @@ def test_trainer_and_budget_are_named_where_they_differ() -> None:
 
 
 def test_a_contrast_is_called_by_its_name() -> None:
-    row = comparison(0.004, "final", contrast="dip", verdict="worse", estimate=-0.2, ci_low=-0.3, ci_high=-0.1)
+    row = comparison(0.004, "final", contrast="dip", verdict_in_runs_seen="worse", estimate=-0.2)
     assert verdict(row, report()).startswith("the contrast “dip”, PPO on CartPole")
     assert "the treatment was" in summary(report() | {"comparisons": [row]})
 

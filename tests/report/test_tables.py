@@ -22,7 +22,12 @@ def test_a_glance_has_a_row_a_pair_of_arms_whatever_the_order_of_the_comparisons
     assert [column.text for column in table.columns] == ["final", "area", "shortfall", "not learned"]
     assert table.rows == 4
     row = next(group for group in table.groups if "0.004 (4×)" in group.heading and "Linear" in group.heading)
-    assert [entry.verdict for entry in row.rows[0]] == ["inconclusive", "inconclusive", "better", "inconclusive"]
+    assert [entry.verdict for entry in row.rows[0]] == [
+        "inconclusive",
+        "inconclusive",
+        "better in the runs seen",
+        "inconclusive",
+    ]
     assert (row.rows[0][2].text, row.rows[0][2].detail) == ("-0.120", "[-0.190, -0.050]")
 
 
@@ -42,20 +47,23 @@ def test_the_main_table_holds_every_confirmatory_comparison() -> None:
         "verdict": "▼ worse",
         "n": "20",
         "difference": "-0.089",
-        "95% interval": "[-0.134, -0.044]",
+        "runs seen: 95%": "[-0.134, -0.044]",
         "adjusted p": ".031",
-        "pairs to decide": "",
-        "pairing ρ": "0.42",
+        "mean: 95%": "[-0.156, -0.022]",
+        "adjusted p of the mean": ".04",
+        "did not learn": "2 of 20 / 5 of 20",
+        "pairs won": "16 of 20",
     }
 
 
 def test_undefined_numbers_are_dashes() -> None:
-    unknown = dict.fromkeys(("estimate", "ci_low", "ci_high", "p_adjusted", "pairing_correlation", "iqm"))
-    rows = [comparison(0.004, "final", **unknown)]
+    unknown = ("estimate", "ci_low", "ci_high", "p_adjusted", "pairing_correlation", "iqm", "p_mean_adjusted")
+    unknown += ("mean_ci_low", "mean_ci_high", "p_mean", "failures", "pairs_won")
+    rows = [comparison(0.004, "final", **dict.fromkeys(unknown))]
     row = texts(comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory"))
-    assert {row[key] for key in ("difference", "95% interval", "adjusted p", "pairing ρ")} == {"–"}
+    assert {text for name, text in row.items() if name not in ("metric", "verdict", "n")} == {"–"}
     row = texts(comparison_tables.sensitivity(report() | {"comparisons": rows}))
-    assert (row["IQM"], row["BCa interval"], row["p, Welch"]) == ("–", "–", "–")
+    assert {row[key] for key in ("IQM", "BCa interval", "p, Welch", "p, Dirichlet", "pairing ρ")} == {"–"}
 
 
 def test_the_critical_rate_has_a_row_an_arm() -> None:

@@ -67,8 +67,8 @@ def compare(
 ) -> Paired:
     """Compare two arms on one metric, paired by seed. The same runs give the same numbers wherever they are.
 
-    In the runs seen p is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test, but
-    exact for every n). A difference within rounding is zero.
+    In the runs seen p is that of the sign-flip test, of McNemar's exact test for a binary metric (the same test,
+    but exact for every n). A difference within rounding is zero.
 
     Args:
         smallest_effect: Half width of the range of equivalence, in the metric's unit; None: no such test.
@@ -170,7 +170,12 @@ class Verdict:
     notes: tuple[Note, ...] = ()
 
     @property
-    def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
+    def headline(self) -> Headline:
+        """The verdict in words."""
+        return headline(self.verdict, self.verdict_in_runs_seen)
+
+
+def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
     """Give each comparison of a family its verdict of both scopes, in the order of the family.
 
     Of the mean: equivalent where the adjusted p of equivalence is <= .05, significant or not; else better or worse

@@ -230,6 +230,6 @@ def _about(found: Comparison) -> dict[str, Any]:
 
 def _comparison(found: Comparison) -> dict[str, Any]:
     values = vars(found) | vars(found.paired) | vars(found.verdict)
-    keys = ("family", "n", "estimate", "ci_low", "ci_high", "mean_ci_low", "mean_ci_high", "p_adjusted")
-    keys += ("p_mean_adjusted", "smallest_effect")
+    keys = ["family", "n", "estimate", "ci_low", "ci_high", "mean_ci_low", "mean_ci_high"]
+    keys += ["p_adjusted", "p_mean_adjusted", "smallest_effect"]
     return _about(found) | {key: values[key] for key in keys} | {"verdict": found.verdict.headline}
