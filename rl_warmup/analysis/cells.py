@@ -13,7 +13,7 @@ from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.constants import Given, Scale
 from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.runs import Run, read_run
+from rl_warmup.analysis.runs import Run, read_run, within_bounds
 from rl_warmup.analysis.scoring import Scores, score
 from rl_warmup.config.algorithms import recorded_phases
 from rl_warmup.config.arm import Arm, begin_words
@@ -108,7 +108,8 @@ def blocks_of(
     other runs there are. `sources`: constants that take the place of those in the records.
     """
     entropy = int(rng.integers(2**63)) if rng is not None else 0
-    runs = [run for record in records if (run := read_run(record, problems, sources)) is not None]
+    read = [run for record in records if (run := read_run(record, problems, sources)) is not None]
+    runs = within_bounds(read, problems)
     dropped = _identity_without(runs)
     cells: dict[str, list[Run]] = defaultdict(list)
     for run in runs:

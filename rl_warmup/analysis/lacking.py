@@ -9,11 +9,13 @@ import numpy as np
 
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.constants import Given, bounded
+from rl_warmup.analysis.metrics.curve import normalise
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import NORMALIZED
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
 from rl_warmup.config.constants import (
+    BOUNDS,
     SCORING,
     Env,
     borrowed_words,
@@ -39,7 +41,8 @@ def note_constants(blocks: Sequence[Block], sources: Sequence[Given], folder: Pa
         if source is not None:
             known = ", ".join(f"env.{key}={env[key]:g}" for key in SCORING if env.get(key) is not None)
             problems.add("constants", f"scored by {known} of --env {source}, not as recorded", str(env.get("id")))
-        if missing := [key for key in lacking(env) if key != "return_floor" or run.worst is None]:
+        missing = [key for key in lacking(env) if key != "return_floor" or run.worst is None]
+        if missing := [*missing, *(key for key in BOUNDS if env.get(key) is None)]:
             text = f"{_why(run, missing)}: {_what_follows(missing)}. To mend this report: {_way_out(env, folder)}"
             problems.add("constants", text)
     for one in sources:
@@ -67,7 +70,11 @@ def _why(run: Run, missing: Collection[str]) -> str:
     env, known = run.info["config"]["env"], run.info["borrowed_env"]
     if known:
         return f"{borrowed_words(env, known)}, whose constants are not used, so that {words(missing)} are not known"
-    return f"{env.get('id')} ({env.get('name')}) has no {words(missing)}"
+    deep = ""
+    if "floor" in missing and env.get("return_floor") is not None:
+        z = normalise(env["return_floor"], env["return_low"], env["return_high"])
+        deep = f", and env.return_floor={env['return_floor']:g} is {z:.3g} of normalized return"
+    return f"{env.get('id')} ({env.get('name')}) has no {words(missing)}{deep}"
 
 
 def _what_follows(missing: Collection[str]) -> str:
@@ -83,6 +90,8 @@ def _what_follows(missing: Collection[str]) -> str:
         ]
     if "return_floor" in missing:
         parts.append("a run that diverged has no score, and no comparison with one has a verdict")
+    if set(BOUNDS) & set(missing):
+        parts.append("verdicts on returns are of the runs seen, and none of the mean, whatever rare runs do")
     return "; ".join(parts)
 
 

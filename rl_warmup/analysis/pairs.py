@@ -8,10 +8,12 @@ import numpy as np
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell
+from rl_warmup.analysis.constants import Scale
 from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, same_dose
+from rl_warmup.analysis.statistics.sign_flips import ROUNDING
 from rl_warmup.config.study import without_warmup
 
 Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1 and -1
@@ -63,15 +65,6 @@ class Pairing:
         return self._label(-1)
 
     @property
-    def weight(self) -> float:
-        """Half the sum of |weights|, by which what is true of a pair of runs is scaled; 1 for two arms."""
-        return sum(abs(weight) for weight, _ in self.terms) / 2
-
-    def bound(self, metric: Metric) -> float | None:
-        """Largest |difference| that the metric allows; None where it has no bounds."""
-        return self.weight if metric.binary else None
-
-    @property
     def label(self) -> str:
         """The comparison in words."""
         env, algo, trainer, _ = self.block.group
@@ -88,6 +81,24 @@ class Pairing:
     def seeds(self) -> tuple[int, ...]:
         """Seed of each pair."""
         return tuple(self.terms[0][1].scored[row[0]].seed for row in self.pairs)
+
+    @property
+    def weight(self) -> float:
+        """Half the sum of the absolute weights: 1 for a treatment and its control."""
+        return sum(abs(weight) for weight, _ in self.terms) / 2
+
+    def bound(self, metric: Metric) -> float | None:
+        """The largest |D| that is possible within the bounds of the metric; None: these are not known.
+
+        (high - low) * sum |w| / 2 where all arms have the same bounds.
+        """
+        ends = [metric.bounds(Scale.of(cell.settings)) for _, cell in self.terms]
+        known = [(weight, end) for (weight, _), end in zip(self.terms, ends, strict=True) if end is not None]
+        if len(known) < len(ends):
+            return None
+        most = sum(max(weight * low, weight * high) for weight, (low, high) in known)
+        least = sum(min(weight * low, weight * high) for weight, (low, high) in known)
+        return max(most, -least) * (1 + ROUNDING)
 
     def values(self, metric: str) -> tuple[FloatArray, FloatArray]:
         """Positive and negative part of sum(weight · metric), [pairs] each; nan where a run's value is."""

@@ -1,5 +1,7 @@
 """Runs as analysis sees them: the record files, each read once, and what is wrong with them in words."""
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +16,7 @@ from rl_warmup.analysis.metrics.diagnostics import fill_episodes
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.columns import COEFFICIENTS, GROUPS
+from rl_warmup.config.constants import BOUNDS, MADE_OF, SCORING, bound_words
 from rl_warmup.records.read import Record, dose_of, unfinished
 from rl_warmup.records.schema import FINISHED, SOURCE_EVALUATIONS, RecordError
 
@@ -96,7 +99,7 @@ def read_run(record: Record, problems: Problems, sources: Sequence[Given] = ()) 
         run = replace(run, at_home=_at_home(record, run, problems))
     if episodes is not None and record.status == "diverged":
         episodes = fill_episodes(episodes, info["config"], run.worst)
-    return run if episodes is None else replace(run, episodes=_within(episodes, info["bounds"]))
+    return run if episodes is None else replace(run, episodes=episodes)
 
 
 def _at_home(record: Record, run: Run, problems: Problems) -> FloatArray | None:
@@ -105,13 +108,57 @@ def _at_home(record: Record, run: Run, problems: Problems) -> FloatArray | None:
     means = [] if table is None else table["returns"].list.mean().to_list()
     if len(means) == 1 and record.status == "diverged":
         means.append(np.nan if run.worst is None else run.worst)
-    return bounded(np.array(means, dtype=np.float64), run.info.get("bounds")) if len(means) == 2 else None
+    return np.array(means, dtype=np.float64) if len(means) == 2 else None
 
 
-def _within(episodes: pl.DataFrame, bounds: Mapping[str, Any] | None) -> pl.DataFrame:
-    """Episodes with their returns within the bounds of the environment."""
-    returns = bounded(episodes["return"].to_numpy(), bounds)
-    return episodes.with_columns(pl.Series("return", returns))
+def within_bounds(runs: Sequence[Run], problems: Problems) -> list[Run]:
+    """The runs with one pair of bounds for each environment, and what is not a curve clipped there.
+
+    Where runs were recorded with different bounds, the widest hold.
+    """
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[_scored_as(run)].append(run)
+    shared = {key: _shared(members, problems) for key, members in groups.items()}
+    return [_clipped(run, *shared[_scored_as(run)]) for run in runs]
+
+
+def _scored_as(run: Run) -> str:
+    """The environment of a run and the constants by which it is scored, but for the bounds."""
+    env = run.info["config"]["env"]
+    return json.dumps([env.get(key) for key in ("name", *MADE_OF, *SCORING)], sort_keys=True)
+
+
+def _shared(runs: Sequence[Run], problems: Problems) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the returns of runs of one environment are clipped at, and the bounds that verdicts rely on."""
+    where = str(runs[0].info["config"]["env"].get("id"))
+    added = bound_words({key: value for run in runs for key, value in run.info["bounds_added"].items()})
+    if added:
+        text = f"recorded without {added}, which conf/env/ has now: returns beyond are scored as that"
+        problems.add("constants", text, where)
+    clips, limits = [run.info["bounds"] for run in runs], [run.info["config"]["env"] for run in runs]
+    clip = _widest(clips)
+    if any(one != clip for one in clips):
+        problems.add("mixed", f"its runs have different bounds; all are scored by {bound_words(clip)}", where)
+    return clip, _widest(limits)
+
+
+def _widest(bounds: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The lowest floor and the highest ceiling that are known."""
+    known = {key: [one[key] for one in bounds if one.get(key) is not None] for key in BOUNDS}
+    return {"floor": min(known["floor"], default=None), "ceiling": max(known["ceiling"], default=None)}
+
+
+def _clipped(run: Run, clip: Mapping[str, Any], limits: Mapping[str, Any]) -> Run:
+    """A run with these bounds, its training episodes and returns at home within them."""
+    config = run.info["config"]
+    info = {**run.info, "bounds": clip, "config": {**config, "env": {**config["env"], **limits}}}
+    episodes = run.episodes
+    if episodes is not None:
+        returns = bounded(episodes["return"].to_numpy(), clip)
+        episodes = episodes.with_columns(pl.Series("return", returns))
+    at_home = None if run.at_home is None else bounded(run.at_home, clip)
+    return replace(run, info=info, episodes=episodes, at_home=at_home)
 
 
 def mean_dose(runs: Sequence[Run]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from rl_warmup.analysis.metrics.noise_floor import RESAMPLES, beyond, floor_draw
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.statistics.sign_flips import ROUNDING
 from rl_warmup.config.settings import ConfigError
 
 
@@ -71,7 +72,7 @@ def _values(
     if metric.source != "curve":
         tables = [(getattr(run, metric.source), run.info["config"]) for run in runs]
         each = [math.nan if table is None else float(metric.function(table, about)) for table, about in tables]
-        return np.array(each, dtype=np.float64)
+        return _within(metric, np.array(each, dtype=np.float64), scale)
     known = np.isfinite(curves).all(axis=1)  # not so of a diverged run, where nothing says what that is worth
     values = np.full(len(curves), np.nan)
     found = np.asarray(metric.function(grid, curves[known], scale.threshold), dtype=np.float64)
@@ -79,8 +80,23 @@ def _values(
         raise ConfigError(
             f"metric {metric.name}: it gives {found.shape} for {known.sum()} runs; give one number each"
         )
-    values[known] = found
+    values[known] = _within(metric, found, scale)
     return values
+
+
+def _within(metric: Metric, values: FloatArray, scale: Scale) -> FloatArray:  # [runs]
+    """A metric's values; rounding must not leave them outside its bounds."""
+    bounds = metric.bounds(scale)
+    if bounds is None:
+        return values
+    within = np.clip(values, *bounds)
+    far = np.abs(within - values) > ROUNDING * (1 + np.abs(values))
+    if far.any():
+        low, high = bounds
+        raise ConfigError(
+            f"metric {metric.name}: it gives {values[far][0]:g}, and says that it lies in [{low:g}, {high:g}]"
+        )
+    return within
 
 
 def _floors(

@@ -15,7 +15,10 @@ Env = Mapping[str, Any]
 SCORING = ("return_floor", "return_low", "return_high", "threshold")
 """What metrics need."""
 
-CONSTANTS = (*SCORING, "floor", "ceiling", "reward_max")
+BOUNDS = ("floor", "ceiling")
+"""Returns beyond are scored as these, and verdicts on the mean rely on them."""
+
+CONSTANTS = (*SCORING, *BOUNDS, "reward_max")
 """What conf/env/ says of an environment's returns."""
 
 MADE_OF = ("id", "module", "kwargs", "wrappers")
@@ -62,7 +65,8 @@ def bound_words(bounds: Mapping[str, float | None]) -> str:
     >>> bound_words({"floor": -200.0, "ceiling": None})
     'env.floor=-200'
     """
-    return " and ".join(f"env.{key}={value:g}" for key, value in bounds.items() if value is not None)
+    known = ((key, bounds.get(key)) for key in BOUNDS)
+    return " and ".join(f"env.{key}={value:g}" for key, value in known if value is not None)
 
 
 def same_env(one: Env, other: Env) -> bool:

@@ -78,7 +78,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "config": identity(config),
         **source_info(config),
         "borrowed_env": borrowed_env(vars(config.env)),
-        "bounds": bounds_of(vars(config.env)),
+        "bounds": bounds_of(vars(config.env)) | {"floor_declared": config.env.floor is not None},
         "hyperparameters": hyperparameters(config),
         "tuned_learning_rate": config.tuned_learning_rate,
         "planned_gradient_steps": phases_of(config).gradient_steps,

@@ -147,6 +147,16 @@ def test_constants_are_in_order_and_say_where_they_are_from(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_returns_are_bounded_and_no_single_run_decides(name: str) -> None:
+    text = (conf_dir() / "env" / f"{name}.yaml").read_text()
+    known = yaml.safe_load(text)
+    for key in ("floor", "ceiling"):
+        assert re.search(rf"^{key}: \S+ # \w", text, flags=re.MULTILINE), key
+    if known["return_high"] is not None:
+        assert (known["floor"] - known["return_low"]) / (known["return_high"] - known["return_low"]) >= -1
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_registered_threshold_is_the_threshold(name: str) -> None:
     needs(name)
     known = yaml.safe_load((conf_dir() / "env" / f"{name}.yaml").read_text())

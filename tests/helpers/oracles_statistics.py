@@ -120,7 +120,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def shortfall(z: Sequence[float], threshold: float) -> float:
     """Worst fifth of the second half, each evaluation split into five equal pieces."""
     half = math.ceil(len(z) / 2)
-    below = [max(*z[: k + 1], threshold) - z[k] for k in range(len(z))][-half:]
+    cap = max(1.0, threshold)
+    below = [max(0.0, min(max(*z[: k + 1], threshold), cap) - z[k]) for k in range(len(z))][-half:]
     pieces = sorted((s for s in below for _ in range(5)), reverse=True)[:half]
     return sum(pieces) / half
 

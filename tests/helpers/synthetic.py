@@ -104,6 +104,7 @@ def write_run(
         "config": config,
         "device": config["device"],
         "versions": VERSIONS,
+        "bounds": _bounds(config["env"]),
         **(info or {}),
     }
     # these need not survive a power cut, and fsync is slow
@@ -122,6 +123,12 @@ def write_run(
             writer.append("source_evaluations", row)
         writer.finish(status, error)
     return study / run_id
+
+
+def _bounds(env: Mapping[str, Any]) -> dict[str, float | None]:
+    """As trainers record them, of an environment whose ceiling is twice the reference; none without constants."""
+    high = env["return_high"]
+    return {"floor": env["return_floor"], "ceiling": None if high is None else 2 * high, "floor_declared": False}
 
 
 def update_rows(peak: float, length: float) -> list[dict[str, Any]]:

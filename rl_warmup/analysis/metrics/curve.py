@@ -87,10 +87,12 @@ def area(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
 
 
 def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
-    """Mean of the worst fifth of s_k = max(max_{j<=k} z_j, threshold) - z_k, k in the last ceil(K/2).
+    """Mean of the worst fifth of the s_k, k in the last ceil(K/2), in normalized return.
 
-    The fifth of ceil(K/2) evaluations may be a fraction: the last one counted has the rest as its weight. A
-    drawdown would reward runs that never learn; the threshold counts that as a loss.
+    s_k = max(0, min(max(max_{j<=k} z_j, threshold), max(1, threshold)) - z_k). The fifth of ceil(K/2) evaluations
+    may be a fraction: the last one counted has the rest as its weight. A drawdown would reward runs that never
+    learn; the threshold counts that as a loss. The best so far counts up to the reference, or the threshold if
+    that is higher: a run that is never below it has no shortfall, however it varies above.
 
     Raises:
         ValueError: for a threshold that is not finite.
@@ -98,7 +100,8 @@ def shortfall(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArray:
     _, z = checked(t, z)
     if not np.isfinite(threshold):
         raise ValueError(f"threshold {threshold!r}: give a finite normalized return")
-    below = np.maximum(np.maximum.accumulate(z, axis=1), threshold) - z
+    best_so_far = np.maximum.accumulate(z, axis=1)
+    below = np.maximum(np.clip(best_so_far, threshold, max(1.0, threshold)) - z, 0.0)
     half = -(-z.shape[1] // 2)
     worst_first = -np.sort(-below[:, -half:], axis=1)
     mass = half / 5
@@ -129,3 +132,26 @@ def time_to_threshold(t: ArrayLike, z: ArrayLike, threshold: float) -> FloatArra
     t, z = checked(t, z)
     first = t[np.argmax(z >= threshold, axis=1)] / t[-1]
     return np.where(reached(z, threshold), first, 1.0)
+
+
+# Between what a metric lies where the curves lie in [z_min, z_max].
+
+
+def bounds_of_return(z_min: float, z_max: float, threshold: float) -> tuple[float, float]:
+    """Of a mean or an extreme of returns."""
+    return z_min, z_max
+
+
+def bounds_of_fall(z_min: float, z_max: float, threshold: float) -> tuple[float, float]:
+    """Of a distance below the best so far."""
+    return 0.0, z_max - z_min
+
+
+def bounds_of_shortfall(z_min: float, z_max: float, threshold: float) -> tuple[float, float]:
+    """Of `shortfall`, whose best so far is capped."""
+    return 0.0, max(1.0, threshold) - z_min
+
+
+def bounds_of_share(z_min: float, z_max: float, threshold: float) -> tuple[float, float]:
+    """Of a share, of runs or of the budget."""
+    return 0.0, 1.0

@@ -1,10 +1,11 @@
 """The table of the built-in metrics. The unit of replication is the run: each gives one number per run."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from rl_warmup.analysis.metrics import curve, diagnostics, stability
 from rl_warmup.analysis.metrics.diagnostics import dose, phase_mean, step_mean
@@ -19,6 +20,22 @@ Need = Literal[
     "reference", "threshold"
 ]  # constants of the environment: low and high by which returns are normalized
 NORMALIZED = "normalized return"  # what a unit begins with, where it is the environment's own without a reference
+
+
+class Scaled(Protocol):
+    """What the bounds of a metric depend on, as `Scale` has it."""
+
+    @property
+    def threshold(self) -> float:
+        """In the unit of the curves."""
+
+    @property
+    def z_min(self) -> float | None:
+        """Lower bound of the curves; None: not known."""
+
+    @property
+    def z_max(self) -> float | None:
+        """Upper bound."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,8 @@ class Metric:
     source: Source = "curve"
     noise_floor: bool = False  # whether what the sampling of evaluation episodes makes of it is reported beside it
     needs: tuple[Need, ...] | None = None  # without which it is undefined; None: all, unless it is of `updates`
+    # of z_min, z_max and the threshold: between what it lies; None: not known, and no verdict holds for its mean
+    within: Callable[[float, float, float], tuple[float, float]] | None = None
 
     @property
     def needed(self) -> tuple[Need, ...]:
@@ -43,6 +62,14 @@ class Metric:
         if self.needs is None:
             return () if self.source == "updates" else get_args(Need)
         return self.needs
+
+    def bounds(self, scale: Scaled) -> tuple[float, float] | None:
+        """Between what it lies for curves on this scale; None: not known."""
+        if self.within is None:
+            return None
+        z_min, z_max = (math.nan if end is None else end for end in (scale.z_min, scale.z_max))
+        low, high = self.within(z_min, z_max, scale.threshold)
+        return (low, high) if low < high else None
 
     def unit_of(self, normalized: bool) -> str:
         """Its unit, where returns are normalized and where they are not."""
@@ -70,6 +97,7 @@ def _column(name: str, function: Callable[..., float], unit: str, description: s
 
 
 _confirmatory = partial(_metric, role="confirmatory")
+_of_return, _of_fall, _of_share = curve.bounds_of_return, curve.bounds_of_fall, curve.bounds_of_share
 _stability = partial(_metric, noise_floor=True)
 _episodes = partial(_metric, source="episodes")
 _descriptive = partial(_metric, role="descriptive")
@@ -77,23 +105,43 @@ _inside = partial(_descriptive, source="updates")
 _SOLVED: tuple[Need, ...] = ("threshold",)
 _LEARNED: tuple[Need, ...] = ("reference",)
 _RETURN, _SLOPE, _BUDGET = NORMALIZED, f"{NORMALIZED} per budget", "share of the budget"
-_BELOW = "worst fifth of the second half, below the best so far or the threshold"
+_BELOW = "worst fifth of the second half, below the best so far (at most the reference) or the threshold"
 
 # Confirmatory ones first; an entry here is all that a new metric takes.
 _TABLE = (
-    _confirmatory(curve.final, _RETURN, "mean of the last tenth of the run", "higher", RETURN_EFFECT),
-    _confirmatory(curve.area, _RETURN, "mean over the whole run", "higher", RETURN_EFFECT),
-    _confirmatory(curve.shortfall, _RETURN, _BELOW, "lower", RETURN_EFFECT, noise_floor=True, needs=_SOLVED),
+    _confirmatory(
+        curve.final, _RETURN, "mean of the last tenth of the run", "higher", RETURN_EFFECT, within=_of_return
+    ),
+    _confirmatory(curve.area, _RETURN, "mean over the whole run", "higher", RETURN_EFFECT, within=_of_return),
+    _confirmatory(
+        curve.shortfall,
+        _RETURN,
+        _BELOW,
+        "lower",
+        RETURN_EFFECT,
+        noise_floor=True,
+        needs=(*_LEARNED, *_SOLVED),
+        within=curve.bounds_of_shortfall,
+    ),
     _confirmatory(
         curve.not_learned,
         "share of runs",
         "final return below half the reference",
-        smallest_effect=RATE_EFFECT,
+        "lower",
+        RATE_EFFECT,
         binary=True,
         needs=_LEARNED,
+        within=_of_share,
     ),
-    _metric(curve.best, _RETURN, "best evaluation", "higher", RETURN_EFFECT),
-    _episodes(diagnostics.online_return, _RETURN, "training episodes, by length", "higher", RETURN_EFFECT),
+    _metric(curve.best, _RETURN, "best evaluation", "higher", RETURN_EFFECT, within=_of_return),
+    _episodes(
+        diagnostics.online_return,
+        _RETURN,
+        "training episodes, by length",
+        "higher",
+        RETURN_EFFECT,
+        within=_of_return,
+    ),
     _metric(
         curve.time_to_threshold,
         _BUDGET,
@@ -101,9 +149,10 @@ _TABLE = (
         "lower",
         TIME_EFFECT,
         _SOLVED,
+        within=_of_share,
     ),
-    _stability(stability.drawdown_cvar, _RETURN, "worst 5% of the falls below the best so far"),
-    _stability(stability.drawdown_max, _RETURN, "largest fall below the best so far"),
+    _stability(stability.drawdown_cvar, _RETURN, "worst 5% of the falls below the best so far", within=_of_fall),
+    _stability(stability.drawdown_max, _RETURN, "largest fall below the best so far", within=_of_fall),
     _stability(stability.difference_iqr, _SLOPE, "interquartile range of the changes of return"),
     _stability(stability.difference_mad, _SLOPE, "median absolute deviation of the changes of return"),
     _stability(stability.difference_std, _SLOPE, "standard deviation of the changes of return"),

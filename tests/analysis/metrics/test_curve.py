@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rl_warmup.analysis.constants import Scale
 from rl_warmup.analysis.metrics.curve import best, fill_diverged, normalise, reached, shortfall, time_to_threshold
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.metrics.stability import drawdown
@@ -40,7 +41,7 @@ def test_the_four_confirmatory_metrics() -> None:
         ("final", "higher", 0.05, False),
         ("area", "higher", 0.05, False),
         ("shortfall", "lower", 0.05, False),
-        ("not_learned", "lower", None, True),
+        ("not_learned", "lower", 0.05, True),
     ]
     assert [m.name for m in METRICS.values()][:4] == [m.name for m in with_role("confirmatory")]
 
@@ -125,7 +126,15 @@ def test_shortfall_by_hand() -> None:
 
 
 def test_shortfall_sees_the_first_half_only_as_best_so_far() -> None:
-    assert one("shortfall", [3.0, -9.0, 2.0, 2.0]) == pytest.approx(1.0)
+    assert one("shortfall", [0.9, -9.0, 0.5, 0.5]) == pytest.approx(0.4)
+
+
+def test_shortfall_counts_the_best_so_far_up_to_the_reference_or_a_higher_threshold() -> None:
+    dips, flat = [0.0, 3.0, 2.0, 3.0, 2.0, 3.0], [0.95] * 6  # twice the control at its worst
+    assert one("shortfall", dips, threshold=0.95) == 0.0
+    assert one("shortfall", flat, threshold=0.95) == 0.0
+    assert one("shortfall", [0.0, 3.0, 2.0, 3.0, 0.25, 3.0], threshold=0.95) == pytest.approx(0.75)
+    assert one("shortfall", [0.0, 3.0, 2.0, 3.0, 0.25, 3.0], threshold=1.5) == pytest.approx(1.25)
 
 
 def test_shortfall_does_not_reward_a_run_that_never_learns() -> None:
@@ -165,7 +174,7 @@ def test_a_run_does_not_depend_on_its_neighbors(name: str, z: np.ndarray, random
 @given(CURVES, NUMBERS, st.floats(0.1, 10))
 def test_shift_and_scale(z: np.ndarray, shift: float, scale: float) -> None:
     t = np.arange(z.shape[1]) * 3.0
-    for name, moves in (("final", 1), ("area", 1), ("best", 1), ("shortfall", 0), ("drawdown_max", 0)):
+    for name, moves in (("final", 1), ("area", 1), ("best", 1), ("drawdown_max", 0)):
         function = METRICS[name].function
         expected = function(t, z, 0.5) * scale + shift * moves
         assert function(t, z * scale + shift, 0.5 * scale + shift) == pytest.approx(expected, abs=1e-9)
@@ -233,3 +242,35 @@ def test_a_diverged_run_is_at_the_floor_where_it_has_nothing() -> None:
 def test_fill_refuses_what_is_not_the_grid(t: list[int], y: list[float], floor: float, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         fill_diverged([0, 10], t, y, floor)
+
+
+@QUICK
+@given(CURVES, NUMBERS, st.floats(0.01, 10), NUMBERS)
+def test_metrics_of_bounded_curves_are_within_their_bounds(
+    z: np.ndarray, z_min: float, span: float, threshold: float
+) -> None:
+    """Also of a run at the floor, of one at the ceiling, and of one that falls from it to the floor."""
+    z_max = z_min + span
+    scale = Scale(0.0, 1.0, min(threshold, z_max), True, z_min, z_max)
+    count = z.shape[1]
+    ends = np.array([[z_min] * count, [z_max] * count, [z_max] + [z_min] * (count - 1)])
+    curves = np.vstack([np.clip(z, z_min, z_max), ends])
+    for metric in METRICS.values():
+        if metric.source == "curve" and metric.within is not None and (bounds := metric.bounds(scale)) is not None:
+            values = metric.function(range(count), curves, scale.threshold)
+            assert np.all((bounds[0] - 1e-9 <= values) & (values <= bounds[1] + 1e-9)), metric.name
+
+
+def test_bounds_of_metrics_by_hand() -> None:
+    scale = Scale(0.0, 1.0, 0.95, True, -0.1, 1.2)
+    found = {metric.name: metric.bounds(scale) for metric in METRICS.values() if metric.within is not None}
+    assert found["final"] == found["area"] == found["best"] == found["online_return"] == (-0.1, 1.2)
+    assert found["shortfall"] == (0.0, pytest.approx(1.1))
+    assert found["drawdown_max"] == found["drawdown_cvar"] == (0.0, pytest.approx(1.3))
+    assert found["not_learned"] == found["time_to_threshold"] == (0.0, 1.0)
+    assert METRICS["shortfall"].bounds(Scale(0.0, 1.0, 1.15, True, -0.1, 1.2)) == (0.0, pytest.approx(1.25))
+    unknown = Scale(0.0, 1.0, 0.95, True, -0.1, None)
+    assert METRICS["final"].bounds(unknown) is None
+    assert METRICS["shortfall"].bounds(unknown) == (0.0, pytest.approx(1.1))  # needs no ceiling
+    assert METRICS["not_learned"].bounds(Scale(0.0, 1.0, 0.95, True)) == (0.0, 1.0)
+    assert METRICS["collapses"].bounds(scale) is None
