@@ -17,7 +17,7 @@ from rl_warmup.analysis.problems import Problems
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.columns import COEFFICIENTS, GROUPS
 from rl_warmup.config.constants import BOUNDS, MADE_OF, SCORING, bound_words
-from rl_warmup.records.read import Record, dose_of, unfinished
+from rl_warmup.records.read import Record, Small, dose_of, unfinished
 from rl_warmup.records.schema import FINISHED, SOURCE_EVALUATIONS, RecordError
 
 _NEEDED = {
@@ -44,6 +44,7 @@ class Run:
     at_home: FloatArray | None = (
         None  # [2] mean returns in its agent's own environment, before and after; from scratch None
     )
+    small: Small | None = None  # in place of the tables of a study in small form
 
     @property
     def run_id(self) -> str:
@@ -93,8 +94,9 @@ def read_run(record: Record, problems: Problems, sources: Sequence[Given] = ()) 
     updates = _table(record, "updates", "the learning rates it was given are not known", problems)
     if updates is not None:
         updates = updates.filter(pl.col("n_steps") > 0)
-    episodes = _table(record, "episodes", "its training episodes are not known", problems)
-    run = Run(info, steps, returns, updates, None, each)
+    lost = "its training episodes are not known"
+    episodes = None if record.small else _table(record, "episodes", lost, problems)
+    run = Run(info, steps, returns, updates, None, each, small=record.small)
     if (info["config"].get("init") or {}).get("source"):
         run = replace(run, at_home=_at_home(record, run, problems))
     if episodes is not None and record.status == "diverged":

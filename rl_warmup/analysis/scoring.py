@@ -70,9 +70,7 @@ def _values(
     if not scale.serves(metric):
         return np.full(len(runs), np.nan)
     if metric.source != "curve":
-        tables = [(getattr(run, metric.source), run.info["config"]) for run in runs]
-        each = [math.nan if table is None else float(metric.function(table, about)) for table, about in tables]
-        return _within(metric, np.array(each, dtype=np.float64), scale)
+        return _within(metric, np.array([_of_table(metric, run) for run in runs], dtype=np.float64), scale)
     known = np.isfinite(curves).all(axis=1)  # not so of a diverged run, where nothing says what that is worth
     values = np.full(len(curves), np.nan)
     found = np.asarray(metric.function(grid, curves[known], scale.threshold), dtype=np.float64)
@@ -97,6 +95,15 @@ def _within(metric: Metric, values: FloatArray, scale: Scale) -> FloatArray:  # 
             f"metric {metric.name}: it gives {values[far][0]:g}, and says that it lies in [{low:g}, {high:g}]"
         )
     return within
+
+
+def _of_table(metric: Metric, run: Run) -> float:
+    """A metric of a run's table; nan where there is none."""
+    if run.small is not None:
+        score = run.small.scores.get(metric.name)
+        return math.nan if score is None else score
+    table = getattr(run, metric.source)
+    return math.nan if table is None else float(metric.function(table, run.info["config"]))
 
 
 def _floors(

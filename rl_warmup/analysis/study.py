@@ -23,7 +23,8 @@ from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
 from rl_warmup.analysis.transfer import Transfer, transfers_of
-from rl_warmup.records.read import read_study
+from rl_warmup.config.settings import ConfigError
+from rl_warmup.records.archive import read_records
 
 CORRECTIONS: Mapping[Family, Literal["holm", "fdr_bh"]] = {"confirmatory": "holm", "exploratory": "fdr_bh"}
 SPREAD_METRICS = ("final", "area")
@@ -89,10 +90,14 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
 
     Raises:
         RecordError: if `folder` is no folder or holds no run.
-        ConfigError: if no run is of an environment of `sources`.
+        ConfigError: if no run is of an environment of `sources`, or the study is in small form.
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    records, unreadable = read_study(folder)
+    records, unreadable = read_records(folder)
+    if sources and any(record.small for record in records):
+        raise ConfigError(
+            f"--env: {folder} is in small form, scored by the constants of its records; score the whole"
+        )
     problems = Problems()
     for text in unreadable:
         problems.add("left out", text)

@@ -1,6 +1,7 @@
 """Reading the record files of a run, each checked."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,8 +15,22 @@ from rl_warmup.records.locks import is_training
 from rl_warmup.records.schema import FINISHED, STATUSES, RecordError, table_schemas
 from rl_warmup.records.words import error_line, first_line, quoted
 
+ARCHIVE = "records.zip"
+"""The runs of a study in small form, see `records.archive`."""
 LISTED = 5
 """Studies that are named where one of them was probably meant."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """What the small form of a study has of a run in place of its files."""
+
+    tables: Mapping[str, pl.DataFrame]
+    """`evaluations` and `source_evaluations` without lengths; of `updates` only what was delivered."""
+    scores: Mapping[str, float | None]
+    """By metric, what was computed from the tables that it has not, or not in whole; None: undefined."""
+    inside: Mapping[str, pl.DataFrame]
+    """By figure, what is shown of the inside of all runs of its cell together."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,7 @@ class Record:
 
     folder: Path
     info: dict[str, Any]
+    small: Small | None = None
 
     @property
     def status(self) -> str:
@@ -41,6 +57,8 @@ class Record:
         Raises:
             RecordError: if the file is missing, damaged, or has not the columns it should have.
         """
+        if self.small is not None:
+            return self.small.tables[name]
         path = self.folder / f"{name}.parquet"
         try:
             frame = pl.read_parquet(path.read_bytes())  # in a path polars takes `[` for a pattern, `~` for a home
@@ -132,6 +150,8 @@ def no_study(folder: Path) -> RecordError:
     said, way_out = "is not a folder with record files", "give a study's folder, e.g. runs/quick"
     if (folder / "run.json").exists():
         said, near = "is a run, not a study", [parent]
+    elif (folder / ARCHIVE).exists():
+        said, way_out, near = "holds a study in small form", "only a report can be made of it", []
     elif folder.is_dir():
         said, way_out = "holds no runs", "train some first (python -m rl_warmup.run)"
         near = _studies(folder)

@@ -59,6 +59,14 @@ def read_declaration(folder: Path) -> dict[str, Any] | None:
     return plan
 
 
+def copy_study(folder: Path, to: Path) -> None:
+    """Copy what a study declared, and its commands, into another folder."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("study.yaml", "commands.txt"):
+        if (folder / name).exists():
+            write_text(to / name, (folder / name).read_text(encoding="utf-8"))
+
+
 def is_declared(plan: Mapping[str, Any] | None) -> bool:
     """Whether a study.yaml declares anything.
 

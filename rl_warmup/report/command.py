@@ -15,6 +15,7 @@ from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
+from rl_warmup.report.archive import archive
 from rl_warmup.report.content import as_json
 from rl_warmup.report.markdown import latex, markdown
 from rl_warmup.report.sentences import answers, limits
@@ -43,11 +44,17 @@ exit code:
 
 
 def report(
-    folder: Path, console: Console, figures: bool = True, out: Path | None = None, envs: Sequence[str] = ()
+    folder: Path,
+    console: Console,
+    figures: bool = True,
+    out: Path | None = None,
+    envs: Sequence[str] = (),
+    small: Path | None = None,
 ) -> int:
     """Analyze the study in `folder`, write the report and its figures into it or `out`, print it; the exit code.
 
     `envs`: YAML files of environments, or names of those in conf/env/, whose constants the runs are scored by.
+    `small`: a folder for the small form of the study.
     0: everything was analyzed. 1: the report was written, but something was left out. 2: there was nothing to
     report on, or the report cannot be written; one message on stderr says why.
     """
@@ -62,6 +69,11 @@ def report(
         content, paths = write(analysis, out or folder, figures)
     except OSError as error:
         print(f"error: the report cannot be written: {error}; --out DIR writes it elsewhere", file=sys.stderr)
+        return 2
+    try:
+        paths += [archive(analysis, small)] if small else []
+    except (RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     if not console.is_terminal:
         console.width = max(console.width, PIPED_WIDTH)
@@ -93,10 +105,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=[],
         help="YAML file of an environment (or a name of conf/env) with constants that the records lack",
     )
+    parser.add_argument(
+        "--archive",
+        metavar="DIR",
+        type=Path,
+        help="also write the study in small form there, of which the same report can be made without its records",
+    )
     parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)
     figures, out, envs = not arguments.no_figures, arguments.out, arguments.env
-    return report(arguments.folder, Console(), figures, out, envs)
+    return report(arguments.folder, Console(), figures, out, envs, arguments.archive)
 
 
 def write(analysis: Analysis, folder: Path, figures: bool = True) -> tuple[dict[str, Any], list[Path]]:

@@ -134,6 +134,8 @@ def threshold_frame(block: Block, cell: Cell) -> pl.DataFrame | None:
 
 def diagnostic_frame(block: Block, cell: Cell) -> pl.DataFrame | None:
     """Median and quartiles over seeds of what happens inside the runs, in each hundredth of the gradient steps."""
+    if (small := cell.scored[0].small) is not None:
+        return small.inside.get("diagnostics")
     names = (*OF_ALL, *ALGORITHMS[block.group[1]].shown)
     known = [run.updates.with_columns(seed=run.seed) for run in cell.scored if run.updates is not None]
     table = pl.concat(known) if known else pl.DataFrame()

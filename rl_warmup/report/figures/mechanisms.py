@@ -96,6 +96,8 @@ def mechanisms(blocks: Sequence[Block], looks: Looks) -> list[Sheet]:
 
 def mechanism_frame(mechanism: Mechanism, _: Block, cell: Cell) -> pl.DataFrame | None:
     """Median and quartiles over seeds of a mechanism's columns, at every phase that was measured."""
+    if (small := cell.scored[0].small) is not None:
+        return small.inside.get(mechanism.part)
     tables = [run.updates.with_columns(seed=run.seed) for run in cell.scored if run.updates is not None]
     if not tables:
         return None
