@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from helpers.paths import ROOT
 
+from rl_warmup.report.words import MEANINGS, SYMBOLS
+
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "runs/README.md", *sorted(ROOT.glob("docs/*.md"))]
 
@@ -61,3 +63,12 @@ def test_every_python_block_of_readme_runs() -> None:
             '"CartPole-v1"', '"CartPole-v1", n_steps=64, n_epochs=1'
         )
         exec(compile(shorter, "README.md", "exec"), names)
+
+
+def test_the_table_of_verdicts_is_that_of_the_reports() -> None:
+    rows = re.findall(
+        r"^\| (\S) \| (.+?) \| (.+?) \|$", (ROOT / "docs/verdicts.md").read_text(), flags=re.MULTILINE
+    )
+    assert [(verdict, symbol, meaning) for symbol, verdict, meaning in rows] == [
+        (verdict, symbol, MEANINGS[verdict]) for verdict, symbol in SYMBOLS.items()
+    ]

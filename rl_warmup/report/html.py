@@ -12,7 +12,7 @@ from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.figures.panels import HUES
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS, agents_words, minus
+from rl_warmup.report.words import MEANINGS, SYMBOLS, agents_words, minus
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded
@@ -97,6 +97,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
         sections=list(_evidence(report, figures)),
         metrics=comparison_tables.metrics(report),
         symbols=SYMBOLS,
+        meanings=MEANINGS,
         colors=HUES,  # the figures' own
     )
 

@@ -107,7 +107,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     edges, runs.
     """
     return {
-        "comparisons": [_flat(row) for row in report["comparisons"]],
+        "comparisons": [_flat({**row, "headline": words.headline(row)}) for row in report["comparisons"]],
         "cells": [
             _flat({**row, "metrics": {}} | {name: values["mean"] for name, values in row["metrics"].items()})
             for row in report["cells"]
