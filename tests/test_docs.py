@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.paths import ROOT
 
-from rl_warmup.report.words import MEANINGS, SYMBOLS
+from rl_warmup.report.verdicts import MEANINGS, SYMBOLS
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "runs/README.md", *sorted(ROOT.glob("docs/*.md"))]

@@ -6,7 +6,8 @@ from typing import Any
 from rl_warmup.analysis.statistics.verdicts import ALPHA
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
-from rl_warmup.report.words import GROUP, Row, headline, interval, number, p_value, share
+from rl_warmup.report.verdicts import headline, of_runs
+from rl_warmup.report.words import GROUP, Row, interval, number, p_value, share
 
 FAILED = "not_learned"  # the metric whose sentence is about the failures themselves
 
@@ -23,6 +24,16 @@ def too_small(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) ->
     few = f"significant but smaller than {_effect(row, report)}; {counted(row['n'], 'pair')} are too few"
     noun = words.nouns(row["metric"])[0]
     return f"{_subject(row, report, named)}: the difference in {noun}, {size}, is {few} to call it equivalent."
+
+
+def failed(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
+    """Failures of two arms of which nothing else is decided."""
+    return f"{_subject(row, report, named)}: {_counts(row)} runs did not learn{_detail(row)}."
+
+
+def has_failures(row: Row) -> bool:
+    """Whether it is known that a run of a comparison failed."""
+    return row["failures"] is not None and any(row["failures"][arm]["count"] for arm in ("treatment", "control"))
 
 
 def _subject(row: Row, report: Mapping[str, Any], named: Sequence[str]) -> str:
@@ -78,19 +89,23 @@ def _failures(row: Row) -> str:
     if found is None or (row["metric"] == FAILED and row["verdict"] != "equivalent"):
         return ""
     one, other = (found[arm]["count"] for arm in ("treatment", "control"))
-    detail = [f"exact McNemar p {p_value(found['p_value'])}"] if one or other else []
-    if row["break_even"] is None:
-        limits = (share(found[arm]["high"]) for arm in ("treatment", "control"))
-        detail.append(f"rates up to {' and '.join(limits)} are not excluded")
-    known = f" ({'; '.join(detail)})" if detail else ""
     more = "more" if one > other else "fewer"
     if one != other and headline(row).startswith({"more": "better", "fewer": "worse"}[more]):
-        return f", but {more} of its runs did not learn: {_counts(row)}{known}"
-    return f"; {_counts(row)} runs did not learn{known}"
+        return f", but {more} of its runs did not learn: {_counts(row)}{_detail(row)}"
+    return f"; {_counts(row)} runs did not learn{_detail(row)}"
+
+
+def _detail(row: Row) -> str:
+    """The test of the failures, and the rates that are not excluded unless the break-even rate says so."""
+    detail = [f"exact McNemar p {p_value(row['failures']['p_value'])}"] if has_failures(row) else []
+    if row["break_even"] is None:
+        limits = (share(row["failures"][arm]["high"]) for arm in ("treatment", "control"))
+        detail.append(f"rates up to {' and '.join(limits)} are not excluded")
+    return f" ({'; '.join(detail)})" if detail else ""
 
 
 def _counts(row: Row) -> str:
-    return " against ".join(words.of_runs(row["failures"][arm]) for arm in ("treatment", "control"))
+    return " against ".join(of_runs(row["failures"][arm]) for arm in ("treatment", "control"))
 
 
 def _effect(row: Row, report: Mapping[str, Any]) -> str:

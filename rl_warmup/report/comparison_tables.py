@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
+from rl_warmup.report.verdicts import SYMBOLS, headline, of_runs
 from rl_warmup.report.words import (
-    SYMBOLS,
     Row,
     bare_p,
-    headline,
     interval,
     metric_name,
     number,
-    of_runs,
     place,
     varied,
 )

@@ -12,7 +12,8 @@ from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.figures.panels import HUES
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import MEANINGS, SYMBOLS, agents_words, minus
+from rl_warmup.report.verdicts import MEANINGS, SYMBOLS
+from rl_warmup.report.words import agents_words, minus
 
 LARGEST_SVG = 1_500_000  # bytes; a larger one is shown as PNG
 MOST_FINDINGS = 10  # sentences that are open; the rest is folded

@@ -7,7 +7,8 @@ from typing import Any
 from rl_warmup.report.comparison_tables import comparisons
 from rl_warmup.report.sentences import Sentence, sentences
 from rl_warmup.report.tables import Table
-from rl_warmup.report.words import SYMBOLS, agents_words, minus
+from rl_warmup.report.verdicts import SYMBOLS
+from rl_warmup.report.words import agents_words, minus
 
 _TEX = {
     "\\": r"\textbackslash{}",

@@ -9,12 +9,14 @@ from rl_warmup.analysis.statistics.scopes import Headline
 from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
-from rl_warmup.report.comparison_sentences import too_small, verdict
-from rl_warmup.report.words import Row, headline, interval, listed, number, share
+from rl_warmup.report.comparison_sentences import failed, has_failures, too_small, verdict
+from rl_warmup.report.verdicts import headline
+from rl_warmup.report.words import Row, interval, listed, number, share
 
 Kind = Headline | Literal["summary", "robustness", "dose", "limit"]
 VERDICTS: tuple[Headline, ...] = get_args(Headline)
 OF_MEAN = ("better", "worse", "equivalent")
+PAIR = (*words.GROUP, "schedule", "learning_rate", "treatment_arm", "control_arm", "contrast")
 OPEN_SENTENCES = 4  # more of a kind than these are counted, not listed
 VERDICT_SENTENCES = 8  # more of a verdict than these are gathered, a sentence an arm
 
@@ -73,7 +75,8 @@ def summary(report: Mapping[str, Any]) -> str:
     if found == ["inconclusive"]:
         every = f"all {len(rows)}" if len(rows) > 1 else "the only"
         are = "comparisons are" if len(rows) > 1 else "comparison is"
-        return f"these runs cannot tell what {what} does: {every} {family} {are} inconclusive."
+        small = f", {len(_small(rows))} because the difference is too small to matter" if _small(rows) else ""
+        return f"these runs cannot tell what {what} does: {every} {family} {are} inconclusive{small}."
     parts = [f"{kind} in {_counted_metrics(rows, kind)}" for kind in found]
     nothing = "" if set(found) & set(OF_MEAN) else "; nothing is shown for the mean, whatever rare runs do"
     return f"in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}{nothing}."
@@ -164,16 +167,40 @@ def _counted_metrics(rows: Sequence[Row], kind: Headline) -> str:
 
 
 def _undecided(rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
-    """What is open: differences too small to matter, then how many comparisons, and why intervals may say more."""
+    """What is open: differences too small to matter, failures, then how many comparisons, and of what p."""
     found = [row for row in rows if headline(row) == "inconclusive"]
     if not found:
         return []
-    small = [row for row in found if any(note.startswith(SMALL) for note in row["notes"])]
+    small, unsaid = _small(found), _unsaid_failures(rows)
     texts = [too_small(row, report, named) for row in small] if len(small) <= OPEN_SENTENCES else []
-    are = "is" if len(found) == 1 else "are"
+    texts += [failed(row, report, named) for row in unsaid[:OPEN_SENTENCES]]
     many = f"; {len(small)} of them are significant but too small to matter" if len(small) > OPEN_SENTENCES else ""
+    more = len(unsaid) - OPEN_SENTENCES
+    many += f"; runs failed in {counted(more, 'more pair')} of arms, see the tables" if more > 0 else ""
+    are = "is" if len(found) == 1 else "are"
     said = f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{many}"
     return [*texts, f"{said}{_corrected(found, len(rows))}."]
+
+
+def _small(rows: Sequence[Row]) -> list[Row]:
+    """Those that are open because their difference is too small to matter."""
+    return [
+        row
+        for row in rows
+        if headline(row) == "inconclusive" and any(note.startswith(SMALL) for note in row["notes"])
+    ]
+
+
+def _unsaid_failures(rows: Sequence[Row]) -> list[Row]:
+    """One row for each pair of arms of which some run failed, and no sentence of a verdict says so."""
+    pairs: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        pairs.setdefault(tuple(row[key] for key in PAIR), []).append(row)
+    return [
+        members[0]
+        for members in pairs.values()
+        if all(headline(row) == "inconclusive" for row in members) and has_failures(members[0])
+    ]
 
 
 def _corrected(found: Sequence[Row], tests: int) -> str:
@@ -182,7 +209,7 @@ def _corrected(found: Sequence[Row], tests: int) -> str:
     if not beyond:
         return ""
     have = "1 has" if len(beyond) == 1 else f"{len(beyond)} have"
-    return f"; {have} p ≤ .05 before, not after the correction for {tests} comparisons, which intervals lack"
+    return f"; {have} p ≤ .05 before the correction for {tests} comparisons, not after; intervals are not corrected"
 
 
 def _dose(report: Mapping[str, Any]) -> list[str]:

@@ -13,18 +13,14 @@ from rich.table import Table
 from rl_warmup.records.words import counted
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
+from rl_warmup.report.verdicts import SEEN, SYMBOLS, brief, headline, of_runs
 from rl_warmup.report.words import (
-    SEEN,
-    SYMBOLS,
     Row,
     agents_words,
     bare_p,
-    brief,
-    headline,
     interval,
     metric_name,
     number,
-    of_runs,
     own_returns,
     short_rate,
 )
@@ -55,6 +51,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     for line in headlines(report):
         console.print(line, soft_wrap=not console.is_terminal, highlight=False)
     shown = [row for row in report["comparisons"] if row["metric"] in names]
+    console.print()
     for family in ("confirmatory", "exploratory"):
         members = [row for row in shown if row["family"] == family]
         if members:
@@ -103,6 +100,7 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
     _add_comparisons(table, groups)
     if _room(table, console) <= console.width:
         console.print(table)
+        console.print()
     else:
         console.print(f"[bold]{table.title}[/bold]")
         for lines, rows in groups.items():
@@ -113,7 +111,7 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
             console.print(table, crop=False)
             console.print()
     seen = [f"{SEEN}."] if any("seen" in headline(row) for row in comparisons) else []
-    note = ["p: corrected for all comparisons; intervals: 95% in the runs seen, uncorrected.", *seen]
+    note = ["p: of the runs seen and of the mean, corrected; intervals: 95% of the runs seen, uncorrected.", *seen]
     console.print("\n".join(note), soft_wrap=not console.is_terminal, highlight=False)
     console.print()
 
@@ -143,6 +141,7 @@ def _print_cells(title: str, rows: Sequence[Row], columns: Mapping[str, str], co
         table.add_row(escape(row["arm"]), escape(_where(row)), *values)
     if _room(table, console) <= console.width:
         console.print(table)
+        console.print()
         return
     console.print(f"[bold]{title}[/bold]")
     for row, values in zip(rows, texts, strict=True):
@@ -164,7 +163,9 @@ def _compared(row: Row) -> tuple[str, ...]:
     name = [] if row["contrast"] is None else [f"contrast {row['contrast']}"]
     arms = [row["treatment"], f"against {row['control']}"]
     failed = row["failures"]
-    counts = [] if failed is None else [f"failed: {of_runs(failed['treatment'])}, {of_runs(failed['control'])}"]
+    counts = (
+        [] if failed is None else [f"not learned: {failed['treatment']['count']}, {of_runs(failed['control'])}"]
+    )
     about = (f"learning rate {short_rate(row)}", _where(row), *filter(None, [own_returns(row)[3:]]), *counts)
     return (*name, *arms, *about)
 
@@ -188,4 +189,5 @@ def _where(row: Row) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    looks: Any = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    return Table(title=title, show_edge=False, pad_edge=False, **looks)

@@ -4,30 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_warmup.analysis.statistics import scopes
-from rl_warmup.analysis.statistics.scopes import Headline
 from rl_warmup.records.words import counted
 
 Row = Mapping[str, Any]
 GROUP = ("env", "algo", "trainer", "total_timesteps")  # keys of a row by which tables and figures are grouped
 ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
-SYMBOLS: Mapping[str, str] = {
-    "better": "▲",
-    "worse": "▼",
-    "equivalent": "=",
-    "better in the runs seen": "△",
-    "worse in the runs seen": "▽",
-    "inconclusive": "?",
-}
-MEANINGS: Mapping[str, str] = {  # the table of docs/verdicts.md
-    "better": "the mean over all seeds is better, whatever rare runs do",
-    "worse": "the mean over all seeds is worse, whatever rare runs do",
-    "equivalent": "the mean over all seeds differs by less than δ, whatever rare runs do",
-    "better in the runs seen": "the runs seen are better; a collapse too rare to be seen could undo it",
-    "worse in the runs seen": "the runs seen are worse; a collapse too rare to be seen could undo it",
-    "inconclusive": "none of these is shown",
-}
-SEEN = "seen: in the runs seen, and not shown for the mean, whatever rare runs do"
 _NOUNS = {
     "final": ("final return", "lower", "higher"),
     "area": ("area under the curve", "smaller", "larger"),
@@ -91,35 +72,6 @@ def bare_p(value: float | None) -> str:
     if value is None:
         return "–"
     return "<.001" if value < 0.001 else f"{float(f'{value:.2g}'):g}".removeprefix("0")
-
-
-def headline(row: Row) -> Headline:
-    """The verdict of a comparison in words; one of an earlier version knew the runs seen only.
-
-    >>> headline({"verdict": "inconclusive", "verdict_in_runs_seen": "better"})
-    'better in the runs seen'
-    """
-    if "verdict_in_runs_seen" in row or row["verdict"] not in ("better", "worse"):
-        return scopes.headline(row["verdict"], row.get("verdict_in_runs_seen", "inconclusive"))
-    return scopes.headline("inconclusive", row["verdict"])
-
-
-def brief(headline: Headline) -> str:
-    """A verdict for a narrow column; `SEEN` says what it means.
-
-    >>> brief("better in the runs seen"), brief("worse")
-    ('better, seen', 'worse')
-    """
-    return headline.replace(" in the runs seen", ", seen")
-
-
-def of_runs(failed: Row) -> str:
-    """How many runs failed.
-
-    >>> of_runs({"count": 10, "n": 120})
-    '10 of 120'
-    """
-    return f"{failed['count']:,} of {failed['n']:,}"
 
 
 def metric_name(name: str) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rl_warmup.config.study import flat
 from rl_warmup.records.read import Record
 from rl_warmup.records.words import digest, first_line
-from rl_warmup.report import words
+from rl_warmup.report.verdicts import headline as verdict
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.sent import Destination
@@ -97,7 +97,7 @@ def declared(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(report: Mapping[str, Any]) -> dict[str, Any]:
     """The answers and the numbers of verdicts, for the summary of the study's run."""
-    verdicts = [words.headline(row) for row in report["comparisons"] if row["family"] == "confirmatory"]
+    verdicts = [verdict(row) for row in report["comparisons"] if row["family"] == "confirmatory"]
     counts = {f"verdicts/{verdict}": verdicts.count(verdict) for verdict in sorted(set(verdicts))}
     return {"answers": "\n".join(report["answers"]), "problems": len(report["problems"]), **counts}
 
@@ -107,7 +107,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     edges, runs.
     """
     return {
-        "comparisons": [_flat({**row, "headline": words.headline(row)}) for row in report["comparisons"]],
+        "comparisons": [_flat({**row, "headline": verdict(row)}) for row in report["comparisons"]],
         "cells": [
             _flat({**row, "metrics": {}} | {name: values["mean"] for name, values in row["metrics"].items()})
             for row in report["cells"]

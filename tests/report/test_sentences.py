@@ -105,7 +105,7 @@ def test_failures_are_in_every_answer(of_mean: str, failed: tuple[int, int], wor
 
 def test_what_is_significant_and_too_small_is_open() -> None:
     small = "significant but smaller than 0.05; too few pairs to call it equivalent"
-    row = comparison(0.001, "final", n=10, verdict="inconclusive", p_adjusted=0.004, notes=[small])
+    row = comparison(0.001, "final", n=10, verdict="inconclusive", p_adjusted=0.004, notes=[small], failures=None)
     content = report(comparisons=[row])
     found = [sentence.text for sentence in sentences(content) if sentence.kind == "inconclusive"]
     assert found == [
@@ -115,18 +115,35 @@ def test_what_is_significant_and_too_small_is_open() -> None:
         "1 of 1 comparison is not decided by these runs.",
     ]
     many = [sentence.text for sentence in sentences(report(comparisons=[row] * 5))]
+    assert many[0].endswith("are inconclusive, 5 because the difference is too small to matter.")
     assert (
         many[1]
         == "5 of 5 comparisons are not decided by these runs; 5 of them are significant but too small to matter."
     )
 
 
+def test_failures_are_said_where_nothing_is_decided() -> None:
+    row = comparison(0.004, "final", failures=failures(4, 0), p_value=0.5)
+    texts = [found.text for found in sentences(report(comparisons=[row])) if found.kind == "inconclusive"]
+    assert texts == [
+        "Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned learning rate (0.004): "
+        "4 of 40 against 0 of 40 runs did not learn (exact McNemar p = .12; rates up to 15% and 5% are not excluded).",
+        "1 of 1 comparison is not decided by these runs.",
+    ]
+    others = [row | {"treatment_arm": f"arm {k}"} for k in range(6)]
+    texts = [found.text for found in sentences(report(comparisons=others)) if found.kind == "inconclusive"]
+    assert texts[4].endswith("not decided by these runs; runs failed in 2 more pairs of arms, see the tables.")
+    decided = [comparison(0.004, "shortfall"), row]
+    texts = [found.text for found in sentences(report(comparisons=decided)) if found.kind == "inconclusive"]
+    assert texts == ["1 of 2 comparisons is not decided by these runs."]
+
+
 def test_that_intervals_are_not_corrected_is_said_where_it_matters() -> None:
     row = comparison(0.001, "final", verdict="inconclusive", p_value=0.02, p_adjusted=0.16)
     rows = [row, comparison(0.004, "final", p_value=0.5)]
-    assert [sentence.text for sentence in sentences(report(comparisons=rows))][1] == (
-        "2 of 2 comparisons are not decided by these runs; 1 has p ≤ .05 before, not after the correction for "
-        "2 comparisons, which intervals lack."
+    assert [found.text for found in sentences(report(comparisons=rows)) if found.kind == "inconclusive"][-1] == (
+        "2 of 2 comparisons are not decided by these runs; 1 has p ≤ .05 before the correction for 2 "
+        "comparisons, not after; intervals are not corrected."
     )
 
 

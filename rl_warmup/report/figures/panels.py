@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block
 from rl_warmup.analysis.study import Analysis
-from rl_warmup.report.words import SYMBOLS
+from rl_warmup.report.verdicts import SYMBOLS
 
 # Okabe and Ito's colors, which color-blind readers can distinguish; yellow is too pale for lines and comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
