@@ -127,7 +127,8 @@ def test_failures_are_said_where_nothing_is_decided() -> None:
     texts = [found.text for found in sentences(report(comparisons=[row])) if found.kind == "inconclusive"]
     assert texts == [
         "Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned learning rate (0.004): "
-        "4 of 40 against 0 of 40 runs did not learn (exact McNemar p = .12; rates up to 15% and 5% are not excluded).",
+        "4 of 40 against 0 of 40 runs did not learn (exact McNemar p = .12; rates up to 15% and 5% are not "
+        "excluded).",
         "1 of 1 comparison is not decided by these runs.",
     ]
     others = [row | {"treatment_arm": f"arm {k}"} for k in range(6)]
