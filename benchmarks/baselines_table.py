@@ -33,7 +33,7 @@ def summary(lines: Sequence[dict[str, Any]], measure: str) -> dict[str, Any] | N
         "sd": spread,
         "interval": t_interval(float(scores.mean()), spread, scores.size),
         "iqm": float(iqm(scores)),
-        "iqm_interval": iqm_interval(scores, np.random.default_rng(0)),
+        "iqm_interval": iqm_interval(scores),
     }
 
 

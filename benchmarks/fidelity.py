@@ -62,8 +62,8 @@ def compare(stacked: FloatArray, sb3: FloatArray, rng: np.random.Generator) -> C
         difference=float(stacked.mean() - sb3.mean()),
         welch=welch_interval(stacked, sb3),
         bootstrap=bootstrap_interval(stacked, sb3, rng),
-        p=unpaired_p(stacked, sb3, rng),
-        p_spread=brown_forsythe_p(stacked, sb3, rng),
+        p=unpaired_p(stacked, sb3),
+        p_spread=brown_forsythe_p(stacked, sb3),
     )
 
 

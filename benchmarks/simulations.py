@@ -90,7 +90,7 @@ def ours(
     """The project's own test: p, 95% interval, 90% interval (at the margin only) of each study."""
 
     def row(d: FloatArray) -> tuple[float, ...]:
-        flips = SignFlips.of(d, rng)
+        flips = SignFlips.of(d)
         unbounded = (-np.inf, np.inf)
         return (
             flips.p_value(),

@@ -42,7 +42,7 @@ def measure_spread(name: str, n: int, studies: int, seed: tuple[int, ...]) -> Fl
     """[2, studies]: whether the spreads are called different, by our permutations and by the F distribution."""
     rng = np.random.default_rng(seed)
     x, y = SPREADS[name][0](rng, studies, n)
-    ours = [brown_forsythe_p(one, other, rng) for one, other in zip(x, y, strict=True)]
+    ours = [brown_forsythe_p(one, other) for one, other in zip(x, y, strict=True)]
     classical = stats.levene(x, y, center="median", axis=1).pvalue
     return np.array([[p is not None and p <= ALPHA for p in ours], classical <= ALPHA], dtype=np.float64)
 
@@ -64,7 +64,7 @@ def measure_critical_rate(octaves: float, n: int, studies: int, seed: tuple[int,
             (rng.random((n, RATES.size)) < 1 / (1 + np.exp(2 * (RATES - half - seeds)))).astype(np.float64)
             for half in (-6.4 + octaves, -6.4)
         ]
-        shift = log2_ratio(RATES, arms[0], arms[1], rng)
+        shift = log2_ratio(RATES, arms[0], arms[1])
         low = -np.inf if shift.ci_low is None else shift.ci_low
         high = np.inf if shift.ci_high is None else shift.ci_high
         rows.append([low <= octaves <= high, *(shift.finding == finding for finding in FINDINGS)])

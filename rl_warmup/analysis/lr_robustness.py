@@ -44,9 +44,7 @@ class Sensitivity:
     phi: float
 
 
-def critical_rates_of(
-    blocks: Sequence[Block], control: Conditions, rng: np.random.Generator, problems: Problems
-) -> tuple[CriticalRate, ...]:
+def critical_rates_of(blocks: Sequence[Block], control: Conditions, problems: Problems) -> tuple[CriticalRate, ...]:
     """Every warmup against the control wherever both are there at three or more learning rates, by shared seeds."""
     found = []
     for grid in _grids(blocks):
@@ -55,7 +53,7 @@ def critical_rates_of(
         if len(controls) == 1:
             for arm in arms:
                 if arm is not controls[0]:
-                    found += _critical_rate(grid[0], arm, controls[0], rng, problems)
+                    found += _critical_rate(grid[0], arm, controls[0], problems)
     return tuple(found)
 
 
@@ -99,7 +97,6 @@ def _critical_rate(
     block: Block,
     treatment: Mapping[float, Cell],
     control: Mapping[float, Cell],
-    rng: np.random.Generator,
     problems: Problems,
 ) -> list[CriticalRate]:
     """The critical rates of a warmup, or nothing, and why not."""
@@ -127,7 +124,7 @@ def _critical_rate(
             learning_rates=tuple(rates),
             success_treatment=tuple(success[0].mean(axis=0).tolist()),
             success_control=tuple(success[1].mean(axis=0).tolist()),
-            **vars(robustness.log2_ratio(np.log2(rates), success[0], success[1], rng)),
+            **vars(robustness.log2_ratio(np.log2(rates), success[0], success[1])),
             n_seeds=len(seeds),
             lr_sensitivity_treatment=worth[0],
             lr_sensitivity_control=worth[1],

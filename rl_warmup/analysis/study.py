@@ -85,7 +85,7 @@ class Analysis:
 def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Sequence[Given] = ()) -> Analysis:
     """Analyze a study from nothing but its record files.
 
-    `rng` draws the resamples of robustness and dispersion; by default always the same ones. Comparisons need none.
+    `rng` draws the noise floors, by default always the same ones; nothing else depends on it.
     `sources`: constants of environments that take the place of those in the records.
 
     Raises:
@@ -110,7 +110,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
     comparisons = comparisons_of(pairings, declared, problems)
-    critical_rates = critical_rates_of(blocks, declared.control, rng, problems)
+    critical_rates = critical_rates_of(blocks, declared.control, problems)
     transfers = transfers_of(blocks, problems)
     return Analysis(
         folder,
@@ -118,7 +118,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
         tuple(blocks),
         comparisons,
         tuple(problems.found.values()),
-        dispersions_of(pairings, rng),
+        dispersions_of(pairings),
         critical_rates,
         sensitivities_of(blocks),
         transfers,
@@ -200,7 +200,7 @@ def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:
     return replace(verdict, verdict="inconclusive", verdict_in_runs_seen="inconclusive", plan=None, notes=notes)
 
 
-def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tuple[Dispersion, ...]:
+def dispersions_of(pairings: Sequence[Pairing]) -> tuple[Dispersion, ...]:
     """Compare the spread over the paired seeds, for every pairing of two arms with two or more of them."""
     found = []
     for pairing in pairings:
@@ -209,7 +209,7 @@ def dispersions_of(pairings: Sequence[Pairing], rng: np.random.Generator) -> tup
                 treatment, control, seeds = pairing.defined(metric)
                 if len(seeds) > 1:
                     mads = [float(stats.median_abs_deviation(values)) for values in (treatment, control)]
-                    p_value = brown_forsythe_p(treatment, control, rng)
+                    p_value = brown_forsythe_p(treatment, control)
                     found.append(Dispersion(pairing, metric, len(seeds), mads[0], mads[1], p_value))
     p_adjusted = adjusted([one.p_value for one in found], "fdr_bh")
     return tuple(replace(one, p_adjusted=p) for one, p in zip(found, p_adjusted, strict=True))

@@ -147,3 +147,16 @@ def dirichlet_counted(
     """Share of random weights that give the differences, and one more of -bound, a mean of at most center."""
     weights = rng.dirichlet(np.ones(len(differences) + 1), size=draws)
     return float(np.mean(weights @ np.append(differences, -bound) <= center))
+
+
+def integer_flips_p(differences: Sequence[int]) -> float:
+    """Two-sided p of all sign vectors, for any number of integers: how often each total comes, pair by pair."""
+    ways = {0: 1}
+    for d in differences:
+        after: dict[int, int] = {}
+        for total, number in ways.items():
+            for moved in (total + d, total - d):
+                after[moved] = after.get(moved, 0) + number
+        ways = after
+    extreme = sum(number for total, number in ways.items() if abs(total) >= abs(sum(differences)))
+    return extreme / 2 ** len(differences)

@@ -1,6 +1,7 @@
 """Small statistics of one or two samples of runs; numpy and scipy.
 
-x: [n] and y: [m] hold one finite number for each run; in pairs m = n. Other samples raise a ValueError.
+x: [n] and y: [m] hold one finite number for each run; in pairs m = n. Other samples raise a ValueError. What is
+drawn depends on n and m alone: the same runs have the same numbers in every study.
 """
 
 import math
@@ -8,12 +9,13 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.statistics.sign_flips import DRAWS, ROUNDING, sample
+from rl_warmup.analysis.statistics.sign_flips import ROUNDING, sample
+
+DRAWS = 10_000  # of resamples and of permutations, from a generator seeded by the number of runs alone
 
 
 def constant(x: FloatArray) -> bool:
@@ -39,7 +41,7 @@ def iqm(x: ArrayLike, axis: int | None = None) -> FloatArray:
     return np.asarray(stats.trim_mean(x, 0.25, axis=axis))
 
 
-def iqm_interval(x: ArrayLike, rng: Generator) -> tuple[float, float] | None:
+def iqm_interval(x: ArrayLike) -> tuple[float, float] | None:
     """95% BCa bootstrap interval (10 000 draws) of the IQM: descriptive, too narrow for small n.
 
     (v, v) where all x are v; None for n < 2 and where BCa is undefined (too many ties).
@@ -51,6 +53,7 @@ def iqm_interval(x: ArrayLike, rng: Generator) -> tuple[float, float] | None:
         return None
     if constant(x):
         return float(iqm(x)), float(iqm(x))
+    rng = np.random.default_rng(x.size)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scipy warns where BCa is undefined; the answer there is None
         result = stats.bootstrap((x,), iqm, n_resamples=DRAWS, method="BCa", vectorized=True, rng=rng)
@@ -58,11 +61,11 @@ def iqm_interval(x: ArrayLike, rng: Generator) -> tuple[float, float] | None:
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def unpaired_p(x: ArrayLike, y: ArrayLike, rng: Generator) -> float:
+def unpaired_p(x: ArrayLike, y: ArrayLike) -> float:
     """Permutation p of the difference of means as if the runs were not paired, twice that of the nearer tail."""
     samples = np.sort(sample(x, "x")), np.sort(sample(y, "y"))
     size = float(np.abs(np.concatenate(samples)).max(initial=0.0))
-    tails = _tails(*samples, lambda one, other: one.mean(axis=-1) - other.mean(axis=-1), rng, ROUNDING * size)
+    tails = _tails(*samples, lambda one, other: one.mean(axis=-1) - other.mean(axis=-1), ROUNDING * size)
     return min(1.0, 2 * min(tails))
 
 
@@ -70,7 +73,6 @@ def _tails(
     x: FloatArray,  # [n]
     y: FloatArray,  # [m]
     statistic: Callable[[FloatArray, FloatArray], FloatArray],  # [..., n], [..., m] -> [...]
-    rng: Generator,
     rounding: float,  # statistics this close are ties
 ) -> tuple[float, float]:
     """Shares of the permutations between two samples whose statistic is at least, and at most, the observed one.
@@ -85,6 +87,7 @@ def _tails(
         )
         drawn = np.asarray(test.null_distribution)
     else:
+        rng = np.random.default_rng([x.size, y.size])
         pooled = rng.permuted(np.tile(np.concatenate([x, y]), (DRAWS, 1)), axis=1)
         drawn = statistic(pooled[:, : x.size], pooled[:, x.size :])
     observed, one = float(statistic(x, y)), int(not exact)
@@ -110,7 +113,7 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float | None:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def brown_forsythe_p(x: ArrayLike, y: ArrayLike, rng: Generator) -> float | None:
+def brown_forsythe_p(x: ArrayLike, y: ArrayLike) -> float | None:
     """Whether x and y differ in spread: permutation p of Levene's statistic around the medians.
 
     The statistic is F of the |x - median x|. The values are permuted between the samples after each has its
@@ -127,7 +130,7 @@ def brown_forsythe_p(x: ArrayLike, y: ArrayLike, rng: Generator) -> float | None
         centered = one - np.median(one)
         aligned.append(np.where(np.abs(centered) <= ROUNDING * np.max(np.abs(one)), 0.0, centered))
     observed = float(_levene(aligned[0], aligned[1]))
-    return _tails(aligned[0], aligned[1], _levene, rng, ROUNDING * observed)[0]
+    return _tails(aligned[0], aligned[1], _levene, ROUNDING * observed)[0]
 
 
 def _levene(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from rl_warmup.analysis import FloatArray
@@ -91,7 +90,6 @@ def log2_ratio(
     log2_rates: ArrayLike,
     treatment: ArrayLike,  # [seeds, rates], success
     control: ArrayLike,  # [seeds, rates], the same seeds in the same order
-    rng: Generator,
     resamples: int = RESAMPLES,
 ) -> Shift:
     """log2(eta50 of the treatment / eta50 of the control) with its 95% percentile bootstrap interval.
@@ -99,6 +97,7 @@ def log2_ratio(
     A draw takes seeds with replacement, the rows of both arms together. An arm outside the grid in a draw is
     known only to be beyond its end, and one that goes from every seed to none in one step only to be between the
     two rates. So the ratio lies between two bounds: the lower ones give the lower end, the upper ones the upper.
+    What is drawn depends on the number of seeds alone.
 
     Returns:
         Both rates, the ratio, and a finding. supported: the interval lies above 0; harms: below 0; refuted: inside
@@ -114,7 +113,8 @@ def log2_ratio(
     if rows.shape[1] < 2:
         raise ValueError(f"{rows.shape[1]} seeds: give two or more")
     middles, sides = eta50(x, rows)
-    picked = rng.integers(rows.shape[1], size=(resamples, rows.shape[1]))
+    n = rows.shape[1]
+    picked = np.random.default_rng(n).integers(n, size=(resamples, n))
     lows, highs = _bounds(x, rows[:, picked])  # rows[:, picked]: [arms, resamples, seeds, rates]
     low = float(np.quantile(lows[0] - highs[1], 0.025, method="lower"))
     high = float(np.quantile(highs[0] - lows[1], 0.975, method="higher"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtri
 
 from rl_warmup.analysis import FloatArray
 
@@ -54,6 +55,9 @@ class Subsets:
     def kth_mean(self, k: int, rounding: float = 0.0) -> float:
         """k-th smallest mean over the non-empty subsets, k from 1 on; a sum of at most `rounding` is 0.
 
+        Counts narrow it down: ranks are almost a normal distribution function of the means, so that one step by
+        linear interpolation of its quantiles does what many bisections do.
+
         Raises:
             ValueError: unless 1 <= k < 2^n.
 
@@ -67,13 +71,16 @@ class Subsets:
         margin = CLOSE * scale
         low, high = float(self.values.min()) - 2 * margin, float(self.values.max()) + 2 * margin
         below, up_to = 0, 2**n - 1  # means <= low, means <= high
+        aim, step = k, 0
         while up_to - below > FEW and high - low > 4 * margin:
-            middle = (low + high) / 2
+            z_low, z_aim, z_high = ndtri((np.array([below, aim, up_to]) + 0.5) / 2**n)
+            share = 0.5 if step % 3 == 0 else np.clip((z_aim - z_low) / (z_high - z_low), 0.01, 0.99)
+            middle, step = low + float(share) * (high - low), step + 1
             found = self.count(middle, 0.0) - 1
             if found >= k:
-                high, up_to = middle, found
+                high, up_to, aim = middle, found, max(below, k - FEW // 4)  # next, from the other side
             else:
-                low, below = middle, found
+                low, below, aim = middle, found, min(up_to, k + FEW // 4)
         return self._ranked(low, high, k - below, up_to - below, rounding)
 
     def _ranked(self, low: float, high: float, rank: int, expected: int, rounding: float) -> float:

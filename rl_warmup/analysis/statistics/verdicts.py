@@ -89,7 +89,7 @@ def compare(
     n_nonzero = int(np.count_nonzero(d))
     if d.size < 2:
         return Paired(n=d.size, n_nonzero=n_nonzero, bound=bound)
-    flips = sign_flips.SignFlips.of(d, np.random.default_rng(d.size))
+    flips = sign_flips.SignFlips.of(d)
     ci_low, ci_high = flips.interval(ALPHA) or (None, None)
     ci90_low, ci90_high = flips.interval(2 * ALPHA) or (None, None)
     return Paired(
@@ -139,9 +139,8 @@ def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, Floa
 
 def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray) -> dict[str, float | None]:
     """The same comparison by other methods."""
-    rng = np.random.default_rng(d.size)
-    low, high = estimators.iqm_interval(d, rng) or (None, None)
-    p_unpaired, p_welch = estimators.unpaired_p(x, y, rng), estimators.welch_p(x, y)
+    low, high = estimators.iqm_interval(d) or (None, None)
+    p_unpaired, p_welch = estimators.unpaired_p(x, y), estimators.welch_p(x, y)
     return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": p_unpaired, "p_welch": p_welch}
 
 
