@@ -7,6 +7,7 @@ A comparison pairs runs by seed: D = treatment - control, [pairs]. What is teste
 - sign_flips: the test of the mean of D by its 2^n sign vectors, the interval that inverts it, equivalence
 - subsets: the sums that make that test exact up to 20 pairs; not needed to understand it
 - sequential: sign flips of a study that is looked at several times; spending: how its level is spent over the looks
+- planning: pairs that decide, of each verdict, planned from a pilot, and what stays open with so many
 - estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
 - across_seeds: dispersion over the runs of one arm, shares of runs with Wilson intervals
 - survival: times to a threshold that some runs never reach (Kaplan-Meier)
