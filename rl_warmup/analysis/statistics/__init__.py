@@ -5,7 +5,9 @@ A comparison pairs runs by seed: D = treatment - control, [pairs]. What is teste
 - verdicts: a comparison (estimate, interval, p values), then better, worse, equivalent or inconclusive in a family
 - dirichlet: the test of a bounded mean that holds its level whatever rare runs do, its interval, equivalence
 - sign_flips: the test of the mean of D by its 2^n sign vectors, the interval that inverts it, equivalence
-- subsets: the sums that make that test exact up to 20 pairs; not needed to understand it
+- subsets: the sums that make that test exact up to 28 pairs; not needed to understand it
+- failures: runs that fail in either arm, pairs won, the rate of losses that would undo an effect
+- proved: two wider tests of a bounded mean whose level is proved
 - sequential: sign flips of a study that is looked at several times; spending: how its level is spent over the looks
 - planning: pairs that decide, of each verdict, planned from a pilot, and what stays open with so many
 - estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
