@@ -36,7 +36,7 @@ def _both_sides(up: tuple[float, float], down: tuple[float, float]) -> Proved:
 def betting(differences: ArrayLike, bound: float) -> Proved:
     """Bet on the mean with fixed stakes, and call the wealth the evidence.
 
-    E(c) = mean over stakes s of prod_i (1 + s (D_i - c) / (b + c)) has mean at most 1 where D has mean at most c, so
+    E(c) = mean over stakes s of prod_i (1 + s (D_i - c) / (b + c)) has mean at most 1 where D has mean at most c:
     p = 1 / E holds its level (Markov), and does so whenever a study stops.
 
     Args:
