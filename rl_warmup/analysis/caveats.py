@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Any
 
 from rl_warmup.analysis.cells import Block, said_by_name
-from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
@@ -112,7 +111,7 @@ def note_mixture(blocks: Sequence[Block], pairings: Sequence[Pairing], problems:
                 problems.add("mixed", f"the runs have different {what}: {values}", where)
 
 
-def note_limits(families: Mapping[Family, Sequence[Sequence[Note]]], problems: Problems) -> None:
+def note_limits(families: Mapping[str, Sequence[Sequence[Note]]], problems: Problems) -> None:
     """Name what limits the verdicts of a family, each limit once with the number of comparisons it applies to.
 
     Args:

@@ -3,11 +3,18 @@
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rl_warmup.analysis.cells import rate_scale
+from rl_warmup.analysis.declaration import Declaration
+from rl_warmup.analysis.metrics.registry import with_role
+from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.analysis.statistics.pooled import Pooled, Stratum, pooled
+from rl_warmup.analysis.statistics.verdicts import differences_of
 
+Order = Literal["pooled_first", "holm"]
 LISTED = 4  # more comparisons of one environment than these are counted, not listed
 
 
@@ -127,3 +134,80 @@ def name_of(pairing: Pairing) -> str:
     if pairing.contrast:
         return f"contrast {pairing.contrast}, {at}"
     return f"{pairing.treatment.short} against {pairing.control.short}, {at}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question on one metric, over the environments that have it in two or more pairs."""
+
+    question: Question
+    metric: Metric
+    smallest_effect: float | None
+    pooled: Pooled
+
+
+def asked(questions: Sequence[Question], declared: Declaration, problems: Problems) -> list[Asked]:
+    """The questions on every confirmatory metric; the environments without a metric are named in `problems`."""
+    found = []
+    for question in questions:
+        for metric in with_role("confirmatory"):
+            strata = [(pairing, _stratum(pairing, metric)) for pairing in question.pairings]
+            have = [(pairing, stratum) for pairing, stratum in strata if len(stratum) > 1]
+            without = {_env(one): f"no {metric.name}" for one, stratum in strata if len(stratum) < 2}
+            if without:
+                text = f"{metric.name} is pooled without {', '.join(without)}, where it is undefined"
+                problems.add("pooled", f"{name_of(question.pairings[0])}: {text}", " ".join(_where(strata[0][0])))
+            if len(have) > 1:
+                part = Question(tuple(pairing for pairing, _ in have), {**question.without, **without})
+                found.append(_answer(part, metric, [stratum for _, stratum in have], declared))
+    return found
+
+
+def _answer(question: Question, metric: Metric, strata: Sequence[Stratum], declared: Declaration) -> Asked:
+    one, effect = question.pairings[0], declared.effect(metric)
+    effect = None if effect is None else effect * one.weight
+    bounds = [pairing.bound(metric) for pairing in question.pairings]
+    binary = metric.binary and one.contrast is None
+    return Asked(question, metric, effect, pooled(strata, smallest_effect=effect, bounds=bounds, binary=binary))
+
+
+def _stratum(pairing: Pairing, metric: Metric) -> Stratum:
+    """Seed -> difference, for the seeds on which all arms have the metric."""
+    treatment, control, seeds = pairing.defined(metric.name)
+    return dict(zip(seeds, differences_of(treatment, control).tolist(), strict=True))
+
+
+def order_of(
+    declared: Declaration, found: Sequence[Asked], pairings: Sequence[Pairing], problems: Problems
+) -> Order:
+    """The order of the confirmatory tests: as declared, else by what is known of the environments."""
+    if not found:
+        if declared.order == "pooled_first":
+            problems.add("pooled", "study.order=pooled_first, and no question is pooled: Holm over all comparisons")
+        return "holm"
+    if declared.order is not None:
+        return "holm" if declared.order == "holm" else "pooled_first"
+    declared_ones = [pairing for pairing in pairings if pairing.family == "confirmatory"]
+    alike = all(pairing.normalized for pairing in declared_ones) and all(
+        len({pairing.bound(metric) is None for pairing in declared_ones}) == 1
+        for metric in with_role("confirmatory")
+    )
+    if alike:
+        text = "the pooled questions are tested first, then each environment (study.order=pooled_first)"
+    else:
+        text = (
+            "Holm over all comparisons, pooled ones too (study.order=holm), as environments are not normalized or "
+        )
+        text += "bounded alike"
+    problems.add("assumed", f"assumed: {text}")
+    return "pooled_first" if alike else "holm"
+
+
+def parents_of(found: Sequence[Asked], tested: Sequence[tuple[Pairing, Metric]]) -> list[int | None]:
+    """For the pooled questions, then for what is `tested` in one environment: the place of its question."""
+    places = {
+        (id(pairing), one.metric.name): place
+        for place, one in enumerate(found)
+        for pairing in one.question.pairings
+    }
+    return [*[None] * len(found), *(places.get((id(pairing), metric.name)) for pairing, metric in tested)]

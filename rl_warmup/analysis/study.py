@@ -19,6 +19,7 @@ from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
+from rl_warmup.analysis.pooled import Asked, Order, asked, order_of, parents_of, questions_of
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
@@ -42,6 +43,15 @@ class Comparison:
     differences: FloatArray  # [seeds], treatment - control
     paired: Paired
     verdict: Verdict
+
+
+@dataclass(frozen=True)
+class PooledComparison:
+    """A question over several environments on one metric, with its verdict within the confirmatory family."""
+
+    asked: Asked
+    verdict: Verdict
+    comparisons: tuple[Comparison, ...]  # one of each environment
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Analysis:
     critical_rates: tuple[CriticalRate, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    pooled: tuple[PooledComparison, ...] = ()
+    order: Order = "holm"  # of the confirmatory tests
 
     @property
     def left_out(self) -> bool:
@@ -109,7 +121,7 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     note_untuned(blocks, problems)
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
-    comparisons = comparisons_of(pairings, declared, problems)
+    comparisons, pooled, order = comparisons_of(pairings, declared, problems)
     critical_rates = critical_rates_of(blocks, declared.control, problems)
     transfers = transfers_of(blocks, problems)
     return Analysis(
@@ -122,13 +134,19 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
         critical_rates,
         sensitivities_of(blocks),
         transfers,
+        pooled,
+        order,
     )
 
 
 def comparisons_of(
     pairings: Sequence[Pairing], declared: Declaration, problems: Problems
-) -> tuple[Comparison, ...]:
-    """Compare each pairing on each metric; verdicts are given within each family, over all its comparisons."""
+) -> tuple[tuple[Comparison, ...], tuple[PooledComparison, ...], Order]:
+    """Compare each pairing on each metric, and over environments; verdicts are given within each family.
+
+    Returns:
+        All comparisons, the pooled ones, and the order of the confirmatory tests.
+    """
     metrics = with_role("confirmatory", "exploratory")
     todo: dict[Family, list[_Sample]] = {family: [] for family in CORRECTIONS}
     for pairing in pairings:
@@ -138,9 +156,28 @@ def comparisons_of(
             if sample.seeds or not pairing.pairs:
                 declared_too = pairing.family == sample.metric.role == "confirmatory"
                 todo["confirmatory" if declared_too else "exploratory"].append(sample)
-    found = {family: _family_of(family, samples, declared) for family, samples in todo.items()}
-    note_limits({family: [one.verdict.notes for one in members] for family, members in found.items()}, problems)
-    return tuple(one for members in found.values() for one in members)
+    questions = asked(questions_of(pairings, problems), declared, problems)
+    order = order_of(declared, questions, pairings, problems)
+    found, verdicts = {}, []
+    for family, samples in todo.items():
+        first = questions if family == "confirmatory" else []
+        found[family], of_first = _family_of(family, samples, declared, first, order)
+        verdicts += of_first
+    notes = {str(family): [one.verdict.notes for one in members] for family, members in found.items()}
+    note_limits({**notes, "pooled": [verdict.notes for verdict in verdicts]}, problems)
+    pooled = [
+        PooledComparison(one, verdict, tuple(_of_question(one, found["confirmatory"])))
+        for one, verdict in zip(questions, verdicts, strict=True)
+    ]
+    return tuple(one for members in found.values() for one in members), tuple(pooled), order
+
+
+def _of_question(one: Asked, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
+    """The comparisons in its environments, in their order."""
+    for pairing in one.question.pairings:
+        yield from (
+            found for found in comparisons if found.pairing is pairing and found.metric.name == one.metric.name
+        )
 
 
 @dataclass(frozen=True)
@@ -170,13 +207,18 @@ class _Sample:
         return None if effect is None else effect * self.pairing.weight
 
 
-def _family_of(family: Family, samples: Sequence[_Sample], declared: Declaration) -> list[Comparison]:
-    """Compare the samples of a family, and decide on all of them together."""
+def _family_of(
+    family: Family, samples: Sequence[_Sample], declared: Declaration, first: Sequence[Asked], order: Order
+) -> tuple[list[Comparison], list[Verdict]]:
+    """Compare the samples of a family, and decide on all of them and on the pooled questions together."""
     effects = [sample.smallest_effect(declared) for sample in samples]
     paired = [sample.compare(effect) for sample, effect in zip(samples, effects, strict=True)]
     better = [sample.metric.better for sample in samples]
-    verdicts = decide(list(zip(paired, better, effects, strict=True)), CORRECTIONS[family])
-    return [
+    members = [(one.pooled.paired, one.metric.better, one.smallest_effect) for one in first]
+    members += zip(paired, better, effects, strict=True)
+    parents = parents_of(first, [(sample.pairing, sample.metric) for sample in samples])
+    verdicts = decide(members, CORRECTIONS[family], parents if order == "pooled_first" and first else None)
+    own = [
         Comparison(
             sample.pairing,
             sample.metric,
@@ -187,8 +229,9 @@ def _family_of(family: Family, samples: Sequence[_Sample], declared: Declaration
             result,
             _allowed(verdict, sample.pairing.barred),
         )
-        for sample, effect, result, verdict in zip(samples, effects, paired, verdicts, strict=True)
+        for sample, effect, result, verdict in zip(samples, effects, paired, verdicts[len(first) :], strict=True)
     ]
+    return own, verdicts[: len(first)]
 
 
 def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:

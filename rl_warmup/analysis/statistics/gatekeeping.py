@@ -35,18 +35,7 @@ def gatekept(p_values: Sequence[float | None], parents: Sequence[int | None]) ->
     >>> gatekept([0.2, 0.001], [None, 0])  # the parent is open, and so is all that is under it
     [0.2, 0.2]
     """
-    known = [place for place, p in enumerate(p_values) if p is not None]
-    trees: dict[int, tuple[list[int], list[int]]] = {}
-    for place in known:
-        parent = parents[place]
-        if parent is not None and parents[parent] is not None:
-            raise ValueError(
-                f"hypothesis {place} is under {parent}, which is under another: give one level of them"
-            )
-        if parent is None or p_values[parent] is None:
-            trees.setdefault(place, ([], []))[0].append(place)
-        else:
-            trees.setdefault(parent, ([], []))[1].append(place)
+    trees = _trees(p_values, parents)
     adjusted: dict[int, float] = {}
     reached = 0.0
     while trees:
@@ -61,3 +50,33 @@ def gatekept(p_values: Sequence[float | None], parents: Sequence[int | None]) ->
         if not under:
             del trees[root]
     return [adjusted.get(place) for place in range(len(p_values))]
+
+
+def shares(p_values: Sequence[float | None], parents: Sequence[int | None]) -> list[int]:
+    """By how much the smallest p of a stage is multiplied in `gatekept`: 1 / its share of the level at first."""
+    found = [1] * len(p_values)
+    trees = _trees(p_values, parents)
+    for top, under in trees.values():
+        for stage in (top, under):
+            for place in stage:
+                found[place] = len(trees) * len(stage)
+    return found
+
+
+def _trees(
+    p_values: Sequence[float | None], parents: Sequence[int | None]
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Place of each parent, or of a hypothesis alone -> itself, and what is under it."""
+    trees: dict[int, tuple[list[int], list[int]]] = {}
+    for place, (p, parent) in enumerate(zip(p_values, parents, strict=True)):
+        if parent is not None and parents[parent] is not None:
+            raise ValueError(
+                f"hypothesis {place} is under {parent}, which is under another: give one level of them"
+            )
+        if p is None:
+            continue
+        if parent is None or p_values[parent] is None:
+            trees.setdefault(place, ([], []))[0].append(place)
+        else:
+            trees.setdefault(parent, ([], []))[1].append(place)
+    return trees

@@ -47,6 +47,13 @@ def flip_bits(n: int) -> tuple[NDArray[np.uint8], FloatArray]:  # [ceil(n / 8), 
     return bits, np.bitwise_count(bits).sum(axis=0, dtype=np.float64)
 
 
+def _sums(values: FloatArray, bits: NDArray[np.uint8]) -> FloatArray:  # [n], as of `flip_bits` -> [draws]
+    """Sum of the values that every drawn vector flips."""
+    eights = (values[start : start + 8] for start in range(0, values.size, 8))
+    parts = [subset_sums(eight)[of_eight] for eight, of_eight in zip(eights, bits, strict=True)]
+    return np.asarray(np.sum(parts, axis=0))
+
+
 @dataclass(frozen=True)
 class Draws:
     """Random subsets of the differences."""
@@ -57,14 +64,13 @@ class Draws:
     sizes: FloatArray  # [draws]
 
     @classmethod
-    def of(cls, differences: FloatArray) -> "Draws":  # [n], ascending
+    def of(cls, differences: FloatArray, weights: FloatArray | None = None) -> "Draws":  # [n], ascending
         """Draw every pair into a subset with probability one half; minus the differences give minus the sums."""
-        total = float(differences.sum())
-        sign, upward = (1.0, differences) if total >= 0 else (-1.0, -differences[::-1])
-        bits, sizes = flip_bits(differences.size)
-        eights = (upward[start : start + 8] for start in range(0, upward.size, 8))
-        sums = np.sum([subset_sums(eight)[of_eight] for eight, of_eight in zip(eights, bits, strict=True)], axis=0)
-        return cls(total, differences.size, sign * sums, sizes)
+        parts = differences if weights is None else weights * differences
+        total, bits = float(parts.sum()), flip_bits(differences.size)
+        sign, turn = (1.0, slice(None)) if total >= 0 else (-1.0, slice(None, None, -1))
+        sizes = bits[1] if weights is None else _sums(weights[turn], bits[0])
+        return cls(total, differences.size, sign * _sums(sign * parts[turn], bits[0]), sizes)
 
     def count(self, center: float, bound: float) -> int:
         """How many subsets S have sum_S (difference - center) <= bound."""
@@ -74,7 +80,7 @@ class Draws:
         """Means over the subsets and their complements that are not empty, and how many are."""
         sums = np.concatenate([self.sums, self.total - self.sums])
         sizes = np.concatenate([self.sizes, self.pairs - self.sizes])
-        filled = sizes > 0
+        filled = sizes > ROUNDING * self.pairs
         sums = np.where(np.abs(sums) <= rounding, 0.0, sums)
         return sums[filled] / sizes[filled], int(np.count_nonzero(~filled))
 
@@ -90,18 +96,26 @@ class SignFlips:
     """
 
     differences: FloatArray  # [n], ascending
+    weights: FloatArray | None = None  # [n], they sum to n; None: all 1
 
     @classmethod
-    def of(cls, differences: ArrayLike) -> "SignFlips":
+    def of(cls, differences: ArrayLike, weights: FloatArray | None = None) -> "SignFlips":
         """Sort the differences [n], so that the order of seeds cannot matter.
+
+        Args:
+            differences: One for each pair.
+            weights: How much each counts in the mean that is tested, above 0, scaled to sum to n; None: all alike.
 
         Raises:
             ValueError: without a pair, or for a difference that is not finite.
         """
-        d = np.sort(sample(differences, "differences"))
+        d = sample(differences, "differences")
         if d.size < 1:
             raise ValueError("no differences: give at least one pair")
-        return cls(d)
+        if weights is None or np.ptp(weights) == 0:
+            return cls(np.sort(d))
+        order = np.lexsort((weights, d))
+        return cls(d[order], weights[order] * (d.size / weights.sum()))
 
     @property
     def exact(self) -> bool:
@@ -110,11 +124,11 @@ class SignFlips:
 
     @cached_property
     def _subsets(self) -> Subsets:
-        return Subsets.of(self.differences)
+        return Subsets.of(self.differences, self.weights)
 
     @cached_property
     def _draws(self) -> Draws:
-        return Draws.of(self.differences)
+        return Draws.of(self.differences, self.weights)
 
     def p_value(self, center: float = 0.0, alternative: Alternative = "two-sided") -> float:
         """Share of the sign vectors with a total of D - center at least as extreme as the observed one.
@@ -124,8 +138,9 @@ class SignFlips:
 
         Source of the +1: Phipson & Smyth 2010, doi 10.2202/1544-6115.1585.
         """
-        total = float((self.differences - center).sum())
-        tie = ROUNDING * float((np.abs(self.differences) + abs(center)).sum())
+        weights = 1.0 if self.weights is None else self.weights
+        total = float((weights * (self.differences - center)).sum())
+        tie = ROUNDING * float((weights * (np.abs(self.differences) + abs(center))).sum())
         draws = 2**self.differences.size if self.exact else DRAWS
         flipped = self._subsets if self.exact else self._draws
         # the flipped total is as extreme where the sum over A is at most `low`, or at least `high`
@@ -157,7 +172,7 @@ class SignFlips:
             k = math.floor(alpha / 2 * 2**d.size)
             if k < 1:
                 return None
-            ends = self._subsets.kth_mean(k, rounding), -Subsets.of(-d).kth_mean(k, rounding)
+            ends = self._subsets.kth_mean(k, rounding), -Subsets.of(-d, self.weights).kth_mean(k, rounding)
         else:
             means, empty = self._draws.means(rounding)
             k = math.floor(alpha * (DRAWS + 1)) - empty
@@ -165,7 +180,7 @@ class SignFlips:
                 return None
             parted = np.partition(means, [k - 1, means.size - k])
             ends = float(parted[k - 1]), float(parted[-k])
-        mean = float(d.mean())  # inside by construction; rounding must not leave it out
+        mean = float(np.average(d, weights=self.weights))  # inside by construction; rounding must not leave it out
         return min(ends[0], mean) + 0.0, max(ends[1], mean) + 0.0
 
     def tost_p(self, smallest_effect: float) -> float:

@@ -40,14 +40,14 @@ class Subsets:
     sizes: tuple[FloatArray, FloatArray]
 
     @classmethod
-    def of(cls, values: FloatArray) -> "Subsets":  # values: [n]
-        """Split every other value to either half."""
-        first, second = values[::2], values[1::2]
-        sizes = subset_sums(np.ones_like(first)), subset_sums(np.ones_like(second))
-        return cls(values, (subset_sums(first), subset_sums(second)), sizes)
+    def of(cls, values: FloatArray, weights: FloatArray | None = None) -> "Subsets":  # values: [n]
+        """Split every other value to either half; weights, which sum to n, weigh sums, sizes and means."""
+        weights = np.ones_like(values) if weights is None else weights
+        sums, sizes = ((subset_sums(of[::2]), subset_sums(of[1::2])) for of in (weights * values, weights))
+        return cls(values, sums, sizes)
 
     def count(self, center: float, bound: float) -> int:
-        """How many subsets S, the empty one too, have sum_S (value - center) <= bound."""
+        """How many subsets S, the empty one too, have sum_S weight (value - center) <= bound."""
         first, second = (sums - center * sizes for sums, sizes in zip(self.sums, self.sizes, strict=True))
         second.sort()
         return int(np.searchsorted(second, bound - np.sort(first), side="right").sum())

@@ -7,7 +7,7 @@ would undo it. docs/verdicts.md has the table of the words.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +18,12 @@ from statsmodels.stats.power import TTestPower
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics import estimators, sign_flips
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.gatekeeping import gatekept, shares
 from rl_warmup.analysis.statistics.scopes import Headline, OfMean, Seen, headline
 
 Correction = Literal["holm", "fdr_bh"]
 
+KINDS = ("p_value", "p_mean", "p_equivalence")  # of p: in the runs seen, of the mean, of equivalence
 ALPHA = 0.05
 POWER = 0.8
 ENOUGH_PAIRS = 20  # below, a study is a pilot
@@ -132,9 +134,14 @@ def _cleaned(treatment: ArrayLike, control: ArrayLike) -> tuple[FloatArray, Floa
     x, y = sign_flips.sample(treatment, "treatment"), sign_flips.sample(control, "control")
     if x.size != y.size:
         raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
-    d = np.where(np.abs(x - y) > sign_flips.ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
+    d = differences_of(x, y)
     order = np.lexsort((x, d))
     return x[order], y[order], d[order]
+
+
+def differences_of(x: FloatArray, y: FloatArray) -> FloatArray:  # [n] each
+    """x - y, 0 within rounding."""
+    return np.where(np.abs(x - y) > sign_flips.ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
 
 
 def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray) -> dict[str, float | None]:
@@ -148,7 +155,7 @@ def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray) -> dict[str, float
 class Note:
     """A sentence that limits a verdict; `detail` is what may differ among the comparisons of a family."""
 
-    kind: Literal["no inference", "pilot", "no significance", "small", "no verdict"]
+    kind: Literal["no inference", "pilot", "no significance", "small", "no verdict", "not tested"]
     text: str
     detail: str = ""
 
@@ -174,7 +181,11 @@ class Verdict:
         return headline(self.verdict, self.verdict_in_runs_seen)
 
 
-def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Correction = "holm") -> list[Verdict]:
+def decide(
+    family: Sequence[tuple[Paired, str, float | None]],
+    correction: Correction = "holm",
+    parents: Sequence[int | None] | None = None,
+) -> list[Verdict]:
     """Give each comparison of a family its verdict of both scopes, in the order of the family.
 
     Of the mean: equivalent where the adjusted p of equivalence is <= .05, significant or not; else better or worse
@@ -185,21 +196,44 @@ def decide(family: Sequence[tuple[Paired, str, float | None]], correction: Corre
     Args:
         family: The comparison, the better direction of its metric ("higher" or "lower"), and its smallest effect.
         correction: holm for a confirmatory family, fdr_bh for an exploratory one.
+        parents: For each comparison the place of the pooled question that comes before it, as `gatekept` takes it,
+            in place of the correction; None: there is no such order.
 
     Raises:
         ValueError: for another correction or direction.
     """
     if correction not in ("holm", "fdr_bh"):
         raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
-    seen = adjusted([paired.p_value for paired, _, _ in family], correction)
-    mean = adjusted([paired.p_mean for paired, _, _ in family], correction)
-    equivalence = adjusted([paired.p_equivalence for paired, _, _ in family], correction)
+    seen, mean, equivalence = (
+        adjusted(p, correction) if parents is None else gatekept(p, parents)
+        for p in ([getattr(paired, kind) for paired, _, _ in family] for kind in KINDS)
+    )
     tests = sum(p is not None for p in seen)
-    steps = tests if correction == "holm" else 1  # BH leaves p as it is where all p are the same
-    return [
-        _verdict(member, *p, steps)
-        for member, p in zip(family, zip(seen, mean, equivalence, strict=True), strict=True)
+    steps = [tests if correction == "holm" else 1] * len(family)  # BH leaves p as it is where all p are the same
+    if parents is not None:
+        steps = shares([paired.p_value for paired, _, _ in family], parents)
+    verdicts = [
+        _verdict(member, *p, most)
+        for member, p, most in zip(family, zip(seen, mean, equivalence, strict=True), steps, strict=True)
     ]
+    above = [None if parent is None else verdicts[parent] for parent in parents or [None] * len(family)]
+    return [_gated(verdict, question) for verdict, question in zip(verdicts, above, strict=True)]
+
+
+def _gated(verdict: Verdict, question: Verdict | None) -> Verdict:
+    """The verdict with a note where it was not tested, because its pooled question is open."""
+    if question is None or verdict.headline != "inconclusive":
+        return verdict
+    differ = _yes(question.p_adjusted) or _yes(question.p_mean_adjusted)
+    if differ:
+        return verdict
+    text = "not tested for a difference" if _yes(question.p_equivalence_adjusted) else "not tested"
+    notes = (note for note in verdict.notes if note.kind != "no significance")
+    return replace(verdict, notes=(Note("not tested", f"{text}: its pooled question is open"), *notes))
+
+
+def _yes(p: float | None) -> bool:
+    return p is not None and p <= ALPHA
 
 
 def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
@@ -222,7 +256,7 @@ def _verdict(
         raise ValueError(f"unknown direction {better!r}: use higher or lower")
     direction: Seen = "better" if ((paired.estimate or 0) > 0) == (better == "higher") else "worse"
     found, small = bool(paired.estimate), _inside(paired, effect)
-    seen_yes, mean_yes, equivalent = (p is not None and p <= ALPHA for p in (seen, mean, equivalence))
+    seen_yes, mean_yes, equivalent = map(_yes, (seen, mean, equivalence))
     decided = found and not small
     of_mean: OfMean = "equivalent" if equivalent else direction if decided and mean_yes else "inconclusive"
     in_runs_seen: Seen = direction if decided and seen_yes else "inconclusive"
