@@ -166,3 +166,39 @@ def test_the_level_holds_where_environments_are_unlike() -> None:
         strata = [one + shift for one, shift in zip(strata, (0.4, -0.2, -0.2), strict=True)]
         wrong[1] += flips_of(strata).p_value() <= verdicts.ALPHA
     assert (wrong / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)).all()
+
+
+def test_where_the_common_seeds_point_the_other_way_nothing_is_shown_of_the_mean() -> None:
+    downs, ups = dict.fromkeys(range(3), -0.9), dict.fromkeys(range(10, 40), 1.0)
+    strata = [downs | ups, downs, dict.fromkeys(range(3), 0.0) | ups]
+    found = pooled(strata, smallest_effect=0.1, bounds=[1.0] * 3, binary=False)
+    assert found.paired.estimate is not None
+    assert found.paired.estimate > 0
+    assert found.paired.p_mean == 1.0
+
+
+@pytest.mark.parametrize(
+    ("p_question", "headline", "note"),
+    [
+        (0.001, "better in the runs seen", ""),
+        (0.2, "inconclusive", "not tested: its pooled question is open"),
+    ],
+)
+def test_a_comparison_is_tested_once_its_question_is_answered(p_question: float, headline: str, note: str) -> None:
+    one = verdicts.Paired(n=30, n_nonzero=30, estimate=0.2, p_value=0.002, p_smallest=1e-5)
+    family = [(replace(one, p_value=p_question), "higher", 0.05), (one, "higher", 0.05)]
+    of_question, verdict = verdicts.decide(family, parents=[None, 0])
+    assert (verdict.headline, "; ".join(map(str, verdict.notes))) == (headline, note)
+    assert verdict.p_adjusted == max(p_question, 0.002)
+    assert of_question.p_adjusted == p_question
+
+
+def test_equivalence_has_a_tree_of_its_own() -> None:
+    one = verdicts.Paired(n=90, n_nonzero=90, estimate=0.01, p_value=0.7, p_smallest=1e-5, p_equivalence=0.001)
+    open_one = replace(one, p_equivalence=0.3)
+    _, first, second = verdicts.decide(
+        [(pair, "higher", 0.05) for pair in (one, one, open_one)], parents=[None, 0, 0]
+    )
+    assert first.verdict == "equivalent"
+    assert first.p_equivalence_adjusted == 0.002
+    assert [str(note) for note in second.notes] == ["not tested for a difference: its pooled question is open"]
