@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from scipy import stats
-from simulations import ALPHA, EPISODES, EVALUATIONS, STEPS, Draw, dip, pairs
+from simulations import ALPHA, Draw, pairs
+from simulations_studies import EPISODES, EVALUATIONS, STEPS, dip
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.noise_floor import beyond, floor_draws, floor_of
@@ -23,16 +24,17 @@ NOISE = 0.1  # sd of an episode's return, normalized
 
 def doubled(rng: Generator, studies: int, n: int) -> tuple[FloatArray, FloatArray]:
     """Normal arms of which the treatment's seeds lie twice as far apart."""
-    x, y = pairs(1.0)(rng, studies, n)
+    x, y = pairs(0.1)(rng, studies, n)
     return 2 * x, y
 
 
-# what the treatment does to the spread, the arms, and whether they are equally spread
+# what the treatment does to the spread, the arms, and whether the test holds its level: not under collapses, where
+# its p is a description
 SPREADS: dict[str, tuple[Draw, bool]] = {
-    "A/A, normal": (pairs(1.0), True),
-    "A/A, heavy tails (t3)": (pairs(1.0, heavy=True), True),
-    "A/A, 15% of the runs collapse in both arms": (pairs(0.06, treatment_rate=0.15, control_rate=0.15), True),
-    "shift d = 1.0, normal": (pairs(1.0, 1.0), True),
+    "A/A, normal": (pairs(0.1), True),
+    "A/A, heavy tails (t3)": (pairs(0.1, heavy=True), True),
+    "A/A, 15% of the runs collapse in both arms": (pairs(0.06, treatment_rate=0.15, control_rate=0.15), False),
+    "shift d = 1.0, normal": (pairs(0.1, 0.1), True),
     "spread doubled, normal": (doubled, False),
     "15% of the runs collapse, none in the control": (pairs(0.06, treatment_rate=0.15), False),
 }
