@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from rl_warmup import schedules
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.config.constants import check_constants
+from rl_warmup.config.looks import looks_of
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import Bound, ConfigError, declared, leaves, one_of
@@ -115,6 +116,11 @@ def _check_declared(config: RunConfig) -> None:
         check_conditions(study.control, study.comparisons)
     except ValueError as error:
         raise ConfigError(f"study.{error}") from error
+    if tried(looks_of, "study.looks", study.looks) and not study.control:
+        raise ConfigError(
+            "study.looks decides when all comparisons with the control are decided, and study.control is not set; "
+            "declare one, e.g. study.control='{warmup.name: none}'"
+        )
     searches = [("study.control", study.control or ())]
     searches += [("study.comparisons", wanted) for wanted in study.comparisons or ()]
     for one in tried(contrasts_of, "study.contrasts", study.contrasts):

@@ -271,6 +271,7 @@ class StudyConfig:
     comparisons: list[dict[str, Any]] | None = None  # what the treatment arms' configs have, one a comparison
     contrasts: list[dict[str, Any]] | None = None  # name and arms [{weight, where}], weights summing to 0
     smallest_effect: float | None = setting(None, POSITIVE)  # a share of return_high - return_low
+    looks: Any = None  # a sweep in batches of seeds that stops when all is decided: {every, most, spending}
     # of tests over several environments: the pooled questions first, or Holm over all; null: see docs/pooled.md
     order: str | None = setting(None, ORDER)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rl_warmup.records.atomic import write_text
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.words import first_line
 
-DECLARATIONS = ("control", "comparisons", "contrasts", "smallest_effect")
+DECLARATIONS = ("control", "comparisons", "contrasts", "smallest_effect", "looks")
 """Keys of study.yaml that declare something; a study in which all are null was not declared."""
 
 
@@ -33,6 +33,47 @@ class StudyRuns:
     runs: Mapping[str, Planned]
     retries: int = RunConfig.retries
     """How often a failed one is tried again, by the last command."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen when a study looked at its comparisons."""
+
+    pairs: int
+    comparisons: int
+    """Confirmatory ones that can have a verdict."""
+    decided: int
+
+
+@dataclass(frozen=True)
+class LooksTaken:
+    """looks.json: the looks of a sweep that trains seeds in batches; the records decide, this tells of it."""
+
+    runs: int
+    """Of all batches: as many as are trained at most."""
+    planned: tuple[int, ...]
+    """Pairs at each look."""
+    taken: tuple[Look, ...] = ()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no further batch is trained."""
+        last = self.taken[-1:]
+        return any(look.decided == look.comparisons or look.pairs == self.planned[-1] for look in last)
+
+    @property
+    def words(self) -> str:
+        """How far they are.
+
+        >>> LooksTaken(80, (20, 40), (Look(20, 8, 3),)).words
+        'looks at 20, 40 pairs of seeds, at most 80 runs; at 20 pairs 3 of 8 comparisons are decided'
+        """
+        counts = ", ".join(map(str, self.planned))
+        seen = [
+            f"at {look.pairs} pairs {look.decided} of {look.comparisons} comparisons are decided"
+            for look in self.taken[-1:]
+        ]
+        return "; ".join([f"looks at {counts} pairs of seeds, at most {self.runs:,} runs", *seen])
 
 
 def write_declaration(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -110,6 +151,29 @@ def read_runs(folder: Path) -> StudyRuns:
     except (FileNotFoundError, NotADirectoryError):
         return StudyRuns({})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = first_line(error)
+        raise RecordError(f"{path} cannot be read: {reason}; delete it, a sweep writes it again") from error
+
+
+def write_looks(folder: Path, looks: LooksTaken) -> None:
+    """Write looks.json."""
+    write_text(folder / "looks.json", json.dumps(asdict(looks), indent=1) + "\n")
+
+
+def read_looks(folder: Path) -> LooksTaken | None:
+    """looks.json of a study, None if there is none.
+
+    Raises:
+        RecordError: if it is damaged.
+    """
+    path = folder / "looks.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        taken = tuple(Look(**look) for look in stored["taken"])
+        return LooksTaken(int(stored["runs"]), tuple(map(int, stored["planned"])), taken)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = first_line(error)
         raise RecordError(f"{path} cannot be read: {reason}; delete it, a sweep writes it again") from error
 

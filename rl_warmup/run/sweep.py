@@ -2,22 +2,19 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from rl_warmup.config.identity import cell_label, identity, run_folder, study_folder
-from rl_warmup.config.schema import RunConfig, StudyConfig
+from rl_warmup.config.identity import cell_label, run_folder, study_folder
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
-from rl_warmup.config.study import contrasts_of, matches, settings_of, words
 from rl_warmup.records import atomic, locks, read
-from rl_warmup.records import study as study_files
-from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import LooksTaken
 from rl_warmup.records.words import counted
+from rl_warmup.run.declaring import refuse_redeclared, without_runs, write_plan
 from rl_warmup.run.execute import was_interrupted
 from rl_warmup.run.jobs import KEPT, Job, plan_of, source_jobs, with_keep
+from rl_warmup.run.looks import batch_words, batches_of, complete, look, look_words
 from rl_warmup.run.notes import notes_on
 from rl_warmup.run.sources import unready
 from rl_warmup.status.live import LiveRuns
@@ -44,8 +41,7 @@ def print_plan(configs: Sequence[RunConfig], console: Console) -> None:
     for folder in dict.fromkeys(study_folder(config) for config in configs):
         jobs = [Job((), config, run_folder(config)) for config in configs if study_folder(config) == folder]
         plan = plan_of(jobs, sys.maxsize)
-        for line in [*plan.announce(), kept_words(jobs[0].config.keep), *notes_on(job.config for job in jobs)]:
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        _print(console, [*plan.announce(), kept_words(jobs[0].config.keep), *notes_on(job.config for job in jobs)])
 
 
 def run_sweep(
@@ -65,47 +61,110 @@ def run_sweep(
         The exit code: 0, or 1 if a run failed, is another process's, or could not be reported on.
 
     Raises:
-        ConfigError: if the study was declared otherwise, or its files cannot be written.
+        ConfigError: if the study was declared otherwise, its files cannot be written, or it cannot be looked at.
     """
     jobs = with_keep(jobs)
     config = jobs[0].config
-    _refuse_redeclared(study_folder(config), config.study)
+    refuse_redeclared(study_folder(config), config.study)
+    batches = _batches(jobs)
+    taken = look(batches)
+    if taken is not None and taken.stopped:
+        batches = batches[: len(taken.taken)]
+        jobs = _of(batches)
     plan = plan_of(jobs, config.retries)
-    notes = [kept_words(config.keep), *notes_on(job.config for job in jobs), *_without_runs(jobs)]
-    for line in [*plan.announce(), *notes]:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    to_do = {run.run_id for run in plan.to_do}
-    todo = [job for job in jobs if job.folder.name in to_do]
-    agents = source_jobs(todo)
-    first = (
-        [f"first their agents: {line}" for line in plan_of(agents, config.retries).announce()[:1]] if agents else []
-    )
-    needed = memory([job.config for job in (*agents, *todo)]) if to_do else []
-    for line in [*first, *needed]:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    notes = [kept_words(config.keep), *notes_on(job.config for job in jobs), *without_runs(jobs)]
+    _print(console, [*plan.announce(), *([taken.words] if taken else []), *notes])
+    todo = _to_do(jobs, plan)
+    if agents := source_jobs(todo):
+        _print(console, [f"first their agents: {plan_of(agents, config.retries).announce()[0]}"])
+    if taken is not None:
+        todo = _to_do(batches[min(len(taken.taken), len(batches) - 1)], plan)
+    if todo:
+        _print(console, memory([job.config for job in (*source_jobs(todo), *todo)]))
     if config.plan_only:
         return 0
-    _write_plan(config, plan, command)
     recorded = {path.parent for path in plan.folder.glob("*/run.json")}
     announce_tracking(config.tracking, plan.folder, len(recorded.union(job.folder for job in jobs)), console)
-    _train_agents(agents, launch, command, console)
-    waiting = {job.folder.name: reason for job in todo if (reason := unready(job.config))}
-    ready = [job for job in todo if job.folder.name not in waiting]
-    lost = {**waiting, **_train(ready, plan, launch, console)}
+    plan, lost = _train_batches(batches, taken, launch, command, console)
     from rl_warmup.report.command import report  # a plan does without what analysis imports
 
     code = report(plan.folder, console)
-    publish_after(config.tracking, plan.folder, len(jobs), console)
+    publish_after(config.tracking, plan.folder, len(plan.runs), console)
     return _name_unfinished(plan, lost) or code
+
+
+def _batches(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The batches of a sweep. A study that looks at its comparisons must have them all."""
+    batches = batches_of(jobs)
+    if len(batches) > 1 and (lacking := without_runs(jobs)):
+        raise ConfigError(f"{lacking[0]}, so that a look of study.looks would never decide all that is declared")
+    return batches
+
+
+def _train_batches(
+    batches: Sequence[Sequence[Job]], taken: LooksTaken | None, launch: Launch, command: str, console: Console
+) -> tuple[Plan, Mapping[str, str]]:
+    """Train batch after batch, up to a look at which all is decided, or to a batch that is not complete.
+
+    Args:
+        taken: the looks of complete batches; None where none are declared, and all jobs are one batch.
+
+    Returns:
+        The plan of the batches that were begun, and why some of their runs were lost, by their ids.
+    """
+    while True:
+        begun = 1 if taken is None else min(len(taken.taken) + 1, len(batches))
+        jobs = _of(batches[:begun])
+        plan = plan_of(jobs, jobs[0].config.retries)
+        write_plan(jobs[0].config, plan, command, taken)
+        todo = _to_do(jobs, plan)
+        if taken is not None and todo:
+            _print(console, [batch_words(batches, begun, len(todo))])
+        lost = _train_batch(todo, plan, launch, command, console)
+        if taken is None or taken.stopped:
+            return plan, lost
+        if complete(batches) < begun:
+            _print(console, ["the batch is not complete, and there is no look before it is"])
+            return plan, lost
+        taken = look(batches)
+        assert taken is not None
+        _print(console, [look_words(taken, len(jobs))])
+        if taken.stopped:
+            write_plan(jobs[0].config, plan, command, taken)
+            return plan, lost
+
+
+def _train_batch(
+    todo: Sequence[Job], plan: Plan, launch: Launch, command: str, console: Console
+) -> Mapping[str, str]:
+    """Train jobs after the agents that they start from; why some were lost, by their ids."""
+    _train_agents(source_jobs(todo), launch, command, console)
+    waiting = {job.folder.name: reason for job in todo if (reason := unready(job.config))}
+    ready = [job for job in todo if job.folder.name not in waiting]
+    return {**waiting, **_train(ready, plan, launch, console)}
+
+
+def _of(batches: Sequence[Sequence[Job]]) -> list[Job]:
+    return [job for batch in batches for job in batch]
+
+
+def _to_do(jobs: Sequence[Job], plan: Plan) -> list[Job]:
+    """Those that the plan trains."""
+    to_do = {run.run_id for run in plan.to_do}
+    return [job for job in jobs if job.folder.name in to_do]
+
+
+def _print(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _train_agents(jobs: Sequence[Job], launch: Launch, command: str, console: Console) -> None:
     """Train the agents that other runs start from, and name what failed."""
     if jobs:
         plan = plan_of(jobs, jobs[0].config.retries)
-        _write_plan(jobs[0].config, plan, command)
-        to_do = {run.run_id for run in plan.to_do}
-        lost = _train([job for job in jobs if job.folder.name in to_do], plan, launch, console)
+        write_plan(jobs[0].config, plan, command)
+        lost = _train(_to_do(jobs, plan), plan, launch, console)
         _name_unfinished(plan, lost)
 
 
@@ -123,56 +182,6 @@ def _train(todo: Sequence[Job], plan: Plan, launch: Launch, console: Console) ->
         ),
     ):
         return _launch(launch, list(todo))
-
-
-def _without_runs(jobs: Sequence[Job]) -> list[str]:
-    """What the study declares and no run of the sweep has, perhaps by a slip that cannot be mended later."""
-    study = jobs[0].config.study
-    declared = [("control", study.control)] if study.control else []
-    declared += [("comparisons", wanted) for wanted in study.comparisons or ()]
-    declared += [("contrasts", where) for contrast in contrasts_of(study.contrasts) for _, where in contrast.terms]
-    if not declared:
-        return []
-    planned = [settings_of({"config": identity(job.config), "warmup": asdict(job.config.warmup)}) for job in jobs]
-    return [
-        f"study.{what}: no run of this sweep has {words(wanted)}"
-        for what, wanted in declared
-        if not any(matches(wanted, settings) for settings in planned)
-    ]
-
-
-def _write_plan(config: RunConfig, plan: Plan, command: str) -> None:
-    """Record what is declared, what is planned, and by which command."""
-    folder = plan.folder
-    atomic.check_writable(folder)
-    try:
-        with locks.study_lock(folder):
-            if _refuse_redeclared(folder, config.study) is None:
-                study_files.write_declaration(folder, asdict(config.study))
-            study_files.add_runs(folder, plan.planned, plan.retries)
-            study_files.record_command(folder, command)
-    except (OSError, RecordError) as error:
-        raise ConfigError(f"the study cannot be written down in {folder}: {error}") from error
-
-
-def _refuse_redeclared(folder: Path, study: StudyConfig) -> dict[str, Any] | None:
-    """What was declared before; a declaration is not changed after the study's first run.
-
-    Raises:
-        ConfigError: if `study` declares something else.
-    """
-    try:
-        earlier = study_files.read_declaration(folder)
-    except RecordError as error:
-        raise ConfigError(f"{error}; mend it, or give the study another study.name") from error
-    plan = asdict(study)
-    if earlier is None or not study_files.is_declared(plan):
-        return earlier
-    changed = ", ".join(key for key in plan if plan[key] != earlier.get(key))
-    if changed:
-        way_out = "a declaration is not changed after the fact: give this one another study.name"
-        raise ConfigError(f"{folder / 'study.yaml'} was declared with another {changed}; {way_out}")
-    return earlier
 
 
 def _launch(launch: Launch, jobs: list[Job]) -> Mapping[str, str]:

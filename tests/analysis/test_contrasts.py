@@ -13,7 +13,7 @@ from rl_warmup.config.schema import StudyConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.study import write_declaration
 from rl_warmup.run.compose import configured
-from rl_warmup.run.sweep import _refuse_redeclared
+from rl_warmup.run.declaring import refuse_redeclared
 
 LINEAR, COSINE, NONE = ({"warmup.name": name} for name in ("linear", "cosine", "none"))
 
@@ -153,8 +153,8 @@ def test_a_study_with_contrasts_is_composed() -> None:
 
 def test_a_study_declared_before_there_were_contrasts_goes_on(tmp_path: Path) -> None:
     write_declaration(tmp_path, DECLARED)
-    _refuse_redeclared(tmp_path, StudyConfig(**DECLARED))
+    refuse_redeclared(tmp_path, StudyConfig(**DECLARED))
     with pytest.raises(ConfigError, match="was declared with another contrasts; a declaration is not changed"):
-        _refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"contrasts": [SHAPE]}))
+        refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"contrasts": [SHAPE]}))
     with pytest.raises(ConfigError, match="another comparisons, smallest_effect"):
-        _refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"comparisons": None, "smallest_effect": 0.1}))
+        refuse_redeclared(tmp_path, StudyConfig(**DECLARED | {"comparisons": None, "smallest_effect": 0.1}))

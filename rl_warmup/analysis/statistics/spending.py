@@ -2,16 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
 from rl_warmup.analysis import FloatArray
+from rl_warmup.config.looks import RULES, Rule
 
-Rule = Literal["pocock", "obrien_fleming"]
-RULES = get_args(Rule)
 TOP = 0.3  # up to here what obrien_fleming spends at a look rises with the level
 
 

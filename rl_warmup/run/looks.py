@@ -1,0 +1,96 @@
+"""A sweep in batches of seeds, which looks at its comparisons when a batch is complete, and stops or goes on."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rl_warmup.config.identity import cell_label, identity, study_folder
+from rl_warmup.config.looks import looks_of
+from rl_warmup.config.settings import ConfigError
+from rl_warmup.config.study import NOT_IN_CELL
+from rl_warmup.records.read import finished_status
+from rl_warmup.records.schema import RecordError
+from rl_warmup.records.study import Look, LooksTaken
+from rl_warmup.records.words import counted
+from rl_warmup.run.jobs import Job
+
+
+def batches_of(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs of each batch: `every` seeds of all arms, in rising order; all in one where no looks are declared.
+
+    Raises:
+        ConfigError: unless every arm has the same seeds, as many as the last look asks for.
+    """
+    looks = looks_of(jobs[0].config.study.looks)
+    if looks is None:
+        return [list(jobs)]
+    arms = defaultdict[str, set[int]](set)
+    labels = {}
+    for job in jobs:
+        config = job.config
+        own = {key: value for key, value in identity(config).items() if key not in NOT_IN_CELL}
+        key = json.dumps(own, sort_keys=True)
+        arms[key].add(config.seed)
+        labels[key] = cell_label(config)
+    seeds = sorted(set.union(*arms.values()))
+    for key, own_seeds in arms.items():
+        if len(own_seeds) != looks.most or len(own_seeds) != len(seeds):
+            raise ConfigError(
+                f"study.looks ends at {looks.most} pairs, and {labels[key]} has {counted(len(own_seeds), 'seed')} "
+                f"of {len(seeds)} in this sweep: give every arm the same {looks.most}, e.g. "
+                f"seed='range(0,{looks.most})'"
+            )
+    batch_of = {seed: place // looks.every for place, seed in enumerate(seeds)}
+    batches: list[list[Job]] = [[] for _ in looks.counts]
+    for job in jobs:
+        batches[batch_of[job.config.seed]].append(job)
+    return batches
+
+
+def complete(batches: Sequence[Sequence[Job]]) -> int:
+    """How many batches, from the first on, have no unfinished run."""
+    for place, batch in enumerate(batches):
+        if any(finished_status(job.folder) is None for job in batch):
+            return place
+    return len(batches)
+
+
+def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
+    """Look at the comparisons of complete batches, as at each of the looks before; None where none are declared.
+
+    What is seen follows from the records of these runs alone: who looks again sees the same.
+
+    Raises:
+        ConfigError: if the records cannot be analyzed.
+    """
+    config = batches[0][0].config
+    looks = looks_of(config.study.looks)
+    if looks is None:
+        return None
+    done = complete(batches)
+    seeds = {job.config.seed for batch in batches[:done] for job in batch}
+    seen: Sequence[Look] = ()
+    if done:
+        from rl_warmup.analysis.looks import looks_at  # a plan does without what analysis imports
+
+        try:
+            seen = looks_at(study_folder(config), looks, seeds)
+        except RecordError as error:
+            raise ConfigError(f"the study cannot be looked at: {error}") from error
+    return LooksTaken(sum(map(len, batches)), looks.counts, tuple(seen))
+
+
+def batch_words(batches: Sequence[Sequence[Job]], begun: int, to_do: int) -> str:
+    """Which batch is trained next."""
+    seeds = sorted({job.config.seed for job in batches[begun - 1]})
+    which = f"batch {begun} of at most {len(batches)}, seeds {seeds[0]} to {seeds[-1]}"
+    return f"{which}: {counted(to_do, 'run')} to train"
+
+
+def look_words(taken: LooksTaken, trained: int) -> str:
+    """What was seen at the last look, and what follows."""
+    seen = taken.taken[-1]
+    decided = f"look at {seen.pairs} pairs: {seen.decided} of {seen.comparisons} comparisons are decided"
+    if seen.decided == seen.comparisons:
+        return f"{decided}; the study stops, with {trained:,} of at most {taken.runs:,} runs"
+    return f"{decided}; it was the last look" if taken.stopped else f"{decided}; the study goes on"
