@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rl_warmup.analysis.metrics.table import NORMALIZED, RETURN_EFFECT, Metric
 from rl_warmup.analysis.problems import Problems
+from rl_warmup.config.looks import Looks, looks_of
 from rl_warmup.config.schema import ORDER
 from rl_warmup.config.study import Conditions, Contrast, check_conditions, contrasts_of, matches, words
 from rl_warmup.records.schema import RecordError
@@ -28,6 +29,7 @@ class Declaration:
     comparisons: tuple[Conditions, ...] | None
     smallest_effect: float  # in normalized return
     contrasts: tuple[Contrast, ...] = ()
+    looks: Looks | None = None  # when it looks at its comparisons
     order: str | None = None  # pooled_first or holm; None: as `pooled.order_of` says
 
     def family(self, settings: Mapping[str, Any]) -> Family:
@@ -68,6 +70,7 @@ def declaration(folder: Path, problems: Problems) -> Declaration:
         smallest_effect=RETURN_EFFECT if effect is None else float(effect),
         contrasts=contrasts,
         order=plan.get("order"),
+        looks=looks_of(plan.get("looks")),
     )
 
 
@@ -95,4 +98,5 @@ def _checked_contrasts(plan: Mapping[str, Any]) -> tuple[Contrast, ...]:
     if order is not None and not ORDER.holds(order):
         raise ValueError(f"order={order} {ORDER.refusal}")
     check_conditions(plan.get("control"), plan.get("comparisons"))
+    looks_of(plan.get("looks"))
     return contrasts_of(plan.get("contrasts"))

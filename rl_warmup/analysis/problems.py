@@ -12,6 +12,7 @@ Kind = Literal[
     "undefined",  # metrics without a value in some runs
     "floor",  # diverged runs
     "constants",  # of an environment, that are missing, another's or given; returns beyond its bounds
+    "looks",  # why verdicts are not those of a study with looks
     "no verdict",  # why a comparison has none
     "pooled",  # what is not asked over several environments together
     "limit",  # of the verdicts of a family

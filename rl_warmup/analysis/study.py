@@ -14,6 +14,7 @@ from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
 from rl_warmup.analysis.lacking import note_bounds, note_constants
+from rl_warmup.analysis.looks import Looking, looking_of
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.metrics.registry import with_role
@@ -22,6 +23,8 @@ from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.pooled import Asked, Order, asked, order_of, parents_of, questions_of
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
+from rl_warmup.analysis.statistics.looking import compare_at_looks, decide_at_looks, with_repeated_intervals
+from rl_warmup.analysis.statistics.spending import Spending
 from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
 from rl_warmup.analysis.transfer import Transfer, transfers_of
 from rl_warmup.config.settings import ConfigError
@@ -43,6 +46,7 @@ class Comparison:
     differences: FloatArray  # [seeds], treatment - control
     paired: Paired
     verdict: Verdict
+    decided_at: int | None = None  # pairs at the look that decided it; None: open, or a study without looks
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Analysis:
     transfers: tuple[Transfer, ...] = ()
     pooled: tuple[PooledComparison, ...] = ()
     order: Order = "holm"  # of the confirmatory tests
+    looking: Looking | None = None
 
     @property
     def left_out(self) -> bool:
@@ -121,7 +126,8 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
     note_untuned(blocks, problems)
     pairings = pairings_of(blocks, declared, problems)
     note_mixture(blocks, pairings, problems)
-    comparisons, pooled, order = comparisons_of(pairings, declared, problems)
+    looking = looking_of(pairings, declared, problems)
+    comparisons, pooled, order = comparisons_of(pairings, declared, problems, looking)
     critical_rates = critical_rates_of(blocks, declared.control, problems)
     transfers = transfers_of(blocks, problems)
     return Analysis(
@@ -136,13 +142,16 @@ def analyse(folder: Path, rng: np.random.Generator | None = None, sources: Seque
         transfers,
         pooled,
         order,
+        looking,
     )
 
 
 def comparisons_of(
-    pairings: Sequence[Pairing], declared: Declaration, problems: Problems
+    pairings: Sequence[Pairing], declared: Declaration, problems: Problems, looking: Looking | None = None
 ) -> tuple[tuple[Comparison, ...], tuple[PooledComparison, ...], Order]:
     """Compare each pairing on each metric, and over environments; verdicts are given within each family.
+
+    A study with looks asks no pooled questions; where its looks do not hold, nothing is confirmatory.
 
     Returns:
         All comparisons, the pooled ones, and the order of the confirmatory tests.
@@ -155,12 +164,17 @@ def comparisons_of(
         for sample in samples:
             if sample.seeds or not pairing.pairs:
                 declared_too = pairing.family == sample.metric.role == "confirmatory"
-                todo["confirmatory" if declared_too else "exploratory"].append(sample)
-    questions = asked(questions_of(pairings, problems), declared, problems)
+                holds = looking is None or looking.refused is None
+                todo["confirmatory" if declared_too and holds else "exploratory"].append(sample)
+    questions = [] if looking else asked(questions_of(pairings, problems), declared, problems)
     order = order_of(declared, questions, pairings, problems)
-    found, verdicts = {}, []
+    found: dict[Family, list[Comparison]] = {}
+    verdicts: list[Verdict] = []
     for family, samples in todo.items():
         first = questions if family == "confirmatory" else []
+        if looking and looking.refused is None and family == "confirmatory":
+            found[family] = _at_looks(samples, declared, looking.spending)
+            continue
         found[family], of_first = _family_of(family, samples, declared, first, order)
         verdicts += of_first
     notes = {str(family): [one.verdict.notes for one in members] for family, members in found.items()}
@@ -201,6 +215,24 @@ class _Sample:
             sensitivity=self.metric.role == "confirmatory",
         )
 
+    def at_looks(self, smallest_effect: float | None, spending: Spending) -> list[Paired]:
+        """The comparison at each look taken."""
+        return compare_at_looks(
+            self.treatment,
+            self.control,
+            spending,
+            smallest_effect=smallest_effect,
+            bound=self.pairing.bound(self.metric),
+            binary=self.metric.binary and self.pairing.contrast is None,
+        )
+
+    def comparison(
+        self, family: Family, effect: float | None, paired: Paired, verdict: Verdict, at: int | None = None
+    ) -> Comparison:
+        """The sample with what was found of it."""
+        allowed, differences = _allowed(verdict, self.pairing.barred), self.treatment - self.control
+        return Comparison(self.pairing, self.metric, family, effect, self.seeds, differences, paired, allowed, at)
+
     def smallest_effect(self, declared: Declaration) -> float | None:
         """The smallest effect that matters, scaled by the weights of a contrast."""
         effect = declared.effect(self.metric, self.pairing.normalized)
@@ -218,20 +250,25 @@ def _family_of(
     members += zip(paired, better, effects, strict=True)
     parents = parents_of(first, [(sample.pairing, sample.metric) for sample in samples])
     verdicts = decide(members, CORRECTIONS[family], parents if order == "pooled_first" and first else None)
-    own = [
-        Comparison(
-            sample.pairing,
-            sample.metric,
-            family,
-            effect,
-            sample.seeds,
-            sample.treatment - sample.control,
-            result,
-            _allowed(verdict, sample.pairing.barred),
-        )
-        for sample, effect, result, verdict in zip(samples, effects, paired, verdicts[len(first) :], strict=True)
+    own = zip(samples, effects, paired, verdicts[len(first) :], strict=True)
+    found = [sample.comparison(family, effect, result, verdict) for sample, effect, result, verdict in own]
+    return found, verdicts[: len(first)]
+
+
+def _at_looks(samples: Sequence[_Sample], declared: Declaration, spending: Spending) -> list[Comparison]:
+    """Compare the samples of the confirmatory family at each look, and decide there on all of them together."""
+    effects = [sample.smallest_effect(declared) for sample in samples]
+    looks = [sample.at_looks(effect, spending) for sample, effect in zip(samples, effects, strict=True)]
+    last = [
+        with_repeated_intervals(sample.compare(effect), found, sample.treatment - sample.control, spending)
+        for sample, effect, found in zip(samples, effects, looks, strict=True)
     ]
-    return own, verdicts[: len(first)]
+    verdicts, decided_at = decide_at_looks(looks, last, [sample.metric.better for sample in samples], effects)
+    own = zip(samples, effects, last, verdicts, decided_at, strict=True)
+    return [
+        sample.comparison("confirmatory", effect, paired, verdict, at)
+        for sample, effect, paired, verdict, at in own
+    ]
 
 
 def _allowed(verdict: Verdict, barred: tuple[str, ...]) -> Verdict:

@@ -31,6 +31,7 @@ STYLES = {
     "equivalent": "bold blue",
     "better in the runs seen": "green",
     "worse in the runs seen": "red",
+    "equivalent in the runs seen": "blue",
     "inconclusive": "yellow",
 }
 RUNS = {"n": "{n}", "diverged": "{n_diverged}", "failed": "{n_failed}"}  # formats of values of a row

@@ -12,6 +12,7 @@ SYMBOLS: Mapping[str, str] = {
     "equivalent": "=",
     "better in the runs seen": "△",
     "worse in the runs seen": "▽",
+    "equivalent in the runs seen": "≈",
     "inconclusive": "?",
 }
 MEANINGS: Mapping[str, str] = {  # the table of docs/verdicts.md
@@ -20,6 +21,7 @@ MEANINGS: Mapping[str, str] = {  # the table of docs/verdicts.md
     "equivalent": "the mean over all seeds differs by less than δ, whatever rare runs do",
     "better in the runs seen": "the runs seen are better; a collapse too rare to be seen could undo it",
     "worse in the runs seen": "the runs seen are worse; a collapse too rare to be seen could undo it",
+    "equivalent in the runs seen": "the runs seen differ by less than δ; a rare collapse could undo it",
     "inconclusive": "none of these is shown",
 }
 SEEN = "seen: in the runs seen, and not shown for the mean, whatever rare runs do"

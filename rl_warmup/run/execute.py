@@ -75,6 +75,7 @@ def run_info(config: RunConfig, members: int) -> dict[str, Any]:
         "cell": cell_label(config),
         "seed": config.seed,
         "warmup": warmup_info(config.warmup),
+        **({} if config.study.looks is None else {"looks": dict(config.study.looks)}),
         "config": identity(config),
         **source_info(config),
         "borrowed_env": borrowed_env(vars(config.env)),

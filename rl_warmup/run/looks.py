@@ -71,10 +71,10 @@ def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
     seeds = {job.config.seed for batch in batches[:done] for job in batch}
     seen: Sequence[Look] = ()
     if done:
-        from rl_warmup.analysis.looks import looks_at  # a plan does without what analysis imports
+        from rl_warmup.analysis.stopping import looks_at  # a plan does without what analysis imports
 
         try:
-            seen = looks_at(study_folder(config), looks, seeds)
+            seen = looks_at(study_folder(config), seeds)
         except RecordError as error:
             raise ConfigError(f"the study cannot be looked at: {error}") from error
     return LooksTaken(sum(map(len, batches)), looks.counts, tuple(seen))

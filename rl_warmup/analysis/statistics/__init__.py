@@ -9,6 +9,7 @@ A comparison pairs runs by seed: D = treatment - control, [pairs]. What is teste
 - failures: runs that fail in either arm, pairs won, the rate of losses that would undo an effect
 - proved: two wider tests of a bounded mean whose level is proved
 - sequential: sign flips of a study that is looked at several times; spending: how its level is spent over the looks
+- looking: a comparison at each of these looks
 - planning: pairs that decide, of each verdict, planned from a pilot, and what stays open with so many
 - estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
 - across_seeds: dispersion over the runs of one arm, shares of runs with Wilson intervals

@@ -2,10 +2,16 @@
 
 from typing import Literal
 
-Seen = Literal["better", "worse", "inconclusive"]
+Seen = Literal["better", "worse", "equivalent", "inconclusive"]  # equivalent: of studies with looks only
 OfMean = Literal["better", "worse", "equivalent", "inconclusive"]
 Headline = Literal[
-    "better", "worse", "equivalent", "better in the runs seen", "worse in the runs seen", "inconclusive"
+    "better",
+    "worse",
+    "equivalent",
+    "better in the runs seen",
+    "worse in the runs seen",
+    "equivalent in the runs seen",
+    "inconclusive",
 ]
 
 
@@ -17,4 +23,9 @@ def headline(of_mean: OfMean, in_runs_seen: Seen) -> Headline:
     """
     if of_mean != "inconclusive" or in_runs_seen == "inconclusive":
         return of_mean
-    return "better in the runs seen" if in_runs_seen == "better" else "worse in the runs seen"
+    words: dict[Seen, Headline] = {
+        "better": "better in the runs seen",
+        "worse": "worse in the runs seen",
+        "equivalent": "equivalent in the runs seen",
+    }
+    return words[in_runs_seen]

@@ -23,7 +23,8 @@ from rl_warmup.analysis.statistics.scopes import Headline, OfMean, Seen, headlin
 
 Correction = Literal["holm", "fdr_bh"]
 
-KINDS = ("p_value", "p_mean", "p_equivalence")  # of p: in the runs seen, of the mean, of equivalence
+# of p: in the runs seen, of the mean, of equivalence, of equivalence in the runs seen
+KINDS = ("p_value", "p_mean", "p_equivalence", "p_equivalence_in_runs_seen")
 ALPHA = 0.05
 POWER = 0.8
 ENOUGH_PAIRS = 20  # below, a study is a pilot
@@ -50,6 +51,7 @@ class Paired:
     mean_ci_low: float | None = None  # 95%, the same
     mean_ci_high: float | None = None
     p_equivalence: float | None = None  # the same
+    p_equivalence_in_runs_seen: float | None = None  # of studies with looks only, from 60 pairs on
     iqm: float | None = None  # of D
     iqm_ci_low: float | None = None
     iqm_ci_high: float | None = None
@@ -190,8 +192,9 @@ def decide(
 
     Of the mean: equivalent where the adjusted p of equivalence is <= .05, significant or not; else better or worse
     where the adjusted p is. In the runs seen: better or worse where the adjusted p is. Neither is better or worse
-    where the 90% interval in the runs seen is inside ±smallest effect: that is too small to matter. The three kinds
-    of p are adjusted separately, each over the comparisons that have one.
+    where the 90% interval in the runs seen is inside ±smallest effect: that is too small to matter. The kinds of p
+    are adjusted separately, each over the comparisons that have one; that of equivalence in the runs seen is of
+    studies with looks.
 
     Args:
         family: The comparison, the better direction of its metric ("higher" or "lower"), and its smallest effect.
@@ -204,17 +207,17 @@ def decide(
     """
     if correction not in ("holm", "fdr_bh"):
         raise ValueError(f"unknown correction {correction!r}: use holm or fdr_bh")
-    seen, mean, equivalence = (
+    p_values = [
         adjusted(p, correction) if parents is None else gatekept(p, parents)
         for p in ([getattr(paired, kind) for paired, _, _ in family] for kind in KINDS)
-    )
-    tests = sum(p is not None for p in seen)
+    ]
+    tests = sum(p is not None for p in p_values[0])
     steps = [tests if correction == "holm" else 1] * len(family)  # BH leaves p as it is where all p are the same
     if parents is not None:
         steps = shares([paired.p_value for paired, _, _ in family], parents)
     verdicts = [
-        _verdict(member, *p, most)
-        for member, p, most in zip(family, zip(seen, mean, equivalence, strict=True), steps, strict=True)
+        _verdict(member, p, most)
+        for member, p, most in zip(family, zip(*p_values, strict=True), steps, strict=True)
     ]
     above = [None if parent is None else verdicts[parent] for parent in parents or [None] * len(family)]
     return [_gated(verdict, question) for verdict, question in zip(verdicts, above, strict=True)]
@@ -245,24 +248,23 @@ def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[f
 
 def _verdict(
     member: tuple[Paired, str, float | None],
-    seen: float | None,
-    mean: float | None,
-    equivalence: float | None,
+    p_values: tuple[float | None, ...],  # [KINDS]
     steps: int,
 ) -> Verdict:
-    """The verdict by the adjusted p of the three kinds; `steps` is what the smallest p was multiplied by."""
+    """The verdict by the adjusted p of each kind; `steps` is what the smallest p was multiplied by."""
     paired, better, effect = member
+    seen, mean, equivalence, _ = p_values
     if better not in ("higher", "lower"):
         raise ValueError(f"unknown direction {better!r}: use higher or lower")
     direction: Seen = "better" if ((paired.estimate or 0) > 0) == (better == "higher") else "worse"
     found, small = bool(paired.estimate), _inside(paired, effect)
-    seen_yes, mean_yes, equivalent = map(_yes, (seen, mean, equivalence))
+    seen_yes, mean_yes, equivalent, settled_yes = map(_yes, p_values)
     decided = found and not small
     of_mean: OfMean = "equivalent" if equivalent else direction if decided and mean_yes else "inconclusive"
-    in_runs_seen: Seen = direction if decided and seen_yes else "inconclusive"
+    in_runs_seen: Seen = "equivalent" if settled_yes else direction if decided and seen_yes else "inconclusive"
     notes = _notes(paired, seen, steps)
-    if found and (seen_yes or mean_yes) and (small or equivalent) and effect is not None:
-        notes += (_small(effect, equivalent),)
+    if found and (seen_yes or mean_yes) and (small or equivalent or settled_yes) and effect is not None:
+        notes += (_small(effect, equivalent or settled_yes),)
     return Verdict(of_mean, in_runs_seen, seen, mean, equivalence, None, notes)
 
 
