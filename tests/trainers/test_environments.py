@@ -123,9 +123,7 @@ CELLS = [
 
 
 @pytest.mark.long
-@pytest.mark.timeout(
-    3600
-)  # Breakout's agent, who has learned nothing and never serves, is evaluated for 27 000 steps
+@pytest.mark.timeout(3600)  # a Breakout agent that never serves is evaluated for 27 000 steps
 @pytest.mark.parametrize(("name", "algo", "trainer", "envs"), CELLS)
 def test_what_the_table_says_is_trained(
     configure: Configure, name: str, algo: str, trainer: str, envs: str | None
