@@ -35,8 +35,8 @@ _TO_BE_GIVEN = {  # what no random policy can measure
     "return_floor": "worst attainable return, what a run that diverged is scored with; lowest here: {lowest}",
     "return_high": "return of a reference agent, e.g. a published one with its source",
     "threshold": "return from which the task counts as solved; Gymnasium has none registered",
-    "floor": "returns below are scored as this; null: return_floor",
-    "ceiling": "returns above are scored as this; null: no bound",
+    "floor": "the worst return, or a clip, no lower than 2 return_low - return_high; null: return_floor",
+    "ceiling": "the best return that is possible, or a clip above a published one; null: no verdict on the mean",
     "reward_max": "largest |reward| of one step, if known; largest here: {largest}",
 }
 

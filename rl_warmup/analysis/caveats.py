@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
+from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, said_by_name
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run
+from rl_warmup.analysis.statistics.planning import FEWEST, one_pair_decides
 from rl_warmup.analysis.statistics.verdicts import Note
 from rl_warmup.config.conf import DEFAULTS, untuned_words
 from rl_warmup.config.recorded import value_of
@@ -51,6 +55,35 @@ def note_undefined(pairing: Pairing, defined: Mapping[str, Sequence[int]], probl
             every = len(seeds) == len(pairing.seeds)
             which = "every pair, not compared" if every else f"{seeds_words(seeds)}, left out there"
             problems.add("undefined", f"{', '.join(names)} undefined in {which}", pairing.label)
+
+
+def note_influence(
+    pairing: Pairing, compared: Mapping[str, tuple[Sequence[int], FloatArray, float | None]], problems: Problems
+) -> None:
+    """Name the seeds whose pair alone decides a mean, or where nothing says what matters, its standard deviation.
+
+    Args:
+        compared: Name of a metric -> the seeds, their differences, the smallest effect that matters. With fewer
+            pairs than make a pilot every pair may decide, and none is named.
+    """
+    found: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for name, (seeds, differences, effect) in compared.items():
+        if len(seeds) >= FEWEST:
+            moves = (differences - differences.mean()) / (len(seeds) - 1)  # from the mean without each pair
+            sizes = np.abs(moves)
+            largest = int(np.argmax(sizes))
+            if effect is not None and sizes[largest] > effect:
+                far = sizes > max(
+                    effect, sizes[largest] / 2
+                )  # one that is far off brings the others to its other side
+                named = tuple(seed for seed, one in zip(seeds, far, strict=True) if one)
+                found[named].append(f"the mean of {name} by {moves[largest]:+.2g}, more than {effect:g}")
+            elif effect is None and one_pair_decides(differences):
+                found[seeds[largest],].append(f"most of the standard deviation of {name}")
+    for named, what in found.items():
+        who = "the pair of {} alone moves" if len(named) == 1 else "the pairs of {} each alone move"
+        text = f"{who.format(seeds_words(named))} {'; '.join(what)}"
+        problems.add("influence", text, pairing.label)
 
 
 def note_runs(blocks: Sequence[Block], problems: Problems) -> None:

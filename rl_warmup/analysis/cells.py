@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.constants import Given, Scale
+from rl_warmup.analysis.constants import Given, Scale, bounded
 from rl_warmup.analysis.metrics.curve import fill_diverged
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, read_run, within_bounds
@@ -44,6 +44,17 @@ class Cell(Scores):
     def normalized(self) -> bool:
         """Whether its scores are in normalized return, not in the environment's own."""
         return Scale.of(self.settings).normalized
+
+    @property
+    def beyond(self) -> NDArray[np.bool_]:  # [scored, grid]
+        """Where a return lies beyond the bounds of the environment, and is scored as one of them."""
+        within = [bounded(row, run.info.get("bounds")) for run, row in zip(self.scored, self.returns, strict=True)]
+        return np.asarray(np.isfinite(self.returns) & (np.reshape(within, self.returns.shape) != self.returns))
+
+    @property
+    def clipped(self) -> float | None:
+        """Share of the evaluations beyond the bounds; None without any evaluation."""
+        return float(self.beyond.mean()) if self.returns.size else None
 
     @property
     def timed(self) -> NDArray[np.bool_]:  # [scored]

@@ -117,7 +117,7 @@ class Scale:
 
     low: float
     high: float
-    threshold: float  # in the unit of the scaled returns; nan: not known
+    threshold: float  # in the unit of the scaled returns; the reference where none is given; nan: not known either
     normalized: bool
     z_min: float | None = None  # bounds of the scaled returns; None: not known
     z_max: float | None = None
@@ -130,7 +130,9 @@ class Scale:
         scale = (float(low or 0), float(high or 0)) if normalized else (0.0, 1.0)
         ends = (settings.get(f"env.{key}") for key in ("threshold", *BOUNDS))
         level, z_min, z_max = (None if end is None else float(normalise(end, *scale)) for end in ends)
-        return cls(*scale, math.nan if level is None else level, normalized, z_min, z_max)
+        if level is None:
+            level = 1.0 if normalized else math.nan
+        return cls(*scale, level, normalized, z_min, z_max)
 
     def serves(self, metric: Metric) -> bool:
         """Whether a metric can be computed: whether what it needs is known."""

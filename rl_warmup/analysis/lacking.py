@@ -1,14 +1,12 @@
 """What a report cannot say without constants of an environment, how to mend it, and returns beyond its bounds."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from rl_warmup.analysis.cells import Block
-from rl_warmup.analysis.constants import Given, bounded
+from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.metrics.curve import normalise
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.metrics.table import NORMALIZED
@@ -42,6 +40,10 @@ def note_constants(blocks: Sequence[Block], sources: Sequence[Given], folder: Pa
             known = ", ".join(f"env.{key}={env[key]:g}" for key in SCORING if env.get(key) is not None)
             problems.add("constants", f"scored by {known} of --env {source}, not as recorded", str(env.get("id")))
         missing = [key for key in lacking(env) if key != "return_floor" or run.worst is None]
+        if "threshold" in missing and not {"return_low", "return_high"} & set(missing):
+            missing.remove("threshold")
+            text = f"env.threshold is not known, and env.return_high={env['return_high']:g} is taken for it"
+            problems.add("assumed", text, str(env.get("id")))
         if missing := [*missing, *(key for key in BOUNDS if env.get(key) is None)]:
             text = f"{_why(run, missing)}: {_what_follows(missing)}. To mend this report: {_way_out(env, folder)}"
             problems.add("constants", text)
@@ -51,18 +53,15 @@ def note_constants(blocks: Sequence[Block], sources: Sequence[Given], folder: Pa
 
 
 def note_bounds(blocks: Sequence[Block], problems: Problems) -> None:
-    """Count the evaluations whose returns are scored as a bound of the environment."""
+    """Count the evaluations whose returns are scored as a bound of the environment, with each arm's share."""
     for block in blocks:
-        beyond: dict[str, list[int]] = defaultdict(list)  # of each run that has some
-        for run, returns in chain.from_iterable(
-            zip(cell.scored, cell.returns, strict=True) for cell in block.cells
-        ):
-            seen = returns[np.isfinite(returns)]
-            if count := int(np.count_nonzero(bounded(seen, run.info["bounds"]) != seen)):
-                beyond[bound_words(run.info["bounds"])].append(count)
-        for bounds, counts in beyond.items():
-            what = f"{counted(sum(counts), 'evaluation')} of {counted(len(counts), 'run')}"
-            problems.add("constants", f"{what} beyond {bounds}, scored as that", block.label)
+        beyond = [cell for cell in block.cells if cell.beyond.any()]
+        if beyond:
+            bounds = bound_words(beyond[0].scored[0].info["bounds"])
+            counts = np.concatenate([cell.beyond.sum(axis=1) for cell in beyond])
+            what = f"{counted(int(counts.sum()), 'evaluation')} of {counted(int((counts > 0).sum()), 'run')}"
+            shares = ", ".join(f"{cell.clipped or 0:.2%} of those of {cell.short}" for cell in beyond)
+            problems.add("constants", f"{what} beyond {bounds}, scored as that: {shares}", block.label)
 
 
 def _why(run: Run, missing: Collection[str]) -> str:

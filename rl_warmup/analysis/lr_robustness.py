@@ -30,6 +30,7 @@ class CriticalRate(robustness.Shift):
     success_treatment: tuple[float, ...]  # share of the seeds that learned, at each rate
     success_control: tuple[float, ...]
     n_seeds: int
+    descriptive: str | None  # why there is no verdict on it, where the grid is too small for one
     lr_sensitivity_treatment: float | None
     lr_sensitivity_control: float | None
 
@@ -113,6 +114,8 @@ def _critical_rate(
         text = "no robustness: which runs learned is not known without the constants of the environment"
         problems.add("robustness", text, label)
         return []
+    if few := robustness.too_few(np.log2(rates), len(seeds)):
+        problems.add("robustness", f"its critical rates are descriptive: {few}", label)
     success = [1 - np.array([_of(cell, "not_learned", seeds) for cell in cells]).T for cells in arms]
     worth = [robustness.lr_sensitivity([_of(cell, "final", seeds).mean() for cell in cells]) for cells in arms]
     return [
@@ -126,6 +129,7 @@ def _critical_rate(
             success_control=tuple(success[1].mean(axis=0).tolist()),
             **vars(robustness.log2_ratio(np.log2(rates), success[0], success[1])),
             n_seeds=len(seeds),
+            descriptive=few or None,
             lr_sensitivity_treatment=worth[0],
             lr_sensitivity_control=worth[1],
         )

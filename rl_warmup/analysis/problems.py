@@ -13,6 +13,7 @@ Kind = Literal[
     "floor",  # diverged runs
     "constants",  # of an environment, that are missing, another's or given; returns beyond its bounds
     "looks",  # why verdicts are not those of a study with looks
+    "influence",  # of single pairs on a mean
     "no verdict",  # why a comparison has none
     "pooled",  # what is not asked over several environments together
     "limit",  # of the verdicts of a family

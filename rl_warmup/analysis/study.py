@@ -1,5 +1,6 @@
 """From the folder of a study to what report.json says: comparisons, dispersion, robustness, cells and problems."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,14 @@ import numpy as np
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
-from rl_warmup.analysis.caveats import note_limits, note_mixture, note_runs, note_undefined, note_untuned
+from rl_warmup.analysis.caveats import (
+    note_influence,
+    note_limits,
+    note_mixture,
+    note_runs,
+    note_undefined,
+    note_untuned,
+)
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
@@ -177,6 +185,7 @@ def comparisons_of(
             continue
         found[family], of_first = _family_of(family, samples, declared, first, order)
         verdicts += of_first
+    _note_influences(found["confirmatory"], problems)
     notes = {str(family): [one.verdict.notes for one in members] for family, members in found.items()}
     note_limits({**notes, "pooled": [verdict.notes for verdict in verdicts]}, problems)
     pooled = [
@@ -192,6 +201,16 @@ def _of_question(one: Asked, comparisons: Sequence[Comparison]) -> Iterator[Comp
         yield from (
             found for found in comparisons if found.pairing is pairing and found.metric.name == one.metric.name
         )
+
+
+def _note_influences(comparisons: Sequence[Comparison], problems: Problems) -> None:
+    """Name the seeds that alone decide a mean, for each pairing over all its metrics."""
+    of_pairing: dict[int, list[Comparison]] = defaultdict(list)
+    for one in comparisons:
+        of_pairing[id(one.pairing)].append(one)
+    for members in of_pairing.values():
+        compared = {one.metric.name: (one.seeds, one.differences, one.smallest_effect) for one in members}
+        note_influence(members[0].pairing, compared, problems)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Refusal of settings that cannot be trained, before anything is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rl_warmup import schedules
@@ -9,7 +9,7 @@ from rl_warmup.config.constants import check_constants
 from rl_warmup.config.looks import looks_of
 from rl_warmup.config.optimizers import OPTIMIZERS
 from rl_warmup.config.schema import RunConfig
-from rl_warmup.config.settings import Bound, ConfigError, declared, leaves, one_of
+from rl_warmup.config.settings import FINITE, Bound, ConfigError, declared, leaves, one_of
 from rl_warmup.config.study import check_conditions, contrasts_of
 from rl_warmup.schedules.adaptive import KL_ADAPTIVE
 
@@ -26,6 +26,8 @@ def check_values(config: RunConfig) -> None:
     for key, value, how in leaves(config):
         if how.bound is not None and value is not None:
             check(key, value, how.bound)
+        if how.identity != "never":
+            _check_finite(key, value)
     _check_target("schedule", config.schedule.name, config.schedule.target, (*schedules.BASES, KL_ADAPTIVE))
     _check_target("warmup", config.warmup.shape, config.warmup.target, ("none", *schedules.SHAPES))
     check_constants(vars(config.env))
@@ -58,6 +60,19 @@ def tried(make: Callable[..., T], what: str, *arguments: Any, **named: Any) -> T
         return make(*arguments, **named)
     except ValueError as error:
         raise ConfigError(f"{what}: {error}") from error
+
+
+def _check_finite(key: str, value: Any) -> None:
+    """Refuse numbers that no record could hold, also within what is given to an environment or a function."""
+    match value:
+        case float():
+            check(key, value, FINITE)
+        case Mapping():
+            for name, one in value.items():
+                _check_finite(f"{key}.{name}", one)
+        case list() | tuple():
+            for place, one in enumerate(value):
+                _check_finite(f"{key}[{place}]", one)
 
 
 def _check_adaptive(config: RunConfig) -> None:

@@ -58,9 +58,12 @@ def across_seeds(report: Mapping[str, Any]) -> Table | None:
         "diverged": partial(_share, "diverged"),
         "not learned": partial(_share, "not_learned"),
     }
+    if any(row.get("clipped") for row in report["cells"]):
+        columns = {**columns, "clipped evaluations": lambda row: share(row.get("clipped"))}
     caption = (
         "Differences between seeds, in normalized return unless headed otherwise (IPR-90: percentile 95 − 5, in %; "
-        "worst quarter: mean of the lowest 25% of runs), and shares of runs with Wilson 95% intervals."
+        "worst quarter: mean of the lowest 25% of runs), and shares of runs with Wilson 95% intervals. Evaluations "
+        "beyond the bounds of the environment are clipped there."
     )
     return _cells("across-seeds", "Across seeds", caption, report["cells"], columns)
 

@@ -123,6 +123,7 @@ def _cell(block: Block, cell: Cell) -> dict[str, Any]:
         "n_diverged": cell.count("diverged"),
         "n_failed": cell.count("failed"),
         "warmup": dict(cell.warmup),
+        "clipped": cell.clipped,
         "metrics": {name: _metric(cell, name) for name in metrics()},
         "across_seeds": {name: across(_finite(cell.scores[name])) | of_lead for name in ("final", "area")},
         "shares": {

@@ -114,6 +114,7 @@ def critical_rate(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()
         "harms": f"lowers {moves}",
         "refuted": f"does not move {moves} by half an octave",
         "undecided": f"whether it moves {moves} is undecided",
+        "descriptive": f"no verdict on whether it moves {moves} ({row.get('descriptive')})",
     }[row["finding"]]
     size = f"{number(row['log2_ratio'], sign=True, digits=2)} {interval(row['ci_low'], row['ci_high'], digits=2)}"
     rates = " to ".join(f"{value:.2g}" for value in ends)

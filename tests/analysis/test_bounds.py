@@ -10,6 +10,8 @@ from rl_warmup.analysis.constants import Scale, given, rescored
 from rl_warmup.analysis.study import analyse
 from rl_warmup.config.constants import BOUNDS
 from rl_warmup.records.study import write_declaration
+from rl_warmup.report.cell_tables import across_seeds
+from rl_warmup.report.content import as_json
 
 ACROBOT = {"name": "acrobot", "id": "Acrobot-v1", "return_floor": -500, "return_low": -499, "return_high": -73.5}
 TOY = {"name": "toy", "id": "Toy-v0", "return_floor": -500.0, "return_low": 0.0, "return_high": 100.0}
@@ -90,6 +92,41 @@ def test_without_bounds_no_mean_is_bounded_and_it_is_said_once(tmp_path: Path) -
     found = analyse(two_arms(tmp_path / "t", [10.0, 11.0, 12.0], **deep))
     assert said(
         found, "Toy-v0 (toy) has no env.floor, and env.return_floor=-500 is -5 of normalized return: verdic"
+    )
+
+
+def test_the_pair_that_alone_moves_a_mean_is_named(tmp_path: Path) -> None:
+    folder = two_arms(tmp_path / "s", [8.0] * 7, changes={"env.return_floor": -500.0})
+    write_run(folder, "none", 7, changes={"env.return_floor": -500.0})
+    write_run(folder, "linear", 7, [-500.0] * 6, changes={"env.return_floor": -500.0})
+    analysis = analyse(folder)
+    final = on(analysis, "final")
+    assert final.paired.estimate == pytest.approx((7 * 0.08 - 6) / 8)
+    moved = (7 * 0.08 - 6) / 8 - 0.08  # with it and without
+    assert said(
+        analysis,
+        "linear-20%-gradient_steps lr=0.001 constant against none lr=0.001 constant (toy ppo sb3): the pair of "
+        f"seed 7 alone moves the mean of final by {moved:.2g}, more than 0.05; the mean of area by",
+    )
+    assert final.pairing.bound(final.metric) is None  # the floor is deep, and nobody declared it
+    assert final.verdict.plan is None
+    even = analyse(two_arms(tmp_path / "t", [8.0] * 8))
+    assert not [problem for problem in even.problems if problem.kind == "influence"]
+    bare = {f"env.{key}": None for key in ("return_floor", "return_low", "return_high", "threshold")}
+    raw = two_arms(tmp_path / "u", [1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 4000.0], changes=bare)
+    assert said(analyse(raw), "the pair of seed 6 alone moves most of the standard deviation of final; most of")
+
+
+def test_the_share_of_clipped_evaluations_is_that_of_each_arm(tmp_path: Path) -> None:
+    held = {"info": {"bounds": {"floor": -100.0, "ceiling": 105.0}}}
+    analysis = analyse(two_arms(tmp_path / "s", [10.0, 0.0], **held))
+    assert [cell.clipped for _, cell in analysis.cells] == [0.0, 2 / 12]  # 110 twice
+    assert [row["clipped"] for row in as_json(analysis)["cells"]] == [0.0, 2 / 12]
+    shown = across_seeds(as_json(analysis))
+    assert shown is not None
+    assert "clipped evaluations" in [column.text for column in shown.columns]
+    assert said(
+        analysis, "2 evaluations of 1 run beyond env.floor=-100 and env.ceiling=105, scored as that: 16.67%"
     )
 
 

@@ -71,7 +71,6 @@ def test_without_constants_returns_are_compared_as_they_are(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("key", "lost"),
     [
-        ("threshold", {"shortfall", "time_to_threshold"}),
         ("return_low", {"shortfall", "not_learned", "collapses"}),
         ("return_floor", set()),
     ],
@@ -85,9 +84,15 @@ def test_each_constant_is_missed_by_the_metrics_that_need_it(key: str, lost: set
     assert said(analysis, f"has no env.{key}")
     row = cell_row(analysis, "linear")
     assert row.get("normalized", True) is (key != "return_low")
-    timed = {"restricted_mean": None, "median": None, "reached": None}
-    assert (row["time_to_threshold"] == timed) is (key == "threshold")
     assert (row["shares"]["not_learned"]["share"] is None) is (key == "return_low")
+
+
+def test_without_a_threshold_the_reference_is_taken_for_it(tmp_path: Path) -> None:
+    analysis = analyse(study(tmp_path / "bare", "threshold"))
+    as_reference = analyse(two_arms(tmp_path / "known", SHIFTS, changes={"env.threshold": 100.0}))
+    assert compared(analysis) == compared(as_reference)
+    assert said(analysis, "Toy-v0: env.threshold is not known, and env.return_high=100 is taken for it")
+    assert cell_row(analysis, "linear")["time_to_threshold"]["reached"] == 3
 
 
 def test_a_diverged_run_without_a_floor_leaves_no_verdict_and_is_not_dropped(tmp_path: Path) -> None:
@@ -121,7 +126,7 @@ def test_constants_of_a_file_take_the_place_of_those_in_the_records(tmp_path: Pa
     )
     half = analyse(tmp_path / "known", sources=[given(written(tmp_path / "half.yaml", return_high=50, ceiling=95))])
     assert on(half, "final").paired.estimate == 0  # 100 and more are scored as the ceiling
-    assert said(half, "evaluations of 6 runs beyond env.floor=-100 and env.ceiling=95, scored as that")
+    assert said(half, "evaluations of 6 runs beyond env.floor=-100 and env.ceiling=95, scored as that: 33.33% of ")
     assert said(half, "env.threshold=90")  # what the file leaves null is the record's
 
 

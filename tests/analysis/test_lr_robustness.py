@@ -13,7 +13,10 @@ from rl_warmup.analysis.study import analyse
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
 FAILS = np.multiply(LEARNS, 0.2)
-WORKS_TO = {"none": (2, 1, 2, 3, 2, 1, 2, 3), "linear": (3, 2, 3, 4, 3, 2, 3, 4)}  # last rate that a seed survives
+WORKS_TO = {
+    "none": (2, 1, 2, 3, 2, 1, 2, 3, 2, 2),
+    "linear": (3, 2, 3, 4, 3, 2, 3, 4, 3, 3),
+}  # last rate that a seed survives
 
 
 def write_grid(study: Path, works_to: dict[str, tuple[int, ...]] = WORKS_TO, **options: object) -> Path:
@@ -30,16 +33,25 @@ def test_a_warmup_that_survives_twice_the_rate_is_found_to(tmp_path: Path) -> No
     assert found.group == ("toy", "ppo", "sb3", 5000)
     assert (found.treatment, found.control) == ("linear 20% gradient steps", "none")
     assert found.learning_rates == pytest.approx(RATES)
-    assert found.success_treatment == (1, 1, 1, 0.75, 0.25, 0)
-    assert found.success_control == (1, 1, 0.75, 0.25, 0, 0)
+    assert found.success_treatment == (1, 1, 1, 0.8, 0.2, 0)
+    assert found.success_control == (1, 1, 0.8, 0.2, 0, 0)
     middle, _ = eta50(np.log2(RATES), [[float(index <= last) for index in range(6)] for last in WORKS_TO["none"]])
     assert found.eta50_control == pytest.approx(2 ** float(middle))
     assert found.log2_ratio == pytest.approx(1, abs=0.2)
     assert found.ci_low <= 1 <= found.ci_high  # each seed's rate is one octave farther, and a seed is one cluster
     assert found.finding == "supported"
-    assert found.n_seeds == 8
-    # final is 1 where it works, .2 where not: means 1 1 .8 .4 .2 .2
-    assert found.lr_sensitivity_control == pytest.approx(np.mean([0, 0, 0.2, 0.6, 0.8, 0.8]))
+    assert (found.n_seeds, found.descriptive) == (10, None)
+    # final is 1 where it works, .2 where not: means 1 1 .84 .36 .2 .2
+    assert found.lr_sensitivity_control == pytest.approx(np.mean([0, 0, 0.16, 0.64, 0.8, 0.8]))
+
+
+def test_a_small_grid_is_described_and_has_no_verdict(tmp_path: Path) -> None:
+    few = {warmup: last[:4] for warmup, last in WORKS_TO.items()}
+    analysis = analyse(write_grid(tmp_path / "s", few))
+    (found,) = analysis.critical_rates
+    assert (found.finding, found.descriptive) == ("descriptive", "4 seeds, and it takes 10")
+    assert found.log2_ratio == pytest.approx(1, abs=0.2)
+    assert said(analysis, "over 6 learning rates", "its critical rates are descriptive: 4 seeds, and it takes 10")
 
 
 def test_two_rates_are_no_grid_and_seeds_must_be_shared(tmp_path: Path) -> None:

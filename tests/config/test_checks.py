@@ -25,6 +25,14 @@ nan, inf = math.nan, math.inf
         ({"total_timesteps": None}, r"total_timesteps is not set; give total_timesteps="),
         ({"total_timesteps": 0}, r"total_timesteps=0 is too small; use 1 or more"),
         ({"threads": 0}, r"threads=0 is too small; use 1 or more"),
+        (
+            {"env__kwargs": {"size": {"deep": [1, nan]}}},
+            r"env.kwargs.size.deep\[1\]=nan is not usable; use a finite",
+        ),
+        (
+            {"env__wrappers": [{"my.Wrapper": {"limit": inf}}]},
+            r"env.wrappers\[0\].my.Wrapper.limit=inf is not usable",
+        ),
         ({"evaluation__count": 1}, "evaluation.count=1 is too small; use 2 or more"),
         ({"evaluation__episodes": 0}, r"evaluation.episodes=0 is too small; use 1 or more$"),
         ({"algo__n_envs": 0}, r"algo.n_envs=0 is too small"),

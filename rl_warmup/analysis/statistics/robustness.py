@@ -13,9 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from rl_warmup.analysis import FloatArray
 
 Side = Literal["above", "below"]
-Finding = Literal["supported", "harms", "refuted", "censored", "undecided"]
+Finding = Literal["supported", "harms", "refuted", "censored", "undecided", "descriptive"]
 
 HALF_AN_OCTAVE = 0.5  # a ratio of less than that does not matter
+FEWEST_SEEDS = 10  # with fewer seeds or rates, or wider steps, the interval of the bootstrap is too narrow
+FEWEST_RATES = 5
+WIDEST_STEP = 4.0
 RESAMPLES = 2000
 RIDGE = 0.01  # of the slope and level, so that separated grids have a fit; in runs it weighs next to nothing
 NEWTON_STEPS = 30
@@ -94,6 +97,8 @@ def log2_ratio(
 ) -> Shift:
     """log2(eta50 of the treatment / eta50 of the control) with its 95% percentile bootstrap interval.
 
+    Where there are too few seeds or rates for a verdict, see `too_few`, the finding is descriptive.
+
     A draw takes seeds with replacement, the rows of both arms together. An arm outside the grid in a draw is
     known only to be beyond its end, and one that goes from every seed to none in one step only to be between the
     two rates. So the ratio lies between two bounds: the lower ones give the lower end, the upper ones the upper.
@@ -127,8 +132,24 @@ def log2_ratio(
         log2_ratio=float(middles[0] - middles[1]) if inside else None,
         ci_low=low if np.isfinite(low) else None,
         ci_high=high if np.isfinite(high) else None,
-        finding=_finding(low, high, inside),
+        finding="descriptive" if too_few(x, rows.shape[1]) else _finding(low, high, inside),
     )
+
+
+def too_few(log2_rates: ArrayLike, seeds: int) -> str:
+    """Why a grid is too small for a verdict on its critical rates; empty where it is not.
+
+    >>> too_few([0.0, 3.0, 6.0], seeds=20)
+    '3 learning rates, and it takes 5; steps of a factor 8, and at most 4 will do'
+    """
+    x = np.asarray(log2_rates, dtype=np.float64)
+    widest = float(2 ** np.diff(x).max())
+    reasons = {
+        f"{seeds} seeds, and it takes {FEWEST_SEEDS}": seeds < FEWEST_SEEDS,
+        f"{x.size} learning rates, and it takes {FEWEST_RATES}": x.size < FEWEST_RATES,
+        f"steps of a factor {widest:.3g}, and at most {WIDEST_STEP:g} will do": widest > WIDEST_STEP * (1 + 1e-6),
+    }
+    return "; ".join(reason for reason, holds in reasons.items() if holds)
 
 
 _SIDES: dict[int, Side | None] = {1: "above", 0: None, -1: "below"}

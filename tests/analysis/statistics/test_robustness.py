@@ -7,7 +7,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
-from rl_warmup.analysis.statistics.robustness import eta50, log2_ratio, lr_sensitivity, percentile_scaled, phi
+from rl_warmup.analysis.statistics.robustness import (
+    eta50,
+    log2_ratio,
+    lr_sensitivity,
+    percentile_scaled,
+    phi,
+    too_few,
+)
 
 RATES = np.arange(-10.0, -3.0)  # log2, seven rates a factor of two apart
 QUICK = settings(deadline=None, max_examples=40, derandomize=True)
@@ -113,6 +120,18 @@ def test_a_step_from_all_seeds_to_none_is_known_only_to_one_step() -> None:
     assert found.finding == "undecided"
     next_step = log2_ratio(RATES, grid([1, 1, 1, 1, 0, 0, 0]), step)
     assert (next_step.ci_low, next_step.ci_high) == (0.0, 2.0)
+
+
+def test_a_verdict_takes_ten_seeds_five_rates_and_steps_of_four() -> None:
+    assert too_few(RATES, 10) == too_few([0.0, 2.0, 4.0, 6.0, 8.0], 10) == ""
+    assert too_few(RATES, 9) == "9 seeds, and it takes 10"
+    assert too_few([0.0, 3.0, 6.0], 20) == (
+        "3 learning rates, and it takes 5; steps of a factor 8, and at most 4 will do"
+    )
+    generator = rng(3)
+    low, high = simulated(generator, -7, 9), simulated(generator, -6, 9)
+    found = log2_ratio(RATES, high, low)
+    assert (found.finding, found.log2_ratio > 0, found.ci_low is not None) == ("descriptive", True, True)
 
 
 def test_equal_arms_are_seldom_called_different() -> None:
