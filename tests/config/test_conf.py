@@ -294,6 +294,7 @@ def test_study_tuned_asks_of_six_published_settings_with_a_hundred_seeds_each() 
     for case in sweeper.cases:
         config = run("study=tuned", *case.split())
         assert (config.learning_rate, config.trainer.name) == (config.tuned_learning_rate, "stacked")
+        assert config.study.order == "pooled_first"
         assert config.warmup.length == round(0.1 * phases_of(config).gradient_steps)
         found[config.algo.name, config.env.name] = (config.total_timesteps, config.algo.normalize)
     assert found == {
