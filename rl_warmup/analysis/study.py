@@ -21,6 +21,7 @@ from rl_warmup.analysis.caveats import (
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
+from rl_warmup.analysis.failing import break_even_of, failures_of
 from rl_warmup.analysis.lacking import note_bounds, note_constants
 from rl_warmup.analysis.looks import Looking, looking_of
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
@@ -31,9 +32,11 @@ from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.pooled import Asked, Order, asked, order_of, parents_of, questions_of
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
+from rl_warmup.analysis.statistics.failures import BreakEven, Failures, PairsWon, pairs_won
 from rl_warmup.analysis.statistics.looking import compare_at_looks, decide_at_looks, with_repeated_intervals
+from rl_warmup.analysis.statistics.planning import plan
 from rl_warmup.analysis.statistics.spending import Spending
-from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide
+from rl_warmup.analysis.statistics.verdicts import Note, Paired, Verdict, adjusted, compare, decide, differences_of
 from rl_warmup.analysis.transfer import Transfer, transfers_of
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.archive import read_records
@@ -55,6 +58,9 @@ class Comparison:
     paired: Paired
     verdict: Verdict
     decided_at: int | None = None  # pairs at the look that decided it; None: open, or a study without looks
+    failures: Failures | None = None  # of the pairing, whatever the metric; None: of a contrast, or not known
+    pairs_won: PairsWon | None = None
+    break_even: BreakEven | None = None  # only where a verdict is of few runs
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,8 @@ def comparisons_of(
     metrics = with_role("confirmatory", "exploratory")
     todo: dict[Family, list[_Sample]] = {family: [] for family in CORRECTIONS}
     for pairing in pairings:
-        samples = [_Sample(pairing, metric, *pairing.defined(metric.name)) for metric in metrics]
+        failed = failures_of(pairing)
+        samples = [_Sample(pairing, failed, metric, *pairing.defined(metric.name)) for metric in metrics]
         note_undefined(pairing, {sample.metric.name: sample.seeds for sample in samples}, problems)
         for sample in samples:
             if sample.seeds or not pairing.pairs:
@@ -218,6 +225,7 @@ class _Sample:
     """A pairing on one metric, over the seeds for which all arms have it."""
 
     pairing: Pairing
+    failures: Failures | None
     metric: Metric
     treatment: FloatArray  # [seeds]
     control: FloatArray  # [seeds]
@@ -246,11 +254,33 @@ class _Sample:
         )
 
     def comparison(
-        self, family: Family, effect: float | None, paired: Paired, verdict: Verdict, at: int | None = None
+        self,
+        family: Family,
+        tests: int,
+        effect: float | None,
+        paired: Paired,
+        verdict: Verdict,
+        decided_at: int | None = None,
     ) -> Comparison:
-        """The sample with what was found of it."""
-        allowed, differences = _allowed(verdict, self.pairing.barred), self.treatment - self.control
-        return Comparison(self.pairing, self.metric, family, effect, self.seeds, differences, paired, allowed, at)
+        """The sample with all that is said of it; `tests`: how many the family has."""
+        allowed, d = _allowed(verdict, self.pairing.barred), differences_of(self.treatment, self.control)
+        is_open = allowed.verdict == "inconclusive" and not self.pairing.barred
+        if family == "confirmatory" and effect is not None and is_open:
+            allowed = replace(allowed, plan=plan(d, effect, paired.bound, tests))
+        return Comparison(
+            self.pairing,
+            self.metric,
+            family,
+            effect,
+            self.seeds,
+            self.treatment - self.control,
+            paired,
+            allowed,
+            decided_at,
+            self.failures,
+            pairs_won(d, self.metric.better) if d.size else None,
+            break_even_of(paired, allowed, self.failures),
+        )
 
     def smallest_effect(self, declared: Declaration) -> float | None:
         """The smallest effect that matters, scaled by the weights of a contrast."""
@@ -269,8 +299,9 @@ def _family_of(
     members += zip(paired, better, effects, strict=True)
     parents = parents_of(first, [(sample.pairing, sample.metric) for sample in samples])
     verdicts = decide(members, CORRECTIONS[family], parents if order == "pooled_first" and first else None)
+    tests = sum(one.p_value is not None for one, _, _ in members)
     own = zip(samples, effects, paired, verdicts[len(first) :], strict=True)
-    found = [sample.comparison(family, effect, result, verdict) for sample, effect, result, verdict in own]
+    found = [sample.comparison(family, tests, effect, result, verdict) for sample, effect, result, verdict in own]
     return found, verdicts[: len(first)]
 
 
@@ -285,7 +316,7 @@ def _at_looks(samples: Sequence[_Sample], declared: Declaration, spending: Spend
     verdicts, decided_at = decide_at_looks(looks, last, [sample.metric.better for sample in samples], effects)
     own = zip(samples, effects, last, verdicts, decided_at, strict=True)
     return [
-        sample.comparison("confirmatory", effect, paired, verdict, at)
+        sample.comparison("confirmatory", len(samples), effect, paired, verdict, at)
         for sample, effect, paired, verdict, at in own
     ]
 

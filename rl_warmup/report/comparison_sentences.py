@@ -14,8 +14,8 @@ FAILED = "not_learned"  # the metric whose sentence is about the failures themse
 
 def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """A comparison that is decided, of the mean or in the runs seen."""
-    said = _equivalent(row, report) if row["verdict"] == "equivalent" else _difference(row, report)
-    return f"{_subject(row, report, named)}: {said}{_pairs_won(row)}{_scope(row)}{_failures(row)}."
+    said = (_equivalent if headline(row).startswith("equivalent") else _difference)(row, report)
+    return f"{_subject(row, report, named)}: {said}{_failures(row)}{_pairs_won(row)}{_scope(row)}."
 
 
 def too_small(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
@@ -41,9 +41,12 @@ def _subject(row: Row, report: Mapping[str, Any], named: Sequence[str]) -> str:
 
 
 def _equivalent(row: Row, report: Mapping[str, Any]) -> str:
-    n, p = counted(row["n"], "pair"), p_value(row["p_equivalence_adjusted"])
-    shown = f"is shown to be smaller than {_effect(row, report)}, whatever rare runs do"
-    said = f"{_signed(row, report, 'mean_ci')}, {shown}, n = {n}, adjusted p of equivalence {p}"
+    """Smaller than what matters; in the runs seen where a study has looks."""
+    of_mean, n = row["verdict"] == "equivalent", counted(row["n"], "pair")
+    scope = "whatever rare runs do" if of_mean else "in the runs seen"
+    p = f", adjusted p of equivalence {p_value(row['p_equivalence_adjusted'])}" if of_mean else ""
+    size = _signed(row, report, "mean_ci" if of_mean else "ci")
+    said = f"{size}, is shown to be smaller than {_effect(row, report)}, {scope}, n = {n}{p}"
     significant = row["p_adjusted"] is not None and row["p_adjusted"] <= ALPHA
     also = f"; significant (adjusted p {p_value(row['p_adjusted'])}), but too small to matter"
     return f"the difference in {words.nouns(row['metric'])[0]}, {said}{also if significant else ''}"
@@ -79,14 +82,15 @@ def _scope(row: Row) -> str:
         return f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_mean_adjusted'])})"
     rate, excluded = row["break_even"]["rate"], row["break_even"]["excluded"]
     runs = "treated runs" if row["verdict_in_runs_seen"] == "better" else "runs of the control"
+    loss = "do not learn" if row["metric"] == FAILED else "lose everything"
     excludes = f"{counted(row['n'], 'pair')} exclude {'only ' * (excluded >= rate)}rates above {share(excluded)}"
-    return f"; not shown for the mean: it is undone if {share(rate)} of the {runs} lose everything, and {excludes}"
+    return f"; not shown for the mean: it is undone if {share(rate)} of the {runs} {loss}, and {excludes}"
 
 
 def _failures(row: Row) -> str:
     """Runs that did not learn in both arms; where the better arm has more of them, as an objection."""
     found = row["failures"]
-    if found is None or (row["metric"] == FAILED and row["verdict"] != "equivalent"):
+    if found is None or (row["metric"] == FAILED and not headline(row).startswith("equivalent")):
         return ""
     one, other = (found[arm]["count"] for arm in ("treatment", "control"))
     more = "more" if one > other else "fewer"
@@ -99,7 +103,7 @@ def _detail(row: Row) -> str:
     """The test of the failures, and the rates that are not excluded unless the break-even rate says so."""
     detail = [f"exact McNemar p {p_value(row['failures']['p_value'])}"] if has_failures(row) else []
     if row["break_even"] is None:
-        limits = (share(row["failures"][arm]["high"]) for arm in ("treatment", "control"))
+        limits = (share(row["failures"][arm]["upper"]) for arm in ("treatment", "control"))
         detail.append(f"rates up to {' and '.join(limits)} are not excluded")
     return f" ({'; '.join(detail)})" if detail else ""
 

@@ -15,6 +15,8 @@ from rl_warmup.report.words import (
     varied,
 )
 
+PLANNED = ("in_runs_seen", "mean", "equivalent")  # verdicts that a plan has pairs for
+
 
 def glance(report: Mapping[str, Any]) -> Table | None:
     """One row per pair of arms, one column per confirmatory metric: which way, by how much."""
@@ -50,11 +52,13 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         "adjusted p of the mean": lambda row: bare_p(row["p_mean_adjusted"]),
         "did not learn": _failures,
         "pairs won": _won,
+        "pairs to decide": _planned,
     }
     title = f"{family.capitalize()} comparisons"
     caption = (
         f"{title}, treatment − control by seed. Runs seen: sign flips; mean: whatever rare runs do, Dirichlet. "
-        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%."
+        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%. "
+        "Pairs to decide, in 80% of such studies: in the runs seen / of the mean / equivalent."
     )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
 
@@ -64,17 +68,23 @@ def sensitivity(report: Mapping[str, Any]) -> Table | None:
     rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
     columns: Columns = {
         "metric": lambda row: metric_name(row["metric"]),
-        "p, sign-flip": lambda row: bare_p(row["p_value"]),
-        "p, Dirichlet": lambda row: bare_p(row["p_mean"]),
-        "p, unpaired": lambda row: bare_p(row["p_unpaired"]),
-        "p, Welch": lambda row: bare_p(row["p_welch"]),
-        "p, equivalence": lambda row: bare_p(row["p_equivalence"]),
-        "IQM": lambda row: number(row["iqm"], sign=True),
-        "BCa interval": _bca,
+        "sign flips": lambda row: Entry(bare_p(row["p_value"]), _ends(row, "ci")),
+        "unpaired": lambda row: bare_p(row["p_unpaired"]),
+        "Welch": lambda row: bare_p(row["p_welch"]),
+        "Dirichlet": lambda row: Entry(bare_p(row["p_mean"]), _ends(row, "mean_ci")),
+        "Phan": lambda row: Entry(bare_p(row["p_phan"]), _ends(row, "phan")),
+        "betting": lambda row: Entry(bare_p(row["p_betting"]), _ends(row, "betting")),
+        "equivalence": lambda row: bare_p(row["p_equivalence"]),
+        "IQM": lambda row: Entry(number(row["iqm"], sign=True), _bca(row)),
         "pairing ρ": lambda row: number(row["pairing_correlation"], digits=2),
     }
     title = "The confirmatory comparisons by other methods"
-    caption = "The same differences by other methods, p not adjusted; they decide nothing."
+    caption = (
+        "The same differences by other methods: p, not adjusted, and 95% intervals; the IQM with its BCa interval. "
+        "Sign flips to Welch speak of the runs seen. Dirichlet, Phan and betting speak of the mean, whatever rare "
+        "runs do; the level of the last two is proved for every distribution. Only sign flips, Dirichlet and "
+        "equivalence decide."
+    )
     return table("sensitivity", title, caption, rows, columns, heading_of(rows))
 
 
@@ -155,7 +165,7 @@ def _verdict(row: Row) -> Entry:
 
 def _ends(row: Row, of: str) -> str:
     """An interval, or a dash where there is none at all."""
-    unknown = row["estimate"] is None or (of == "mean_ci" and row["mean_ci_low"] is None)
+    unknown = row["estimate"] is None or (of != "ci" and row[f"{of}_low"] is None)
     return "–" if unknown else interval(row[f"{of}_low"], row[f"{of}_high"])
 
 
@@ -163,6 +173,12 @@ def _failures(row: Row) -> str:
     """Runs that did not learn: in the treatment, in the control, and their p."""
     found = row["failures"]
     return "–" if found is None else " / ".join(of_runs(found[arm]) for arm in ("treatment", "control"))
+
+
+def _planned(row: Row) -> str:
+    """Pairs for a verdict in the runs seen, of the mean, and for equivalent; nothing where the mean is decided."""
+    plan = row["plan"]
+    return "" if plan is None else " / ".join("–" if plan[key] is None else f"{plan[key]:,}" for key in PLANNED)
 
 
 def _won(row: Row) -> str:

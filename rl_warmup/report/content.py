@@ -4,6 +4,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,8 @@ from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.runs import mean_dose
 from rl_warmup.analysis.statistics.across_seeds import across, share
 from rl_warmup.analysis.statistics.estimators import iqm
+from rl_warmup.analysis.statistics.failures import BreakEven, Failures, PairsWon
+from rl_warmup.analysis.statistics.planning import Plan
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
 from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.analysis.transfer import MEASURES, Transfer
@@ -101,9 +104,6 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         "control_arm": arms[1].arm,
         "n_diverged": [arm.count("diverged") for arm in arms],
         "notes": list(map(str, found.verdict.notes)),
-        "failures": None,
-        "pairs_won": None,
-        "break_even": None,
     }
     return _row(
         "comparison", vars(found) | vars(found.paired) | vars(found.verdict) | paired(found.pairing) | about
@@ -250,4 +250,6 @@ def _plain(value: Any) -> Any:
     """A value as JSON has it: None for a number that is not finite, a list for a tuple."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, (Failures, PairsWon, BreakEven, Plan)):
+        return asdict(value)
     return list(value) if isinstance(value, tuple) else value

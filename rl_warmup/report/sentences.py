@@ -13,7 +13,7 @@ from rl_warmup.report.comparison_sentences import failed, has_failures, too_smal
 from rl_warmup.report.verdicts import headline
 from rl_warmup.report.words import Row, interval, listed, number, share
 
-Kind = Headline | Literal["summary", "robustness", "dose", "limit"]
+Kind = Headline | Literal["summary", "plan", "robustness", "dose", "limit"]
 VERDICTS: tuple[Headline, ...] = get_args(Headline)
 OF_MEAN = ("better", "worse", "equivalent")
 PAIR = (*words.GROUP, "schedule", "learning_rate", "treatment_arm", "control_arm", "contrast")
@@ -46,7 +46,7 @@ def sentences(report: Mapping[str, Any]) -> list[Sentence]:
 
 
 def findings(report: Mapping[str, Any]) -> list[Sentence]:
-    """Summary, decided comparisons, open ones, robustness and dose of a report, in this order.
+    """Summary, decided comparisons, open ones, their plan, robustness and dose of a report, in this order.
 
     Needs all of report.json but `answers`, `figures` and `reproduce`.
     """
@@ -56,6 +56,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
         ("summary", summary(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
         *(("inconclusive", text) for text in _undecided(rows, report, named)),
+        *(("plan", text) for text in _plan(rows)),
         *(("robustness", critical_rate(row, report, named)) for row in report["robustness"]["edges"]),
         *(("dose", text) for text in _dose(report)),
     ]
@@ -211,6 +212,27 @@ def _corrected(found: Sequence[Row], tests: int) -> str:
         return ""
     have = "1 has" if len(beyond) == 1 else f"{len(beyond)} have"
     return f"; {have} p ≤ .05 before the correction for {tests} comparisons, not after; intervals are not corrected"
+
+
+def _plan(rows: Sequence[Row]) -> list[str]:
+    """How many pairs decide what is open of the mean, and what stays open even with so many."""
+    found = [row for row in rows if row["verdict"] == "inconclusive"]
+    plans = [row["plan"] for row in found if row["plan"] and row["plan"]["pairs"]]
+    if not plans:
+        return []
+    pairs = {
+        key: words.range_words(known)
+        for key in ("in_runs_seen", "mean", "equivalent")
+        if (known := [plan[key] for plan in plans if plan[key] is not None])
+    }
+    said = {"in_runs_seen": "in the runs seen", "mean": "for the mean", "equivalent": "for “equivalent”"}
+    takes = listed([f"{count} {said[key]}" for key, count in pairs.items()])
+    most = [max(plan[key] for plan in plans) for key in ("open_at_zero", "open_at_half")]
+    of = "what is open of the mean" if len(plans) == len(found) else f"{len(plans)} of {len(found)} that are open"
+    return [
+        f"pairs that decide {of} in 80% of such studies: {takes}; even then up to {share(most[0])} stay open where "
+        f"the true difference is 0, and up to {share(most[1])} where it is half the smallest effect that matters."
+    ]
 
 
 def _dose(report: Mapping[str, Any]) -> list[str]:

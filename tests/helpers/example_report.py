@@ -28,10 +28,19 @@ VERDICTS = {  # (rate, metric): estimate, half width, verdict of the mean, in th
     (0.016, "not_learned"): (-0.25, 0.2, "better", "better"),
 }
 FAILURES = {
-    "treatment": {"count": 2, "n": 20, "low": 0.0123, "high": 0.317},
-    "control": {"count": 5, "n": 20, "low": 0.0866, "high": 0.491},
+    "treatment": {"count": 2, "n": 20, "low": 0.0123, "high": 0.317, "upper": 0.283},
+    "control": {"count": 5, "n": 20, "low": 0.0866, "high": 0.491, "upper": 0.456},
     "p_value": 0.375,
     "p_mid": 0.2266,
+}
+PLAN = {
+    "sd": 0.1,
+    "in_runs_seen": 40,
+    "mean": 1200,
+    "equivalent": 90,
+    "pairs": 1200,
+    "open_at_zero": 0.02,
+    "open_at_half": 0.45,
 }
 WON = {"won": 16, "lost": 3, "tied": 1, "p_value": 0.0044, "low": 0.604, "high": 0.966}
 
@@ -134,6 +143,12 @@ def comparison(rate: float, metric: str, **changes: Any) -> dict[str, Any]:
         "pairing_correlation": 0.42,
         "p_unpaired": 0.003,
         "p_welch": None,
+        "p_phan": 0.02,
+        "phan_low": estimate - 2 * half,
+        "phan_high": estimate + 2 * half,
+        "p_betting": 0.09,
+        "betting_low": estimate - 2.5 * half,
+        "betting_high": estimate + 2.5 * half,
         "smallest_effect": METRICS[metric][3],
         "failures": FAILURES,
         "pairs_won": WON,

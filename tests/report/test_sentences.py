@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.example_report import PROBLEMS, comparison, critical_rate, report
+from helpers.example_report import PLAN, PROBLEMS, comparison, critical_rate, report
 
 from rl_warmup.analysis.problems import Problem
 from rl_warmup.report.comparison_sentences import verdict
@@ -29,23 +29,25 @@ def test_what_the_runs_seen_show_is_said_with_what_would_undo_it() -> None:
     assert report()["answers"][4] == (
         "Better in the runs seen: Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned "
         "learning rate (0.004): less shortfall by 0.12 [0.05, 0.19] of normalized return, n = 20 pairs, adjusted "
-        "p = .031; 16 pairs won, 3 lost, 1 tied (sign test p = .0044); not shown for the mean: it is undone if 10% "
-        "of the treated runs lose everything, and 20 pairs exclude only rates above 32%; 2 of 20 against 5 of 20 "
-        "runs did not learn (exact McNemar p = .38)."
+        "p = .031; 2 of 20 against 5 of 20 runs did not learn (exact McNemar p = .38); 16 pairs won, 3 lost, "
+        "1 tied (sign test p = .0044); not shown for the mean: it is undone if 10% of the treated runs lose "
+        "everything, and 20 pairs exclude only rates above 32%."
     )
 
 
 def test_what_holds_for_the_mean_has_its_own_interval_and_p() -> None:
     row = comparison(0.001, "area")
     assert "area under the curve by 0.089 [0.022, 0.156] of normalized return" in verdict(row, report())
-    assert "adjusted p = .04, whatever rare runs do; 16 pairs won" in verdict(row, report())
+    assert "adjusted p = .04, whatever rare runs do, but fewer of its runs did not learn: 2 of 20" in verdict(
+        row, report()
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bound": None}, "; not shown for the mean, which takes bounds of the metric; 2 of 20"),
-        ({"break_even": None}, "; not shown for the mean, whatever rare runs do (adjusted p = .3); 2 of 20"),
+        ({"bound": None}, "; not shown for the mean, which takes bounds of the metric."),
+        ({"break_even": None}, "; not shown for the mean, whatever rare runs do (adjusted p = .3)."),
         (
             {"break_even": {"rate": 0.4, "excluded": 0.26}},
             "if 40% of the treated runs lose everything, and 20 pairs ",
@@ -61,7 +63,8 @@ def test_why_it_is_not_shown_for_the_mean(changes: dict[str, object], words: str
 def failures(treatment: int, control: int, n: int = 40) -> dict[str, object]:
     arms = {"treatment": treatment, "control": control}
     return {"p_value": 0.125, "p_mid": 0.06} | {
-        arm: {"count": count, "n": n, "low": 0.0, "high": count / n + 0.05} for arm, count in arms.items()
+        arm: {"count": count, "n": n, "low": 0.0, "high": 0.9, "upper": count / n + 0.05}
+        for arm, count in arms.items()
     }
 
 
@@ -87,7 +90,7 @@ def failures(treatment: int, control: int, n: int = 40) -> dict[str, object]:
         (
             "better",
             (0, 0),
-            "; 0 of 40 against 0 of 40 runs did not learn (rates up to 5% and 5% are not excluded).",
+            "; 0 of 40 against 0 of 40 runs did not learn (rates up to 5% and 5% are not excluded); ",
         ),
         (
             "equivalent",
@@ -159,9 +162,9 @@ def test_equivalent_names_its_bound_and_what_it_does_not_exclude() -> None:
     (equivalent,) = [text for text in report()["answers"] if text.startswith("Equivalent")]
     assert "+0.004 [-0.026, +0.034] of normalized return, is shown to be smaller than 0.05, whatever" in equivalent
     assert "adjusted p of equivalence = .0016" in equivalent
-    assert "rates up to 32% and 49% are not excluded" in equivalent
+    assert "rates up to 28% and 46% are not excluded" in equivalent
     significant = verdict(comparison(0.001, "final", p_adjusted=0.006), report())
-    assert "= .0016; significant (adjusted p = .006), but too small to matter; 16 pairs won" in significant
+    assert "= .0016; significant (adjusted p = .006), but too small to matter; 2 of 20 against" in significant
     failed = verdict(comparison(0.016, "not_learned", verdict="equivalent", smallest_effect=0.05), report())
     assert "-25.0 [-55.0, +5.0] percentage points, is shown to be smaller than 5 percentage points" in failed
 
@@ -182,6 +185,21 @@ def test_the_direction_is_a_word_and_the_size_has_no_sign(sign: int, words: str)
 def test_an_interval_without_an_end_stays_open() -> None:
     row = comparison(0.004, "shortfall", estimate=-0.12, ci_low=None, ci_high=-0.05)
     assert "less shortfall by 0.12 [0.05, ∞]" in verdict(row, report())
+
+
+def test_a_plan_says_what_decides_and_what_stays_open() -> None:
+    rows = [
+        comparison(0.004, "final", plan=PLAN),
+        comparison(0.004, "area", plan=PLAN | {"mean": None, "pairs": 90}),
+    ]
+    (text,) = [found.text for found in sentences(report(comparisons=rows)) if found.kind == "plan"]
+    assert text == (
+        "Pairs that decide what is open of the mean in 80% of such studies: 40 in the runs seen, 1,200 for the mean"
+        " and 90 for “equivalent”; even then up to 2% stay open where the true difference is 0, and up to 45% "
+        "where it is half the smallest effect that matters."
+    )
+    more = report(comparisons=[*rows, comparison(0.001, "shortfall")])
+    assert any("Pairs that decide 2 of 3 that are open in 80%" in found.text for found in sentences(more))
 
 
 def test_all_open_is_said_as_such() -> None:

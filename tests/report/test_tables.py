@@ -1,7 +1,7 @@
 """The tables of a report: what stands in which cell."""
 
 import pytest
-from helpers.example_report import comparison, critical_rate, report
+from helpers.example_report import PLAN, comparison, critical_rate, report
 
 from rl_warmup.report import cell_tables, comparison_tables
 from rl_warmup.report.tables import Table
@@ -53,17 +53,44 @@ def test_the_main_table_holds_every_confirmatory_comparison() -> None:
         "adjusted p of the mean": ".04",
         "did not learn": "2 of 20 / 5 of 20",
         "pairs won": "16 of 20",
+        "pairs to decide": "",
     }
 
 
 def test_undefined_numbers_are_dashes() -> None:
     unknown = ("estimate", "ci_low", "ci_high", "p_adjusted", "pairing_correlation", "iqm", "p_mean_adjusted")
-    unknown += ("mean_ci_low", "mean_ci_high", "p_mean", "failures", "pairs_won")
+    unknown += ("mean_ci_low", "mean_ci_high", "p_mean", "failures", "pairs_won", "p_phan")
     rows = [comparison(0.004, "final", **dict.fromkeys(unknown))]
     row = texts(comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory"))
-    assert {text for name, text in row.items() if name not in ("metric", "verdict", "n")} == {"–"}
+    assert {text for name, text in row.items() if name not in ("metric", "verdict", "n", "pairs to decide")} == {
+        "–"
+    }
     row = texts(comparison_tables.sensitivity(report() | {"comparisons": rows}))
-    assert {row[key] for key in ("IQM", "BCa interval", "p, Welch", "p, Dirichlet", "pairing ρ")} == {"–"}
+    assert {row[key] for key in ("Welch", "pairing ρ")} == {"–"}
+    assert {row[key] for key in ("IQM", "Dirichlet", "Phan")} == {"– –"}
+
+
+def test_other_methods_stand_beside_with_their_intervals() -> None:
+    row = texts(comparison_tables.sensitivity(report() | {"comparisons": [comparison(0.004, "shortfall")]}))
+    assert row == {
+        "metric": "shortfall",
+        "sign flips": ".002 [-0.190, -0.050]",
+        "unpaired": ".003",
+        "Welch": "–",
+        "Dirichlet": ".01 [-0.225, -0.015]",
+        "Phan": ".02 [-0.260, +0.020]",
+        "betting": ".09 [-0.295, +0.055]",
+        "equivalence": "<.001",
+        "IQM": "-0.120 –",
+        "pairing ρ": "0.42",
+    }
+
+
+def test_a_plan_has_pairs_for_three_verdicts() -> None:
+    rows = [comparison(0.004, "final", plan=PLAN), comparison(0.004, "area", plan=PLAN | {"mean": None})]
+    table = comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory")
+    assert texts(table)["pairs to decide"] == "40 / 1,200 / 90"
+    assert texts(table, 1)["pairs to decide"] == "40 / – / 90"
 
 
 def test_the_critical_rate_has_a_row_an_arm() -> None:

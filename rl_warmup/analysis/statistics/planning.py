@@ -18,7 +18,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from rl_warmup.analysis.statistics.sign_flips import positive_effect, sample
+from rl_warmup.analysis.statistics.sign_flips import ROUNDING, positive_effect, sample
 
 ALPHA = 0.05
 POWER = 0.8
@@ -60,7 +60,7 @@ def plan(differences: ArrayLike, smallest_effect: float, bound: float | None, te
         the standard deviation.
     """
     d = sample(differences, "differences")
-    if d.size < FEWEST or one_pair_decides(d) or not d.std():
+    if d.size < FEWEST or one_pair_decides(d) or np.ptp(d) <= ROUNDING * np.abs(d).max():
         return None
     return plan_with(inflated(float(d.std(ddof=1)), d.size), smallest_effect, bound, tests)
 
@@ -188,7 +188,7 @@ def _p_up(n: int, mean: float, sd: float, bound: float) -> float:
         return 1.0
     d = np.clip(mean + sd * _NORMAL, -bound, None)  # [nodes]
     if d[0] >= 0:
-        return math.exp(-n * float(np.log1p(d / bound).mean()))
+        return max(1e-300, math.exp(-n * float(np.log1p(d / bound).mean())))
     if n * float(d.mean()) <= bound:
         return 1.0
 

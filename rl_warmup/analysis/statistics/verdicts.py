@@ -5,20 +5,20 @@ differences. In the runs seen: the sign-flip test, which shows that the arms dif
 would undo it. docs/verdicts.md has the table of the words.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics import estimators, sign_flips
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
 from rl_warmup.analysis.statistics.gatekeeping import gatekept, shares
+from rl_warmup.analysis.statistics.planning import Plan
+from rl_warmup.analysis.statistics.proved import betting, phan
 from rl_warmup.analysis.statistics.scopes import Headline, OfMean, Seen, headline
 
 Correction = Literal["holm", "fdr_bh"]
@@ -26,10 +26,8 @@ Correction = Literal["holm", "fdr_bh"]
 # of p: in the runs seen, of the mean, of equivalence, of equivalence in the runs seen
 KINDS = ("p_value", "p_mean", "p_equivalence", "p_equivalence_in_runs_seen")
 ALPHA = 0.05
-POWER = 0.8
 ENOUGH_PAIRS = 20  # below, a study is a pilot
 SMALL = "significant but smaller than"
-MOST_PAIRS = 1_000_000  # more seeds than this are no plan
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,12 @@ class Paired:
     pairing_correlation: float | None = None
     p_unpaired: float | None = None
     p_welch: float | None = None
+    p_phan: float | None = None  # of the mean, by tests that are proved and wider
+    phan_low: float | None = None
+    phan_high: float | None = None
+    p_betting: float | None = None
+    betting_low: float | None = None
+    betting_high: float | None = None
 
 
 def compare(
@@ -110,7 +114,7 @@ def compare(
         iqm=float(estimators.iqm(d)),
         pairing_correlation=estimators.correlation(x, y),
         **({} if bound is None else _of_mean(d, bound, smallest_effect)),
-        **(_sensitivity(x, y, d) if sensitivity else {}),
+        **(_sensitivity(x, y, d, bound) if sensitivity else {}),
     )
 
 
@@ -146,11 +150,16 @@ def differences_of(x: FloatArray, y: FloatArray) -> FloatArray:  # [n] each
     return np.where(np.abs(x - y) > sign_flips.ROUNDING * np.maximum(np.abs(x), np.abs(y)), x - y, 0.0)
 
 
-def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray) -> dict[str, float | None]:
+def _sensitivity(x: FloatArray, y: FloatArray, d: FloatArray, bound: float | None) -> dict[str, float | None]:
     """The same comparison by other methods."""
     low, high = estimators.iqm_interval(d) or (None, None)
     p_unpaired, p_welch = estimators.unpaired_p(x, y), estimators.welch_p(x, y)
-    return {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": p_unpaired, "p_welch": p_welch}
+    said = {"iqm_ci_low": low, "iqm_ci_high": high, "p_unpaired": p_unpaired, "p_welch": p_welch}
+    if bound is not None:
+        for test in (phan, betting):
+            name, by = test.__name__, test(d, bound)
+            said |= {f"p_{name}": by.p_value, f"{name}_low": by.ci_low, f"{name}_high": by.ci_high}
+    return said
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,7 @@ class Verdict:
     p_adjusted: float | None  # in the runs seen
     p_mean_adjusted: float | None
     p_equivalence_adjusted: float | None
-    plan: Mapping[str, Any] | None = None  # pairs that would decide, only where something is open
+    plan: Plan | None = None  # pairs that would decide, where that is open and can be planned
     notes: tuple[Note, ...] = ()
 
     @property
@@ -294,29 +303,3 @@ def _notes(paired: Paired, p: float | None, steps: int) -> tuple[Note, ...]:
         detail = f"{why}, and this family needs {ALPHA / steps:.2g}"
         notes.append(Note("no significance", "significance was not possible", detail))
     return tuple(notes)
-
-
-def pairs_to_decide(sd: float | None, smallest_effect: float | None, tests: int = 1) -> int | None:
-    """Pairs for 80% power of a t test at level .05/tests to see an effect of smallest_effect, at least 20.
-
-    sd: standard deviation of D. None without an sd or a smallest effect, and for more than a million pairs.
-
-    >>> pairs_to_decide(sd=1.0, smallest_effect=0.5)
-    34
-    """
-    if sd is None or smallest_effect is None:
-        return None
-
-    # one tail at half the level: the other tail adds nothing here, and scipy's noncentral t returns nan for it;
-    # an effect of three sd has power 1 at 20 pairs
-    effect = min(sign_flips.positive_effect(smallest_effect) / sd, 3.0) if sd else 3.0
-
-    def enough(n: int) -> bool:
-        return bool(TTestPower().power(effect, n, ALPHA / tests / 2, alternative="larger") >= POWER)
-
-    high = ENOUGH_PAIRS
-    while not enough(high):
-        if high > MOST_PAIRS:
-            return None
-        high *= 2
-    return bisect_left(range(high), True, lo=ENOUGH_PAIRS, key=enough)
