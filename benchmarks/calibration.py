@@ -1,6 +1,6 @@
 """Do the verdicts and intervals keep their promises? Simulated studies with known answers, shaped like RL.
 
-    python benchmarks/calibration.py [--studies 4000] [--processes 2] [--seed 0]
+    python benchmarks/calibration.py [--studies 2000] [--processes 2] [--seed 0]
 
 --studies is the number of paired samples in a cell; methods that take long, sequential and whole studies and the
 secondary quantities get fewer. Verdicts of the mean must be wrong in at most 5% of the studies, and their intervals
@@ -36,9 +36,9 @@ from rl_warmup.analysis import FloatArray
 
 PAIRS = (6, 10, 20, 40, 100, 200)
 PAIRS_OF_SPREADS = (6, 10, 20, 40)
-OF_WHOLE = {10: 0.1, 20: 0.075, 40: 0.05, 100: 0.05}  # by what one study of so many pairs costs
-OF_LEVELS, OF_FAMILIES, OF_LOOKS = 4.0, 0.25, 0.25
-OF_SPREADS, OF_RATES, OF_FLOORS, OF_DELIVERIES = 0.1, 0.1, 0.25, 0.005
+OF_WHOLE = {10: 0.2, 20: 0.15, 40: 0.1, 100: 0.075}  # by what one study of so many pairs costs
+OF_ADVERSARIAL, OF_LEVELS, OF_FAMILIES, OF_LOOKS = 2.0, 7.5, 0.5, 0.5
+OF_SPREADS, OF_RATES, OF_FLOORS, OF_DELIVERIES = 0.2, 0.2, 0.5, 0.01
 
 Job = tuple[tuple[str, int], Callable[..., Shares | FloatArray], tuple[object, ...]]
 
@@ -51,7 +51,9 @@ def jobs(studies: int, seed: int) -> Iterable[Job]:
         for k, case in enumerate(AT_THE_EDGE):
             yield from chunks((case.name, n), measure_edge, (case, n), studies, 500, (seed, 6, k, n))
         for k, name in enumerate(ADVERSARIAL):
-            yield from chunks((name, n), measure_adversarial, (name, n), studies, 1000, (seed, 7, k, n))
+            yield from chunks(
+                (name, n), measure_adversarial, (name, n), studies * OF_ADVERSARIAL, 1000, (seed, 7, k, n)
+            )
     yield from chunks(("level", 0), measure_level, (), studies * OF_LEVELS, 250, (seed, 8, 0, 0))
     for k, real in enumerate((0, REAL)):
         yield from chunks(("family", real), measure_family, (real,), studies * OF_FAMILIES, 50, (seed, 9, k, 0))
@@ -112,7 +114,7 @@ def collected(work: list[Job], done: list[Shares | FloatArray]) -> Results:
 def main() -> None:
     """Simulate everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=4000)
+    parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
