@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
-from rl_warmup.report.verdicts import SYMBOLS, headline, of_runs
+from rl_warmup.report.verdicts import SYMBOLS, headline, of_runs, scope_of
 from rl_warmup.report.words import (
     Row,
     bare_p,
@@ -12,6 +12,7 @@ from rl_warmup.report.words import (
     metric_name,
     number,
     place,
+    share,
     varied,
 )
 
@@ -33,7 +34,10 @@ def glance(report: Mapping[str, Any]) -> Table | None:
         groups.append(Group(heading + (" · exploratory" if exploratory else ""), (cells,)))
     better = report["study"]["metrics"]
     columns = tuple(Entry(metric_name(name), f"{better[name]['better']} is better") for name in names)
-    caption = "Treatment − control: mean over pairs of seeds, with its 95% interval in the runs seen, uncorrected."
+    caption = (
+        "Treatment − control: mean over pairs of seeds, with the uncorrected 95% interval of what the verdict "
+        "speaks of (inconclusive: of the runs seen)."
+    )
     return Table("glance", "At a glance", caption, columns, tuple(groups), words=len(names))
 
 
@@ -51,16 +55,35 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         "mean: 95%": lambda row: _ends(row, "mean_ci"),
         "adjusted p of the mean": lambda row: bare_p(row["p_mean_adjusted"]),
         "did not learn": _failures,
-        "pairs won": _won,
-        "pairs to decide": _planned,
     }
     title = f"{family.capitalize()} comparisons"
     caption = (
         f"{title}, treatment − control by seed. Runs seen: sign flips; mean: whatever rare runs do, Dirichlet. "
-        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%. "
-        "Pairs to decide, in 80% of such studies: in the runs seen / of the mean / equivalent."
+        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%."
     )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
+
+
+def failures(report: Mapping[str, Any]) -> Table | None:
+    """What stands beside the verdicts: failures, pairs won, what would undo a verdict and what would decide."""
+    rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["metric"]),
+        "did not learn": lambda row: Entry(_failures(row), _failure_limits(row)),
+        "McNemar p": lambda row: Entry(*_failure_p(row)),
+        "pairs won": _won,
+        "sign test p": lambda row: "–" if row["pairs_won"] is None else bare_p(row["pairs_won"]["p_value"]),
+        "undone by": _undone,
+        "pairs to decide": _planned,
+    }
+    title = "Failures, pairs won, and what would decide"
+    caption = (
+        "Runs that did not learn, of treatment and control, with 95% limits of the rates (Clopper–Pearson) and "
+        "exact McNemar p. Pairs won: of those not tied, with the 95% interval of their share. Undone by: share of "
+        "the better arm's runs that would have to lose everything. Pairs to decide, in 80% of such studies: in the "
+        "runs seen / of the mean (both at the smallest effect that matters) / equivalent (at 0)."
+    )
+    return table("failures", title, caption, rows, columns, heading_of(rows))
 
 
 def sensitivity(report: Mapping[str, Any]) -> Table | None:
@@ -155,7 +178,7 @@ def metrics(report: Mapping[str, Any]) -> Table | None:
 def _glance(row: Row | None) -> Entry:
     if row is None:
         return Entry("–")
-    ends = "" if row["estimate"] is None else interval(row["ci_low"], row["ci_high"])
+    ends = "" if row["estimate"] is None else _ends(row, scope_of(row))
     return Entry(number(row["estimate"], sign=True), ends, headline(row))
 
 
@@ -170,20 +193,40 @@ def _ends(row: Row, of: str) -> str:
 
 
 def _failures(row: Row) -> str:
-    """Runs that did not learn: in the treatment, in the control, and their p."""
+    """Runs that did not learn: in the treatment, in the control."""
     found = row["failures"]
-    return "–" if found is None else " / ".join(of_runs(found[arm]) for arm in ("treatment", "control"))
+    return "–" if found is None else f"{found['treatment']['count']:,} / {of_runs(found['control'])}"
+
+
+def _failure_limits(row: Row) -> str:
+    found = row["failures"]
+    ends = [] if found is None else [found[arm] for arm in ("treatment", "control")]
+    return " / ".join(f"[{share(one['low'])}, {share(one['high'])}]" for one in ends)
+
+
+def _failure_p(row: Row) -> tuple[str, str]:
+    found = row["failures"]
+    return ("–", "") if found is None else (bare_p(found["p_value"]), f"mid-p {bare_p(found['p_mid'])}")
+
+
+def _won(row: Row) -> str | Entry:
+    won = row["pairs_won"]
+    if won is None:
+        return "–"
+    ends = f"[{share(won['low'])}, {share(won['high'])}]"
+    return Entry(f"{won['won']:,} of {won['won'] + won['lost']:,}", ends)
+
+
+def _undone(row: Row) -> str | Entry:
+    """The break-even rate of a verdict that few runs show, and the rates that they exclude."""
+    found = row["break_even"]
+    return "" if found is None else Entry(share(found["rate"]), f"excluded: above {share(found['excluded'])}")
 
 
 def _planned(row: Row) -> str:
     """Pairs for a verdict in the runs seen, of the mean, and for equivalent; nothing where the mean is decided."""
     plan = row["plan"]
     return "" if plan is None else " / ".join("–" if plan[key] is None else f"{plan[key]:,}" for key in PLANNED)
-
-
-def _won(row: Row) -> str:
-    won = row["pairs_won"]
-    return "–" if won is None else f"{won['won']:,} of {won['won'] + won['lost'] + won['tied']:,}"
 
 
 def _eta50(row: Row) -> Entry:

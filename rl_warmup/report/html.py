@@ -37,7 +37,7 @@ SECTIONS = (
         "main-table",
         "Main table",
         "Estimates are means over pairs of runs that share a seed; intervals invert the tests.",
-        tables=(partial(comparison_tables.comparisons, family="confirmatory"),),
+        tables=(partial(comparison_tables.comparisons, family="confirmatory"), comparison_tables.failures),
         folded=(partial(comparison_tables.comparisons, family="exploratory"), comparison_tables.sensitivity),
     ),
     Section("curves", "Evaluation curves", kind="curves", folded=(cell_tables.scores,)),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rl_warmup.records.words import counted
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
-from rl_warmup.report.verdicts import SEEN, SYMBOLS, brief, headline, of_runs
+from rl_warmup.report.verdicts import SEEN, SYMBOLS, brief, headline, of_runs, scope_of
 from rl_warmup.report.words import (
     Row,
     agents_words,
@@ -112,7 +112,10 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
             console.print(table, crop=False)
             console.print()
     seen = [f"{SEEN}."] if any("seen" in headline(row) for row in comparisons) else []
-    note = ["p: of the runs seen and of the mean, corrected; intervals: 95% of the runs seen, uncorrected.", *seen]
+    note = [
+        "p is corrected; the 95% interval is that of the verdict (inconclusive: runs seen), uncorrected.",
+        *seen,
+    ]
     console.print("\n".join(note), soft_wrap=not console.is_terminal, highlight=False)
     console.print()
 
@@ -172,13 +175,13 @@ def _compared(row: Row) -> tuple[str, ...]:
 
 
 def _values(row: Row, symbol: bool) -> list[str]:
-    word = brief(headline(row))
+    word, scope = brief(headline(row)), scope_of(row)
     verdict = f"{SYMBOLS[headline(row)]} {word}" if symbol else word
     return [
         metric_name(row["metric"]),
         str(row["n"]),
         number(row["estimate"], sign=True),
-        "–" if row["estimate"] is None else escape(interval(row["ci_low"], row["ci_high"])),
+        "–" if row["estimate"] is None else escape(interval(row[f"{scope}_low"], row[f"{scope}_high"])),
         bare_p(row["p_adjusted"]),
         bare_p(row["p_mean_adjusted"]),
         f"[{STYLES[headline(row)]}]{verdict}[/]",

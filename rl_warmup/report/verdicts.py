@@ -38,6 +38,15 @@ def headline(row: Row) -> Headline:
     return scopes.headline("inconclusive", row["verdict"])
 
 
+def scope_of(row: Row) -> str:
+    """Where the interval is that a verdict speaks of: `mean_ci` of the mean, `ci` of the runs seen.
+
+    >>> scope_of({"verdict": "equivalent"}), scope_of({"verdict": "inconclusive"})
+    ('mean_ci', 'ci')
+    """
+    return "ci" if row["verdict"] == "inconclusive" else "mean_ci"
+
+
 def brief(headline: Headline) -> str:
     """A verdict for a narrow column; `SEEN` says what it means.
 

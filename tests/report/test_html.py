@@ -197,7 +197,7 @@ def test_many_findings_are_folded(tmp_path: Path) -> None:
     text = render(report() | {"comparisons": rows}, tmp_path)
     assert "22 more findings" in text
     assert "At a glance (30 pairs of arms)" in text
-    assert text.count('<strong class="better">') == 30  # gathered, but each arm has its own
+    assert text.count('<strong class="better in the runs seen">') == 30  # gathered, but each arm has its own
 
 
 def test_a_large_svg_is_shown_as_png(tmp_path: Path) -> None:

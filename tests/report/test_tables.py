@@ -51,9 +51,7 @@ def test_the_main_table_holds_every_confirmatory_comparison() -> None:
         "adjusted p": ".031",
         "mean: 95%": "[-0.156, -0.022]",
         "adjusted p of the mean": ".04",
-        "did not learn": "2 of 20 / 5 of 20",
-        "pairs won": "16 of 20",
-        "pairs to decide": "",
+        "did not learn": "2 / 5 of 20",
     }
 
 
@@ -86,10 +84,18 @@ def test_other_methods_stand_beside_with_their_intervals() -> None:
     }
 
 
-def test_a_plan_has_pairs_for_three_verdicts() -> None:
-    rows = [comparison(0.004, "final", plan=PLAN), comparison(0.004, "area", plan=PLAN | {"mean": None})]
-    table = comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory")
-    assert texts(table)["pairs to decide"] == "40 / 1,200 / 90"
+def test_failures_pairs_won_and_plans_have_a_table() -> None:
+    rows = [comparison(0.004, "shortfall", plan=PLAN), comparison(0.004, "area", plan=PLAN | {"mean": None})]
+    table = comparison_tables.failures(report() | {"comparisons": rows})
+    assert texts(table) == {
+        "metric": "shortfall",
+        "did not learn": "2 / 5 of 20 [1.2%, 32%] / [8.7%, 49%]",
+        "McNemar p": ".38 mid-p .23",
+        "pairs won": "16 of 19 [60%, 97%]",
+        "sign test p": ".0044",
+        "undone by": "10% excluded: above 32%",
+        "pairs to decide": "40 / 1,200 / 90",
+    }
     assert texts(table, 1)["pairs to decide"] == "40 / – / 90"
 
 

@@ -1,7 +1,7 @@
 """The forest plot: every comparison of a study at a glance, a row each, grouped by what it was trained on."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -160,6 +160,7 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
             low, high = row["ci_low"], row["ci_high"]
             estimates.append(Estimate(y, row["estimate"], low, high, color, filled))
     draw_estimates(axes, estimates, 5)
+    _draw_means(axes, frame, places)
     _draw_open_ends(axes, estimates)
     head_metric(axes, metric, effect, normalized)
     for above, line in pairwise(lines):
@@ -167,6 +168,14 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
             axes.axhline((above.y + line.y) / 2, color="0.85", linewidth=0.6, zorder=0)
     axes.tick_params(left=False, labelleft=False)
     axes.locator_params(axis="x", nbins=3)
+
+
+def _draw_means(axes: Axes, frame: pl.DataFrame, places: Mapping[Any, float]) -> None:
+    """Thin, up to the edge of the panel: the interval of the mean, whatever rare runs do."""
+    for row in frame.filter(pl.col("mean_ci_low").is_not_null()).iter_rows(named=True):
+        y, (_, color) = places[tuple(row[key] for key in ROW)], VERDICTS[row["verdict"]]
+        low, high = np.clip([row["mean_ci_low"], row["mean_ci_high"]], *axes.get_xlim())
+        axes.plot([low, high], [y, y], color=color, linewidth=0.7, zorder=2)
 
 
 def _draw_open_ends(axes: Axes, estimates: Sequence[Estimate]) -> None:
@@ -178,7 +187,9 @@ def _draw_open_ends(axes: Axes, estimates: Sequence[Estimate]) -> None:
 
 
 def _note(frame: pl.DataFrame) -> str:
-    parts = ["Mean of treatment − control over pairs of seeds with its 95% interval"]
+    parts = ["Mean of treatment − control over pairs of seeds; thick: 95% interval in the runs seen"]
+    if frame["mean_ci_low"].null_count() < frame.height:
+        parts.append("thin: of the mean, whatever rare runs do")
     if frame["ci_low"].null_count():
         parts.append("dotted: too few pairs to bound it")
     if frame["smallest_effect"].null_count() < frame.height:
@@ -197,6 +208,7 @@ def _legend(figure: Figure, frame: pl.DataFrame, height: float) -> None:
     counts = dict(frame.group_by("verdict").len().iter_rows())
     x, y = MARGIN / WIDTH, height / figure.get_size_inches()[1]
     for verdict, (symbol, color) in VERDICTS.items():
-        text = f"{symbol}  {verdict} ({counts.get(verdict, 0)})"
-        figure.text(x, y, text, color=color, weight="bold", va="center", fontsize=9)
-        x += 0.145
+        if verdict in counts:
+            text = f"{symbol}  {verdict} ({counts[verdict]})"
+            figure.text(x, y, text, color=color, weight="bold", va="center", fontsize=9)
+            x += 0.065 + 0.0075 * len(verdict)
