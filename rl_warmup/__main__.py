@@ -1,4 +1,4 @@
-"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the eight commands under one name."""
+"""`rl-warmup COMMAND ...` and `python -m rl_warmup COMMAND ...`: the nine commands under one name."""
 
 import os
 import re
@@ -13,6 +13,7 @@ COMMANDS = {  # name: (module, what it does)
     "run": ("rl_warmup.run.command", "train one run or, with -m or study=NAME, a sweep"),
     "preview": ("rl_warmup.preview", "show the learning rates that a config will deliver"),
     "measure": ("rl_warmup.measure", "measure the constants of an environment, and write its YAML file"),
+    "power": ("rl_warmup.power", "tell how many pairs of seeds a verdict takes, or plan the study after a pilot"),
     "enjoy": ("rl_warmup.enjoy", "let the agent that a run kept play: its return, a video, a window"),
     "report": ("rl_warmup.report.command", "compare the arms of a study: verdicts, tables, figures"),
     "status": ("rl_warmup.status.command", "show how far a study is, and what is left to do"),

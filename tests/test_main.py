@@ -30,7 +30,7 @@ def test_help_explains_each_command_in_a_line(
 ) -> None:
     assert called(monkeypatch, flag) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    names = ["run", "preview", "measure", "enjoy", "report", "status", "publish", "dashboard"]
+    names = ["run", "preview", "measure", "power", "enjoy", "report", "status", "publish", "dashboard"]
     assert [name for name, _ in lines] == names
     assert all(len(does) > 20 for _, does in lines)
 
@@ -43,7 +43,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: a command is missing; use one of run, preview, measure, enjoy, report, status, publish, dash"),
+        ([], "error: a command is missing; use one of run, preview, measure, power, enjoy, report, status, publi"),
         (["zzz", "--help"], "error: 'zzz' is not a command; use one of run, preview"),
         (["reports", "runs/quick"], "error: 'reports' is not a command; did you mean report?"),
         (["env=cartpole"], "error: 'env=cartpole' is not a command; did you mean rl-warmup run env=cartpole?"),

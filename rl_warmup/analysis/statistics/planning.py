@@ -46,23 +46,46 @@ class Plan:
     open_at_half: float | None  # and where it is half the smallest effect
 
 
-def plan(differences: ArrayLike, smallest_effect: float, bound: float | None, tests: int = 1) -> Plan | None:
+def plan(
+    differences: ArrayLike,
+    smallest_effect: float,
+    bound: float | None,
+    tests: int = 1,
+    *,
+    power: float = POWER,
+    alpha: float = ALPHA,
+) -> Plan | None:
     """Plan the next study from the differences of a pilot.
 
     Args:
         differences: [n], one for each pair.
         smallest_effect: above 0, in the unit of the differences.
         bound: Largest |difference| that is possible; None: not known, so that no verdict holds for the mean.
-        tests: in the family; Holm asks its first one for .05 / tests.
+        tests: in the family; Holm asks its first one for alpha / tests.
+        power: of each verdict.
 
     Returns:
-        None where nothing can be planned with: fewer than 6 pairs, no difference that varies, one pair that makes
-        the standard deviation.
+        None where nothing can be planned with, see `no_plan`.
     """
     d = sample(differences, "differences")
-    if d.size < FEWEST or one_pair_decides(d) or np.ptp(d) <= ROUNDING * np.abs(d).max():
+    if no_plan(d):
         return None
-    return plan_with(inflated(float(d.std(ddof=1)), d.size), smallest_effect, bound, tests)
+    sd = inflated(float(d.std(ddof=1)), d.size)
+    return plan_with(sd, smallest_effect, bound, tests, power=power, alpha=alpha)
+
+
+def no_plan(differences: ArrayLike) -> str:
+    """Why nothing can be planned with the differences of a pilot; empty where something can.
+
+    >>> no_plan([0.1, -0.2, 0.3]), no_plan([0.0] * 20)
+    ('3 pairs say too little of the standard deviation, and 6 are needed', 'all differences are the same')
+    """
+    d = sample(differences, "differences")
+    if d.size < FEWEST:
+        return f"{d.size} pairs say too little of the standard deviation, and {FEWEST} are needed"
+    if np.ptp(d) <= ROUNDING * np.abs(d).max():
+        return "all differences are the same"
+    return "one pair makes most of the standard deviation" if one_pair_decides(d) else ""
 
 
 def inflated(sd: float, n: int) -> float:
@@ -86,12 +109,21 @@ def one_pair_decides(differences: ArrayLike) -> bool:
 
 
 @cache
-def plan_with(sd: float, smallest_effect: float, bound: float | None, tests: int = 1, alpha: float = ALPHA) -> Plan:
+def plan_with(
+    sd: float,
+    smallest_effect: float,
+    bound: float | None,
+    tests: int = 1,
+    *,
+    power: float = POWER,
+    alpha: float = ALPHA,
+) -> Plan:
     """The plan for differences of this standard deviation; arguments as those of `plan`."""
     delta = positive_effect(smallest_effect)
-    seen = pairs_in_runs_seen(delta, sd, tests, alpha=alpha)
-    mean = None if bound is None else pairs_for_mean(delta, sd, bound, tests, alpha=alpha)
-    equal = None if bound is None else pairs_for_equivalence(delta, sd, bound, tests, alpha=alpha)
+    mean, equal, seen = None, None, pairs_in_runs_seen(delta, sd, tests, power=power, alpha=alpha)
+    if bound is not None:
+        mean = pairs_for_mean(delta, sd, bound, tests, power=power, alpha=alpha)
+        equal = pairs_for_equivalence(delta, sd, bound, tests, power=power, alpha=alpha)
     pairs = max((n for n in (seen, mean, equal) if n is not None), default=None)
     still = [
         None if pairs is None else undecided(pairs, truth, delta, sd, bound, tests, alpha=alpha)

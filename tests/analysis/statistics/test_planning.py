@@ -142,3 +142,17 @@ def test_what_stays_open_shrinks_with_the_pairs_and_is_larger_between_the_verdic
     found = plan_with(0.1, 0.05, BOUND)
     assert 0 < found.open_at_zero < found.open_at_half < 1
     assert undecided(100, 0.0, 0.05, 0.0, BOUND) == 0.0  # without spread all is decided
+
+
+@pytest.mark.parametrize(("pilot", "guessed", "planned"), [(6, 0.34, 0.10), (20, 0.17, 0.03)])
+def test_plans_with_an_inflated_sd_seldom_lack_power(pilot: int, guessed: float, planned: float) -> None:
+    """Shares of plans with a power below 60%, of pilots at even quantiles; docs/power.md has them."""
+    sd, effect, tests = 0.1, 0.05, 4
+    found = np.sqrt(stats.chi2.ppf((np.arange(100) + 0.5) / 100, pilot - 1) / (pilot - 1))
+
+    def weak(sds: list[float]) -> float:
+        pairs = [pairs_in_runs_seen(effect, one, tests) or 0 for one in sds]
+        return float(np.mean([planning._power_in_runs_seen(n, effect, sd, 0.05 / tests) < 0.6 for n in pairs]))
+
+    assert weak([sd * one for one in found]) == pytest.approx(guessed, abs=0.03)
+    assert weak([inflated(sd * one, pilot) for one in found]) == pytest.approx(planned, abs=0.03)
