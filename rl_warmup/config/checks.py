@@ -136,6 +136,10 @@ def _check_declared(config: RunConfig) -> None:
             "study.looks decides when all comparisons with the control are decided, and study.control is not set; "
             "declare one, e.g. study.control='{warmup.name: none}'"
         )
+    if study.looks and study.order == "pooled_first":
+        raise ConfigError(
+            "study.looks has no pooled question, which study.order=pooled_first asks first; use study.order=holm"
+        )
     searches = [("study.control", study.control or ())]
     searches += [("study.comparisons", wanted) for wanted in study.comparisons or ()]
     for one in tried(contrasts_of, "study.contrasts", study.contrasts):

@@ -53,6 +53,8 @@ class LooksTaken:
     """Of all batches: as many as are trained at most."""
     planned: tuple[int, ...]
     """Pairs at each look."""
+    seeds: tuple[int, ...]
+    """Of all batches, in their order."""
     taken: tuple[Look, ...] = ()
 
     @property
@@ -65,7 +67,7 @@ class LooksTaken:
     def words(self) -> str:
         """How far they are.
 
-        >>> LooksTaken(80, (20, 40), (Look(20, 8, 3),)).words
+        >>> LooksTaken(80, (20, 40), tuple(range(40)), (Look(20, 8, 3),)).words
         'looks at 20, 40 pairs of seeds, at most 80 runs; at 20 pairs 3 of 8 comparisons are decided'
         """
         counts = ", ".join(map(str, self.planned))
@@ -157,7 +159,7 @@ def read_runs(folder: Path) -> StudyRuns:
 
 def write_looks(folder: Path, looks: LooksTaken) -> None:
     """Write looks.json."""
-    write_text(folder / "looks.json", json.dumps(asdict(looks), indent=1) + "\n")
+    write_text(folder / "looks.json", json.dumps(asdict(looks)) + "\n")
 
 
 def read_looks(folder: Path) -> LooksTaken | None:
@@ -170,7 +172,8 @@ def read_looks(folder: Path) -> LooksTaken | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         taken = tuple(Look(**look) for look in stored["taken"])
-        return LooksTaken(int(stored["runs"]), tuple(map(int, stored["planned"])), taken)
+        planned, seeds = (tuple(map(int, stored[key])) for key in ("planned", "seeds"))
+        return LooksTaken(int(stored["runs"]), planned, seeds, taken)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

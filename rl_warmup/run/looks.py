@@ -10,7 +10,7 @@ from rl_warmup.config.settings import ConfigError
 from rl_warmup.config.study import NOT_IN_CELL
 from rl_warmup.records.read import finished_status
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.study import Look, LooksTaken
+from rl_warmup.records.study import Look, LooksTaken, read_looks
 from rl_warmup.records.words import counted
 from rl_warmup.run.jobs import Job
 
@@ -67,6 +67,7 @@ def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
     looks = looks_of(config.study.looks)
     if looks is None:
         return None
+    _refuse_other_seeds(batches)
     done = complete(batches)
     seeds = {job.config.seed for batch in batches[:done] for job in batch}
     seen: Sequence[Look] = ()
@@ -77,12 +78,31 @@ def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
             seen = looks_at(study_folder(config), seeds)
         except RecordError as error:
             raise ConfigError(f"the study cannot be looked at: {error}") from error
-    return LooksTaken(sum(map(len, batches)), looks.counts, tuple(seen))
+    return LooksTaken(sum(map(len, batches)), looks.counts, _seeds(batches), tuple(seen))
+
+
+def _seeds(batches: Sequence[Sequence[Job]]) -> tuple[int, ...]:
+    return tuple(sorted({job.config.seed for batch in batches for job in batch}))
+
+
+def _refuse_other_seeds(batches: Sequence[Sequence[Job]]) -> None:
+    """Refuse a sweep of other seeds than those with which the looks of its study began."""
+    folder, seeds = study_folder(batches[0][0].config), _seeds(batches)
+    try:
+        before = read_looks(folder)
+    except RecordError as error:
+        raise ConfigError(str(error)) from error
+    if before is not None and before.seeds != seeds:
+        first, last = before.seeds[0], before.seeds[-1]
+        raise ConfigError(
+            f"{folder} looks at the seeds {first} to {last}, and this sweep has {seeds[0]} to {seeds[-1]}: "
+            "a study with looks keeps its seeds; give this one another study.name"
+        )
 
 
 def batch_words(batches: Sequence[Sequence[Job]], begun: int, to_do: int) -> str:
     """Which batch is trained next."""
-    seeds = sorted({job.config.seed for job in batches[begun - 1]})
+    seeds = _seeds([batches[begun - 1]])
     which = f"batch {begun} of at most {len(batches)}, seeds {seeds[0]} to {seeds[-1]}"
     return f"{which}: {counted(to_do, 'run')} to train"
 
