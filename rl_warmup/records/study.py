@@ -71,11 +71,11 @@ class LooksTaken:
         'looks at 20, 40 pairs of seeds, at most 80 runs; at 20 pairs 3 of 8 comparisons are decided'
         """
         counts = ", ".join(map(str, self.planned))
-        seen = [
-            f"at {look.pairs} pairs {look.decided} of {look.comparisons} comparisons are decided"
-            for look in self.taken[-1:]
-        ]
-        return "; ".join([f"looks at {counts} pairs of seeds, at most {self.runs:,} runs", *seen])
+        planned = f"looks at {counts} pairs of seeds, at most {self.runs:,} runs"
+        if not self.taken:
+            return planned
+        look, end = self.taken[-1], ", so that it has stopped" if self.stopped else ""
+        return f"{planned}; at {look.pairs} pairs {look.decided} of {look.comparisons} comparisons are decided{end}"
 
 
 def write_declaration(folder: Path, plan: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rl_warmup import terminal
 from rl_warmup.config.transfer import SOURCES
 from rl_warmup.records.read import no_study
 from rl_warmup.records.schema import RecordError
-from rl_warmup.records.study import read_commands, read_runs
+from rl_warmup.records.study import read_commands, read_looks, read_runs
 from rl_warmup.records.words import counted, duration, quoted
 from rl_warmup.status.live import STYLES
 from rl_warmup.status.plan import Plan
@@ -39,7 +40,7 @@ states:
   missing      planned, and not begun
 
 exit code:
-  0  every run is completed or diverged
+  0  every run is completed or diverged, and no look is to come
   1  something is left to do
   2  DIR is not the folder of a study
 """
@@ -55,7 +56,7 @@ def status(folder: Path) -> Plan:
     runs = list(read_states(folder, planned.runs))
     if not runs:
         raise no_study(folder)
-    return Plan(folder, runs, planned.runs, planned.retries)
+    return Plan(folder, runs, planned.runs, planned.retries, read_looks(folder))
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "states": {state: counts[state] for state in STATES},
         "seconds_left": left and left.seconds,
         "retries": plan.retries,
+        **({} if plan.looks is None else {"looks": {**asdict(plan.looks), "stopped": plan.looks.stopped}}),
         "commands": read_commands(plan.folder),
         "runs": [
             {
@@ -95,6 +97,8 @@ def show(plan: Plan, console: Console, listed: int) -> None:
     console.print(table)
     if not plan.planned:
         _print(console, "There is no plan.json, so that runs that were never begun are not known.")
+    if plan.looks is not None:
+        _print(console, plan.looks.words)
     live = [run for run in plan.runs if run.state == "running"]
     for run in live[:listed]:
         _print(console, f"running: {run.run_id}: {_progress(run, plan)}")
@@ -102,10 +106,15 @@ def show(plan: Plan, console: Console, listed: int) -> None:
         _print(console, f"running: … and {len(live) - listed:,} more (--all lists them)")
     if plan.is_done:
         _print(console, f"Everything is done: python -m rl_warmup.report {quoted(plan.folder)}")
+    elif all(run.finished for run in plan.runs):
+        which = _which(read_commands(plan.folder))
+        _print(
+            console, f"The same command{which} looks at the comparisons, and trains the next seeds if any is open."
+        )
     else:
         _print(console, f"left: {_left(plan)}")
-        which = _which(read_commands(plan.folder))
-        _print(console, f"The same command{which} trains {counted(len(plan.to_do), 'run')}:")
+        which, batch = _which(read_commands(plan.folder)), " of this batch" if plan.looks else ""
+        _print(console, f"The same command{which} trains {counted(len(plan.to_do), 'run')}{batch}:")
     for line in plan.lines(listed):
         _print(console, f"  {line}")
     sources = plan.folder / SOURCES

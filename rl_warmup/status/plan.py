@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from rl_warmup.records.study import Planned
+from rl_warmup.records.study import LooksTaken, Planned
 from rl_warmup.records.words import counted, duration, megabytes
 from rl_warmup.status.states import UNKNOWN, RunState, read_state
 
@@ -71,11 +71,13 @@ class Plan:
     """What is known of them, by run id."""
     retries: int
     """How often a failed run is tried again."""
+    looks: LooksTaken | None = None
+    """Of a study that trains its seeds in batches: further runs come unless these looks have stopped."""
 
     @property
     def is_done(self) -> bool:
-        """Whether every run is completed or diverged."""
-        return all(run.finished for run in self.runs)
+        """Whether every run is completed or diverged, and no further batch is to come."""
+        return all(run.finished for run in self.runs) and (self.looks is None or self.looks.stopped)
 
     @cached_property
     def to_do(self) -> list[RunState]:
