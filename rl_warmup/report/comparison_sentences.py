@@ -6,6 +6,7 @@ from typing import Any
 from rl_warmup.analysis.statistics.verdicts import ALPHA
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
+from rl_warmup.report.looks import decided_at
 from rl_warmup.report.verdicts import headline, of_runs
 from rl_warmup.report.words import GROUP, Row, interval, number, p_value, share
 
@@ -14,7 +15,8 @@ FAILED = "not_learned"  # the metric whose sentence is about the failures themse
 
 def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """A comparison that is decided, of the mean or in the runs seen."""
-    said = (_equivalent if headline(row).startswith("equivalent") else _difference)(row, report)
+    same = headline(row).startswith("equivalent")
+    said = (_equivalent if same else _difference)(row, report) + decided_at(row)
     return f"{_subject(row, report, named)}: {said}{_failures(row)}{_pairs_won(row)}{_scope(row)}."
 
 
@@ -44,9 +46,10 @@ def _equivalent(row: Row, report: Mapping[str, Any]) -> str:
     """Smaller than what matters; in the runs seen where a study has looks."""
     of_mean, n = row["verdict"] == "equivalent", counted(row["n"], "pair")
     scope = "whatever rare runs do" if of_mean else "in the runs seen"
-    p = f", adjusted p of equivalence {p_value(row['p_equivalence_adjusted'])}" if of_mean else ""
+    p = p_value(row["p_equivalence_adjusted" if of_mean else "p_equivalence_in_runs_seen_adjusted"])
     size = _signed(row, report, "mean_ci" if of_mean else "ci")
-    said = f"{size}, is shown to be smaller than {_effect(row, report)}, {scope}, n = {n}{p}"
+    shown = f"is shown to be smaller than {_effect(row, report)}, {scope}"
+    said = f"{size}, {shown}, n = {n}, adjusted p of equivalence {p}"
     significant = row["p_adjusted"] is not None and row["p_adjusted"] <= ALPHA
     also = f"; significant (adjusted p {p_value(row['p_adjusted'])}), but too small to matter"
     return f"the difference in {words.nouns(row['metric'])[0]}, {said}{also if significant else ''}"
@@ -78,6 +81,10 @@ def _scope(row: Row) -> str:
         return ""
     if row["bound"] is None:
         return "; not shown for the mean, which takes bounds of the metric"
+    if row["verdict_in_runs_seen"] == "equivalent":
+        return (
+            f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_equivalence_adjusted'])})"
+        )
     if row["break_even"] is None:
         return f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_mean_adjusted'])})"
     rate, excluded = row["break_even"]["rate"], row["break_even"]["excluded"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rl_warmup.report.looks import intervals
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
 from rl_warmup.report.verdicts import SYMBOLS, headline, of_runs, scope_of
 from rl_warmup.report.words import (
@@ -35,8 +36,8 @@ def glance(report: Mapping[str, Any]) -> Table | None:
     better = report["study"]["metrics"]
     columns = tuple(Entry(metric_name(name), f"{better[name]['better']} is better") for name in names)
     caption = (
-        "Treatment − control: mean over pairs of seeds, with the uncorrected 95% interval of what the verdict "
-        "speaks of (inconclusive: of the runs seen)."
+        "Treatment − control: mean over pairs of seeds, with the 95% interval of what the verdict "
+        f"speaks of (inconclusive: of the runs seen), {intervals(report)}."
     )
     return Table("glance", "At a glance", caption, columns, tuple(groups), words=len(names))
 
@@ -59,7 +60,7 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
     title = f"{family.capitalize()} comparisons"
     caption = (
         f"{title}, treatment − control by seed. Runs seen: sign flips; mean: whatever rare runs do, Dirichlet. "
-        f"Verdicts are by p corrected for all comparisons ({how}); intervals are uncorrected 95%."
+        f"Verdicts are by p corrected for all comparisons ({how}); intervals: 95%, {intervals(report)}."
     )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
 

@@ -27,6 +27,7 @@ from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.analysis.transfer import MEASURES, Transfer
 from rl_warmup.records.study import read_commands
 from rl_warmup.records.words import quoted
+from rl_warmup.report import looks
 from rl_warmup.report.words import GROUP
 
 RESAMPLES = 2000
@@ -49,8 +50,10 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     cells = list(analysis.cells)
     doses = [(block, cell, mean_dose(cell.scored)) for block, cell in cells]
     transfer = {"transfer": [_transfer(found) for found in analysis.transfers]} if analysis.transfers else {}
+    looking = {} if analysis.looking is None else {"looks": looks.as_json(analysis.looking)}
     return {
         "study": _study(analysis),
+        **looking,
         "comparisons": [_comparison(found) for found in analysis.comparisons],
         "arms": {cell.short: cell.words for _, cell in cells},
         "cells": [_cell(block, cell) for block, cell in cells],

@@ -90,7 +90,7 @@ def render(report: Mapping[str, Any], figures: Path) -> str:
     return _template().render(
         report=report,
         lead=said[0].text,
-        findings=_of(said, *VERDICTS, "plan", "robustness", "dose"),
+        findings=_of(said, "looks", *VERDICTS, "plan", "robustness", "dose"),
         most=MOST_FINDINGS,
         limits=_of(said, "limit"),
         played=agents_words(report["reproduce"]["agents"]) if "agents" in report["reproduce"] else "",

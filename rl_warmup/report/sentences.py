@@ -8,12 +8,12 @@ from rl_warmup.analysis.problems import Problem
 from rl_warmup.analysis.statistics.scopes import Headline
 from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
-from rl_warmup.report import words
+from rl_warmup.report import looks, words
 from rl_warmup.report.comparison_sentences import failed, has_failures, too_small, verdict
 from rl_warmup.report.verdicts import headline
 from rl_warmup.report.words import Row, interval, listed, number, share
 
-Kind = Headline | Literal["summary", "plan", "robustness", "dose", "limit"]
+Kind = Headline | Literal["summary", "looks", "plan", "robustness", "dose", "limit"]
 VERDICTS: tuple[Headline, ...] = get_args(Headline)
 OF_MEAN = ("better", "worse", "equivalent")
 PAIR = (*words.GROUP, "schedule", "learning_rate", "treatment_arm", "control_arm", "contrast")
@@ -54,6 +54,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
     named = words.varied(report["comparisons"])
     texts: list[tuple[Kind, str]] = [
         ("summary", summary(report)),
+        *(("looks", text) for text in looks.sentences(report)),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
         *(("inconclusive", text) for text in _undecided(rows, report, named)),
         *(("plan", text) for text in _plan(rows)),

@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from rl_warmup.records.words import counted
+from rl_warmup.report.looks import intervals
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
 from rl_warmup.report.verdicts import SEEN, SYMBOLS, brief, headline, of_runs, scope_of
@@ -56,7 +57,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     for family in ("confirmatory", "exploratory"):
         members = [row for row in shown if row["family"] == family]
         if members:
-            _print_comparisons(members, family, console)
+            hold = intervals(report) if family == "confirmatory" else "uncorrected"
+            _print_comparisons(members, family, hold, console)
     if len(shown) < len(report["comparisons"]):
         rest = counted(len(report["comparisons"]) - len(shown), "comparison")
         console.print(f"{rest} on other metrics, all exploratory: in report.html\n", highlight=False)
@@ -93,8 +95,12 @@ def headlines(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console) -> None:
-    """One row a metric of each comparison, with what is compared beside its rows or, without room, above them."""
+def _print_comparisons(comparisons: Sequence[Row], family: str, hold: str, console: Console) -> None:
+    """One row a metric of each comparison, with what is compared beside its rows or, without room, above them.
+
+    Args:
+        hold: what intervals are.
+    """
     groups = grouped(comparisons, _compared)
     table = _table(f"Comparisons ({family}): treatment − control, mean over pairs of seeds")
     table.add_column("")
@@ -113,7 +119,7 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, console: Console
             console.print()
     seen = [f"{SEEN}."] if any("seen" in headline(row) for row in comparisons) else []
     note = [
-        "p is corrected; the 95% interval is that of the verdict (inconclusive: runs seen), uncorrected.",
+        f"p is corrected; the 95% interval is that of the verdict (inconclusive: runs seen), {hold}.",
         *seen,
     ]
     console.print("\n".join(note), soft_wrap=not console.is_terminal, highlight=False)

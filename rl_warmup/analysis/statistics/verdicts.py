@@ -185,6 +185,7 @@ class Verdict:
     p_equivalence_adjusted: float | None
     plan: Plan | None = None  # pairs that would decide, where that is open and can be planned
     notes: tuple[Note, ...] = ()
+    p_equivalence_in_runs_seen_adjusted: float | None = None  # of studies with looks only
 
     @property
     def headline(self) -> Headline:
@@ -262,7 +263,7 @@ def _verdict(
 ) -> Verdict:
     """The verdict by the adjusted p of each kind; `steps` is what the smallest p was multiplied by."""
     paired, better, effect = member
-    seen, mean, equivalence, _ = p_values
+    seen, mean, equivalence, settled = p_values
     if better not in ("higher", "lower"):
         raise ValueError(f"unknown direction {better!r}: use higher or lower")
     direction: Seen = "better" if ((paired.estimate or 0) > 0) == (better == "higher") else "worse"
@@ -274,7 +275,7 @@ def _verdict(
     notes = _notes(paired, seen, steps)
     if found and (seen_yes or mean_yes) and (small or equivalent or settled_yes) and effect is not None:
         notes += (_small(effect, equivalent or settled_yes),)
-    return Verdict(of_mean, in_runs_seen, seen, mean, equivalence, None, notes)
+    return Verdict(of_mean, in_runs_seen, seen, mean, equivalence, None, notes, settled)
 
 
 def _inside(paired: Paired, effect: float | None) -> bool:
