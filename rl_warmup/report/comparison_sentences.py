@@ -81,12 +81,10 @@ def _scope(row: Row) -> str:
         return ""
     if row["bound"] is None:
         return "; not shown for the mean, which takes bounds of the metric"
-    if row["verdict_in_runs_seen"] == "equivalent":
-        return (
-            f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_equivalence_adjusted'])})"
-        )
-    if row["break_even"] is None:
-        return f"; not shown for the mean, whatever rare runs do (adjusted p {p_value(row['p_mean_adjusted'])})"
+    same = row["verdict_in_runs_seen"] == "equivalent"
+    if same or row["break_even"] is None:
+        p = p_value(row["p_equivalence_adjusted" if same else "p_mean_adjusted"])
+        return f"; not shown for the mean, whatever rare runs do (adjusted p {p})"
     rate, excluded = row["break_even"]["rate"], row["break_even"]["excluded"]
     runs = "treated runs" if row["verdict_in_runs_seen"] == "better" else "runs of the control"
     loss = "do not learn" if row["metric"] == FAILED else "lose everything"

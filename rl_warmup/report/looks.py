@@ -45,9 +45,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     else:
         ended = f"stopped at {last}, where all is decided" if not open_ else f"has {last} so far"
     return [
-        f"this study looks at {_pairs(looks['planned'])}, spending {looks['spending']}, and {ended}: of {found}. "
-        "Seeds were added by this rule alone. p and intervals (repeated ones) hold at every look; estimates after an "
-        "early stop are too large."
+        f"this study looks at {_pairs(looks['planned'])}, spending {looks['spending']}, and {ended}: {found}. "
+        "Seeds were added by this rule alone. p and intervals (repeated ones) hold at every look; estimates after "
+        "an early stop are too large."
     ]
 
 
