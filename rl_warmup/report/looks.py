@@ -37,15 +37,16 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
     open_ = sum(row["decided_at"] is None for row in rows)
     by_look = {n: sum(row["decided_at"] == n for row in rows) for n in looks["taken"]}
-    decided = [f"{count} at {n}" for n, count in by_look.items() if count]
-    found = f"{counted(len(rows), 'comparison')}: decided {listed(decided) if decided else 'none'}, open {open_}"
+    parts = [f"{count} decided at {n}" for n, count in by_look.items() if count]
+    parts += [f"{open_} open"] if open_ else []
     last = looks["taken"][-1]
     if last == looks["planned"][-1]:
         ended = f"went to the end, {last}"
     else:
         ended = f"stopped at {last}, where all is decided" if not open_ else f"has {last} so far"
+    found = f"{counted(len(rows), 'comparison')}: {listed(parts)}" if parts else "nothing is compared"
     return [
-        f"this study looks at {_pairs(looks['planned'])}, spending {looks['spending']}, and {ended}: {found}. "
+        f"this study looks at {_pairs(looks['planned'])}, spending {looks['spending']}, and {ended} ({found}). "
         "Seeds were added by this rule alone. p and intervals (repeated ones) hold at every look; estimates after "
         "an early stop are too large."
     ]
