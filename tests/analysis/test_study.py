@@ -45,6 +45,22 @@ def test_the_same_shift_downwards_is_worse(tmp_path: Path) -> None:
     assert on(analysis, "shortfall").verdict.headline == "worse in the runs seen"
 
 
+@pytest.mark.slow
+def test_equal_differences_have_equal_numbers_whatever_else_is_in_the_folder(tmp_path: Path) -> None:
+    """Above 36 pairs sign vectors are drawn, and so are the interval of the IQM and the unpaired p."""
+    shifts = np.random.default_rng(0).normal(1, 4, 38).round(1).tolist()
+    study = two_arms(tmp_path / "s", shifts)
+    before = {metric: on(analyse(study), metric).paired for metric in ("final", "area")}
+    found = before["final"].p_value, before["final"].ci_low, before["final"].ci_high
+    assert 0.01 < found[0] < 1
+    assert (before["area"].p_value, before["area"].ci_low, before["area"].ci_high) == pytest.approx(found)
+    for seed in range(6):  # another cell, which comes first
+        write_run(study, "none", seed, learning_rate=1e-4)
+        write_run(study, "linear", seed, np.add(LEARNS, seed), learning_rate=1e-4)
+    after = [one for one in analyse(study).comparisons if one.paired.n == 38]
+    assert {one.metric.name: one.paired for one in after if one.metric.name in before} == before
+
+
 def test_identical_arms_have_p_one_and_are_not_better(tmp_path: Path) -> None:
     analysis = analyse(two_arms(tmp_path / "s", [0.0] * 8))
     for comparison in analysis.comparisons:
