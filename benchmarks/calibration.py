@@ -19,10 +19,12 @@ from importlib.metadata import version
 
 import calibration_tables as tables
 import numpy as np
-from calibration_tables import OCTAVES, SEEDS_OF_RATES, Results
+from calibration_bars import Bars, Results
+from calibration_studies import OCTAVES, SEEDS_OF_RATES, beside_tables, whole_table
 from joblib import Parallel, delayed
 from simulations import ADVERSARIAL, AT_THE_EDGE, CASES, Shares, measure_adversarial, measure_edge, measure_pairs
 from simulations_looks import REAL, TRUTHS, measure_family, measure_level, measure_looks
+from simulations_plans import PILOTS, PLANNED, measure_pilot, measure_plan
 from simulations_secondary import (
     SPREADS,
     measure_critical_rate,
@@ -37,7 +39,7 @@ from rl_warmup.analysis import FloatArray
 PAIRS = (6, 10, 20, 40, 100, 200)
 PAIRS_OF_SPREADS = (6, 10, 20, 40)
 OF_WHOLE = {10: 0.2, 20: 0.15, 40: 0.1, 100: 0.075}  # by what one study of so many pairs costs
-OF_ADVERSARIAL, OF_LEVELS, OF_FAMILIES, OF_LOOKS = 2.0, 7.5, 0.5, 0.5
+OF_ADVERSARIAL, OF_LEVELS, OF_FAMILIES, OF_LOOKS, OF_PLANS = 2.0, 7.5, 0.5, 0.5, 0.2
 OF_SPREADS, OF_RATES, OF_FLOORS, OF_DELIVERIES = 0.2, 0.2, 0.5, 0.01
 
 Job = tuple[tuple[str, int], Callable[..., Shares | FloatArray], tuple[object, ...]]
@@ -59,6 +61,11 @@ def jobs(studies: int, seed: int) -> Iterable[Job]:
         yield from chunks(("family", real), measure_family, (real,), studies * OF_FAMILIES, 50, (seed, 9, k, 0))
     for k, truth in enumerate(TRUTHS):
         yield from chunks((truth.name, 0), measure_looks, (truth,), studies * OF_LOOKS, 100, (seed, 10, k, 0))
+    for k, (effect, sd) in enumerate(PLANNED):
+        cell = f"plan {effect:g} {sd:g}", 0
+        yield from chunks(cell, measure_plan, (effect, sd), studies * OF_PLANS, 200, (seed, 11, k, 0))
+    for n in PILOTS:
+        yield from chunks(("pilot", n), measure_pilot, (n,), studies * OF_PLANS, 200, (seed, 12, 0, n))
     for n, share in OF_WHOLE.items():
         for k, name in enumerate(SCENARIOS):
             cell = f"whole {name}", n
@@ -124,13 +131,14 @@ def main() -> None:
     began = time.perf_counter()
     work = list(jobs(arguments.studies, arguments.seed))
     done = Parallel(n_jobs=arguments.processes)(delayed(function)(*given) for _, function, given in work)
-    results, bars = collected(work, done), tables.Bars()
+    results, bars = collected(work, done), Bars()
     tables.pair_tables(results, PAIRS, bars)
     tables.edge_table(results, PAIRS, bars)
     tables.adversarial_table(results, PAIRS, bars)
     tables.looks_tables(results, bars)
-    tables.whole_table(results, tuple(OF_WHOLE), bars)
-    tables.beside_tables(results, PAIRS_OF_SPREADS, bars)
+    tables.plan_tables(results, bars)
+    whole_table(results, tuple(OF_WHOLE), bars)
+    beside_tables(results, PAIRS_OF_SPREADS, bars)
     print(f"\n{bars.failed} of {bars.passed + bars.failed} bars failed; {time.perf_counter() - began:.0f} s")
     sys.exit(1 if bars.failed else 0)
 

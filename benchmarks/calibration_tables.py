@@ -1,69 +1,20 @@
-"""Markdown tables of simulated shares, and the bars that they have to pass."""
+"""Tables of what the methods make of pairs of runs, of studies that are looked at, and of plans."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from simulations import ADVERSARIAL, ALPHA, AT_THE_EDGE, CASES, REFERENCE_POWER, Case, Shares
+from calibration_bars import MANY, Bars, Results, error, means, shares, table, with_errors
+from simulations import ADVERSARIAL, ALPHA, AT_THE_EDGE, CASES, REFERENCE_POWER, Case
 from simulations_looks import FAMILY, LOOKS, REAL, RULES, SHARED, TRUTHS, WAYS
 from simulations_methods import METHODS
-from simulations_secondary import FINDINGS, FLOORED, SPREADS
-from simulations_studies import SCOPES
+from simulations_plans import PILOTS, PLANNED, PROMISES, SD, TESTS, TOO_LITTLE
 
 from rl_warmup.analysis import FloatArray
-
-Results = dict[tuple[str, int], Shares]
+from rl_warmup.analysis.metrics.table import RETURN_EFFECT
 
 OURS = ("Dirichlet", "sign flips")
-MANY = 3  # standard errors allowed where a hundred cells are looked at
 REFERENCE_STUDIES = 2000
-OCTAVES, SEEDS_OF_RATES = (0.0, 1.0), (10, 20, 40)
-BARRED_FLOORS = ("shortfall", "drawdown_max", "collapses")
-
-
-def error(x: FloatArray) -> float:
-    """Monte-Carlo standard error of a share."""
-    return float(np.sqrt(x.mean() * (1 - x.mean()) / x.size))
-
-
-class Bars:
-    """Remembers whether all bars were passed."""
-
-    passed = failed = 0
-
-    def __call__(self, *good: bool) -> str:
-        """PASS if all are good."""
-        self.passed, self.failed = self.passed + all(good), self.failed + (not all(good))
-        return "PASS" if all(good) else "FAIL"
-
-    def at_most(self, cells: Iterable[FloatArray], limit: float, errors: float = 2) -> str:
-        """PASS if all shares are, `errors` standard errors allowed."""
-        return self(*(cell.mean() - errors * error(cell) <= limit for cell in cells))
-
-    def at_least(self, cells: Iterable[FloatArray], limit: float, errors: float = 2) -> str:
-        """The same from below."""
-        return self(*(cell.mean() + errors * error(cell) >= limit for cell in cells))
-
-
-def table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a Markdown table."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *rows]
-    print(f"\n### {title}\n", *("| " + " | ".join(map(str, line)) + " |" for line in lines), sep="\n", flush=True)
-
-
-def shares(cells: Iterable[FloatArray]) -> list[str]:
-    """Three decimals each."""
-    return [f"{cell.mean():.3f}" for cell in cells]
-
-
-def with_errors(cells: Iterable[FloatArray]) -> list[str]:
-    """`share ± standard error` each."""
-    return [f"{cell.mean():.3f} ± {error(cell):.3f}" for cell in cells]
-
-
-def means(*values: FloatArray) -> list[str]:  # [runs] each
-    """`mean ± standard error` of each."""
-    return [f"{x.mean():.3f} ± {x.std() / np.sqrt(x.size):.3f}" for x in values]
+PROMISED, NEARLY = 0.8, 0.05  # the power of a plan, and by how much it may miss it
 
 
 def pair_tables(results: Results, sizes: Sequence[int], bars: Bars) -> None:
@@ -185,65 +136,29 @@ def _of_mean(bars: Bars, truth: Case, way: str, found: FloatArray) -> str:
     return bars.at_most([wrong], ALPHA)
 
 
-WHOLE_ROWS = (  # scenario, what is counted, which columns of measure_whole, under the bar
-    ("A/A", "any better or worse", [0], True),
-    ("constant policy", "any better or worse", [0], True),
-    ("constant policy", "final equivalent", [3], False),
-    ("collapse", "shortfall worse", [8], False),
-    ("collapse", "final or not_learned better or worse", [1, 2, 10, 11], True),
-    ("faster", "area better", [4], False),
-    ("fewer stuck", "final better", [1], False),
-    ("fewer stuck", "not_learned better", [10], False),
-    ("fewer stuck", "shortfall better", [7], False),
-)
-
-
-def whole_table(results: Results, sizes: Sequence[int], bars: Bars) -> None:
-    """Print the verdicts of whole studies, Holm over the four metrics."""
+def plan_tables(results: Results, bars: Bars) -> None:
+    """Print the pairs that are planned, and the power that they have."""
     rows = []
-    for scenario, counted, wanted, barred in WHOLE_ROWS:
-        for scope in SCOPES[:1] if "equivalent" in counted else SCOPES:  # only the mean can be equivalent
-            cells = [results[f"whole {scenario}", n][scope][:, wanted].max(axis=1) for n in sizes]
-            bar = bars.at_most(cells, ALPHA) if barred else "–"
-            rows.append([scenario, counted, scope, *with_errors(cells), bar])
-    header = ["arms", "counted", "verdict of", *(f"n = {n}" for n in sizes), "bar"]
-    table("Whole studies on learning curves, family-wise", header, rows)
-
-
-def beside_tables(results: Results, sizes: Sequence[int], bars: Bars) -> None:
-    """Print the secondary quantities: spread, critical rates, noise floors, delivery."""
-    rows: list[list[object]] = []
-    for name, (_, barred) in SPREADS.items():
-        for k, test in enumerate(("permutation", "F distribution")):
-            cells = [results[f"spread {name}", n]["all"][k] for n in sizes]
-            bar = bars.at_most(cells, ALPHA, MANY) if barred and k == 0 else "–"
-            rows.append([name, test, *with_errors(cells), bar])
-    header = ["arms", "p by", *(f"n = {n}" for n in sizes), "bar"]
-    table("Dispersion: spreads called different by Brown and Forsythe's test", header, rows)
+    for effect, sd in PLANNED:
+        found = results[f"plan {effect:g} {sd:g}", 0]
+        cells = [f"{found[name][0, 0]:.0f}: {found[name][:, 1].mean():.2f}" for name in PROMISES]
+        bar = bars.at_least([found[name][:, 1] for name in PROMISES], PROMISED - NEARLY)
+        rows.append([f"{effect:g}", f"{sd:g}", len(found["mean"]), *cells, bar])
+    header = ["effect or δ", "sd", "studies", "seen in the runs", "shown for the mean", "equivalent", "bar"]
+    table("Pairs planned for a power of 80%, and the power that they have, one comparison", header, rows)
 
     rows = []
-    for octaves in OCTAVES:
-        for n in SEEDS_OF_RATES:
-            found = results[f"critical rate {octaves:g}", n]["all"]
-            rows.append([f"{octaves:g}", n, found.shape[1], *with_errors(found)])
-    header = ["true log2 ratio", "seeds", "studies", "95% interval covers", *FINDINGS]
-    table("Learning rate at which half of the runs fail, grid of factors of two", header, rows)
-
-    rows = []
-    for place, metric in enumerate(FLOORED):
-        for name in ("constant", "dips"):
-            value, floor, above = results[name, 0]["all"][3 * place : 3 * place + 3]
-            barred = name == "constant" and metric in BARRED_FLOORS
-            what = "constant policy" if name == "constant" else "the same, three evaluations at .1"
-            bar = bars.at_most([above], ALPHA) if barred else "–"
-            rows.append([metric, what, value.size, *means(value, floor), *with_errors([above]), bar])
-    header = ["metric", "run", "runs", "mean", "mean floor", "beyond 95% of the floor", "bar"]
-    table("Stability of one run beside its noise floor", header, rows)
-
-    rows = []
-    for name in ("inert", "delivered"):
-        flagged, verdict, significant = results[name, 0]["all"]
-        right = flagged.all() and not verdict.any() if name == "inert" else not flagged.any() and verdict.all()
-        rows.append([name, flagged.size, *with_errors([flagged, verdict, significant]), bars(bool(right))])
-    header = ["warmup", "studies", "said not to be delivered", "any verdict", "any adjusted p ≤ .05", "bar"]
-    table("A warmup that did not reach the optimizer, from record files", header, rows)
+    for n in PILOTS:
+        pairs, power = results["pilot", n]["plans"].T
+        below = (power < TOO_LITTLE).astype(np.float64)
+        row = [n, power.size, f"{np.median(pairs):.0f}", *means(power), *with_errors([below])]
+        rows.append([*row, bars(power.mean() >= PROMISED)])
+    header = [
+        "pairs of the pilot",
+        "plans",
+        "median pairs planned",
+        "mean power",
+        f"power below {TOO_LITTLE}",
+        "bar",
+    ]
+    table(f"Plans from pilots: sd {SD}, δ {RETURN_EFFECT}, {TESTS} tests, in the runs seen", header, rows)

@@ -9,7 +9,7 @@ import pytest
 import simulations
 import simulations_looks as looks
 import simulations_methods as methods
-from calibration_tables import Bars
+from calibration_bars import Bars
 from scipy import stats
 
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
