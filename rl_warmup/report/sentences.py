@@ -229,10 +229,11 @@ def _plan(rows: Sequence[Row]) -> list[str]:
     said = {"in_runs_seen": "in the runs seen", "mean": "for the mean", "equivalent": "for “equivalent”"}
     takes = listed([f"{count} {said[key]}" for key, count in pairs.items()])
     most = [max(plan[key] for plan in plans) for key in ("open_at_zero", "open_at_half")]
-    of = "what is open of the mean" if len(plans) == len(found) else f"{len(plans)} of {len(found)} that are open"
+    zero, half = ("under 1%" if value < 0.005 else f"up to {value:.0%}" for value in most)
+    of = "what is" if len(plans) == len(found) else f"{len(plans)} of the {len(found)} comparisons that are"
     return [
-        f"pairs that decide {of} in 80% of such studies: {takes}; even then up to {share(most[0])} stay open where "
-        f"the true difference is 0, and up to {share(most[1])} where it is half the smallest effect that matters."
+        f"pairs that decide {of} open for the mean, in 80% of such studies: {takes}; even then {zero} stay open "
+        f"where the true difference is 0, and {half} where it is half the smallest effect that matters."
     ]
 
 

@@ -194,12 +194,15 @@ def test_a_plan_says_what_decides_and_what_stays_open() -> None:
     ]
     (text,) = [found.text for found in sentences(report(comparisons=rows)) if found.kind == "plan"]
     assert text == (
-        "Pairs that decide what is open of the mean in 80% of such studies: 40 in the runs seen, 1,200 for the mean"
-        " and 90 for “equivalent”; even then up to 2% stay open where the true difference is 0, and up to 45% "
+        "Pairs that decide what is open for the mean, in 80% of such studies: 40 in the runs seen, 1,200 for the "
+        "mean and 90 for “equivalent”; even then up to 2% stay open where the true difference is 0, and up to 45% "
         "where it is half the smallest effect that matters."
     )
     more = report(comparisons=[*rows, comparison(0.001, "shortfall")])
-    assert any("Pairs that decide 2 of 3 that are open in 80%" in found.text for found in sentences(more))
+    part = "Pairs that decide 2 of the 3 comparisons that are open for the mean, in 80%"
+    assert any(part in found.text for found in sentences(more))
+    sure = report(comparisons=[comparison(0.004, "final", plan=PLAN | {"open_at_zero": 1e-14})])
+    assert any("even then under 1% stay open where the" in found.text for found in sentences(sure))
 
 
 def test_all_open_is_said_as_such() -> None:
