@@ -24,9 +24,10 @@ from rl_warmup.report.terminal import show
 PIPED_WIDTH = 140  # columns where the output is no terminal
 
 _EXPLANATION = """\
-Compares every arm of a study with its control, paired by seed, and says what the warmup did:
-better, worse, equivalent or inconclusive, in final return, area under the curve, shortfall
-(stability) and share of runs that did not learn. Needs nothing but the record files in DIR.
+Compares every arm of a study with its control, paired by seed, and says what the warmup did to
+final return, area under the curve, shortfall (stability) and share of runs that did not learn:
+better, worse or equivalent (the mean, whatever rare runs do), better or worse in the runs seen,
+or inconclusive (docs/verdicts.md). Needs nothing but the record files in DIR.
 Runs that are not finished or cannot be read are left out and named.
 
 writes into DIR, or where --out says:
