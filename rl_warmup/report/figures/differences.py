@@ -74,7 +74,8 @@ def _label(row: Pairing, between: str) -> str:
 def _note(comparisons: Sequence[Comparison]) -> str:
     open_ = all(found.paired.ci_low is None for found in comparisons)
     parts = ["Treatment − control, one dot a pair of seeds"]
-    parts.append("above them the mean" + (" (too few pairs for a 95% interval)" if open_ else " with 95% interval in the runs seen"))
+    mean = " (too few pairs for a 95% interval)" if open_ else " with 95% interval in the runs seen"
+    parts.append(f"above them the mean{mean}")
     if any(found.smallest_effect is not None for found in comparisons):
         parts.append("gray band: too small to matter")
     if any(found.family == "exploratory" for found in comparisons):

@@ -59,7 +59,7 @@ def test_estimates_intervals_and_verdicts_are_those_of_the_analysis(tmp_path: Pa
         assert means.get_offsets()[0, 0] == pytest.approx(result.paired.estimate)
         ends = [result.paired.ci_low, result.paired.ci_high]
         assert intervals.get_segments()[0][:, 0] == pytest.approx(ends)
-        assert axes.texts[0].get_text() == VERDICTS[result.verdict.verdict][0]
+        assert axes.texts[0].get_text() == VERDICTS[result.verdict.headline][0]
     assert "▲" in words(sheet.figure, 1)
     counted = [text.get_text() for text in sheet.figure.texts]
     assert any(text.startswith("▲  better (") for text in counted)
@@ -130,7 +130,7 @@ def test_heat_maps_hold_the_iqm_and_the_difference_of_each_cell(grid: Analysis) 
     result = next(found for found in grid.comparisons if found.pairing.treatment_label.startswith("linear 2%"))
     assert result.metric.name == "final"
     estimate = f"{result.paired.estimate:+.2f}".replace("-", "−")
-    assert words(sheet.figure, 2)[3] == f"{estimate} {VERDICTS[result.verdict.verdict][0]}"
+    assert words(sheet.figure, 2)[3] == f"{estimate} {VERDICTS[result.verdict.headline][0]}"
     assert "n = 8 runs a cell" in sheet.title
 
 

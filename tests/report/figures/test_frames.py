@@ -53,7 +53,7 @@ def test_comparisons_and_pairs_are_those_of_the_analysis(analysis: Analysis) -> 
     comparisons = [found for found in analysis.comparisons if found.metric.name == "final"]
     frame, pairs = comparison_frame(comparisons), pair_frame(comparisons)
     assert frame["estimate"].to_list() == [found.paired.estimate for found in comparisons]
-    assert frame["verdict"].to_list() == [found.verdict.verdict for found in comparisons]
+    assert frame["verdict"].to_list() == [found.verdict.headline for found in comparisons]
     assert pairs.height == 4 * 6
     means = pairs.group_by("treatment", "learning_rate", maintain_order=True).agg(pl.col("difference").mean())
     np.testing.assert_allclose(means["difference"], frame["estimate"])
