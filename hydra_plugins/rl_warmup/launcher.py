@@ -56,12 +56,15 @@ class StackedLauncher(Launcher):
         """Compose and train jobs, all checked before the first starts; for Hydra's own sweepers."""
         from rl_warmup.config.identity import run_folder
         from rl_warmup.run.jobs import Job, source_jobs
+        from rl_warmup.run.looks import OUR_SWEEPER, refuse_looks
         from rl_warmup.run.sources import unready
         from rl_warmup.run.sweep import print_plan
 
         compose = SweepComposer(self._context.config_loader, self._config)
         try:
             configs = [compose(overrides) for overrides in job_overrides]
+            for config in configs:
+                refuse_looks(config, OUR_SWEEPER)
             runs = list({run_folder(config): config for config in configs}.values())
             if any(config.plan_only for config in runs):
                 print_plan(runs, Console())

@@ -30,6 +30,7 @@ from rl_warmup.run.jobs import Job, plan_of
 from rl_warmup.run.launch.memory import check_fits, memory_words
 from rl_warmup.run.launch.processes import RunFailed, train_apart
 from rl_warmup.run.launch.worker import end_with_parent
+from rl_warmup.run.looks import OUR_SWEEPER, refuse_looks
 from rl_warmup.run.notes import notes_on
 from rl_warmup.run.sources import unready
 from rl_warmup.run.suggestions import explained
@@ -38,32 +39,24 @@ from rl_warmup.status.live import LiveRuns
 from rl_warmup.tracking import client, sent
 from rl_warmup.tracking.progress import announce_tracking
 
-OUR_SWEEPER = "hydra_plugins.rl_warmup.sweeper.StudySweeper"
-
 
 def job(config: DictConfig) -> str | None:
     """What Hydra calls: once for a single run, once a job in a sweep (there, perhaps in another process)."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         end_with_parent()
         run = resolved(config, "sweep")
-        if HydraConfig.get().sweeper.get("_target_") != OUR_SWEEPER:
-            _refuse_looks(run, "hydra/sweeper=rl_warmup, which trains seeds in batches and looks at them")
+        if not HydraConfig.get().sweeper.get("_target_", "").endswith(".StudySweeper"):
+            refuse_looks(run, OUR_SWEEPER)
         if not run.plan_only:
             return _train_in_order(run)
         print_plan([run], Console())
         return None
     try:
         run = resolved(config, "single")
-        _refuse_looks(run, "a sweep over seeds (-m)")
+        refuse_looks(run, "a sweep over seeds (-m)")
         sys.exit(run_single(run, command_of(HydraConfig.get()), Console()))
     except (ConfigError, RecordError) as error:
         sys.exit(f"error: {error}")
-
-
-def _refuse_looks(run: RunConfig, needed: str) -> None:
-    """Refuse to train a run of a study with looks by itself."""
-    if run.study.looks is not None:
-        raise ConfigError(f"study.looks needs {needed}; use that, or study.looks=null in another study.name")
 
 
 def _train_in_order(config: RunConfig) -> str:

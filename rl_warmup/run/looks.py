@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rl_warmup.config.identity import cell_label, identity, study_folder
 from rl_warmup.config.looks import looks_of
+from rl_warmup.config.schema import RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.config.study import NOT_IN_CELL
 from rl_warmup.records.read import finished_status
@@ -13,6 +14,18 @@ from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import Look, LooksTaken, read_looks
 from rl_warmup.records.words import counted
 from rl_warmup.run.jobs import Job
+
+OUR_SWEEPER = "hydra/sweeper=rl_warmup, which trains seeds in batches and looks at them"
+
+
+def refuse_looks(run: RunConfig, needed: str) -> None:
+    """Refuse to train a run of a study with looks by itself.
+
+    Raises:
+        ConfigError: naming what is needed.
+    """
+    if run.study.looks is not None:
+        raise ConfigError(f"study.looks needs {needed}; use that, or study.looks=null in another study.name")
 
 
 def batches_of(jobs: Sequence[Job]) -> list[list[Job]]:

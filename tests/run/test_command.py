@@ -31,6 +31,7 @@ from rl_warmup.run.execute import run_info
 pytestmark = pytest.mark.slow
 
 TINY = ["total_timesteps=600", "evaluation.count=3", "evaluation.episodes=2", "tracking=disabled"]
+LOOKS = ["study.looks={every: 20, most: 40}", "study.control={warmup.name: none}"]
 STACKED = ["trainer=stacked", "hydra/launcher=stacked"]
 GYMNASIUM = ["trainer.envs=gymnasium"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -113,6 +114,15 @@ def _own_process(monkeypatch):
         (["study.control=3"], "study.control 3 is not a mapping"),
         (["study.control={warmup.nam:none}"], "study.control looks for warmup.nam, and there is no such setting"),
         (["study.comparisons=[{seed:3}]"], "study.comparisons looks for seed, and it does not distinguish arms"),
+        ([*LOOKS, "seed=3"], "study.looks needs a sweep over seeds (-m); use that, or study.looks=null in another"),
+        (["-m", *LOOKS, "hydra/sweeper=basic", *TINY], "study.looks needs hydra/sweeper=rl_warmup, which trains"),
+        (
+            ["-m", *LOOKS, *STACKED, "hydra/sweeper=basic", *TINY],
+            "study.looks needs hydra/sweeper=rl_warmup, which",
+        ),
+        (["-m", *LOOKS, "seed=range(0,30)", *TINY], "no run of this sweep has warmup.name=none, so that a look"),
+        (["-m", *LOOKS, "warmup=none,linear", "seed=0,1", *TINY], "study.looks ends at 40 pairs, and cartpole ppo"),
+        (["study.looks=20"], "study.looks: 20 does not say when to look; give a mapping like {every: 20"),
         (["algo.name=dqn"], "use algo=dqn"),
         (["total_timesteps=1000000000000000"], "is too much to be planned"),
         (["-m", "hydra/launcher=joblib_local", "hydra.launcher.n_jobs=0"], "n_jobs=0 trains nothing"),
