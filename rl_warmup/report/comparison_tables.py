@@ -5,7 +5,7 @@ from typing import Any
 
 from rl_warmup.report.looks import intervals
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
-from rl_warmup.report.verdicts import SYMBOLS, headline, of_runs, scope_of
+from rl_warmup.report.verdicts import EQUAL, SYMBOLS, headline, of_runs, p_of_mean, scope_of
 from rl_warmup.report.words import (
     Row,
     bare_p,
@@ -54,13 +54,13 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         "runs seen: 95%": lambda row: _ends(row, "ci"),
         "adjusted p": lambda row: bare_p(row["p_adjusted"]),
         "mean: 95%": lambda row: _ends(row, "mean_ci"),
-        "adjusted p of the mean": lambda row: bare_p(row["p_mean_adjusted"]),
+        "adjusted p of the mean": lambda row: bare_p(p_of_mean(row)),
         "did not learn": _failures,
     }
     title = f"{family.capitalize()} comparisons"
     caption = (
         f"{title}, treatment − control by seed. Runs seen: sign flips; mean: whatever rare runs do, Dirichlet. "
-        f"Verdicts are by p corrected for all comparisons ({how}); intervals: 95%, {intervals(report)}."
+        f"Verdicts are by p corrected for all comparisons ({how}; {EQUAL}); intervals: 95%, {intervals(report)}."
     )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
 

@@ -14,7 +14,7 @@ from rl_warmup.records.words import counted
 from rl_warmup.report.looks import intervals
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
-from rl_warmup.report.verdicts import SEEN, SYMBOLS, brief, headline, of_runs, scope_of
+from rl_warmup.report.verdicts import EQUAL, SEEN, SYMBOLS, brief, headline, of_runs, p_of_mean, scope_of
 from rl_warmup.report.words import (
     Row,
     agents_words,
@@ -117,10 +117,11 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, hold: str, conso
             console.print(", ".join(lines), markup=False, highlight=False)
             console.print(table, crop=False)
             console.print()
-    seen = [f"{SEEN}."] if any("seen" in headline(row) for row in comparisons) else []
+    said = {headline(row) for row in comparisons}
     note = [
         f"p is corrected; the 95% interval is that of the verdict (inconclusive: runs seen), {hold}.",
-        *seen,
+        *([f"{EQUAL}."] if "equivalent" in said else []),
+        *([f"{SEEN}."] if any("seen" in word for word in said) else []),
     ]
     console.print("\n".join(note), soft_wrap=not console.is_terminal, highlight=False)
     console.print()
@@ -189,7 +190,7 @@ def _values(row: Row, symbol: bool) -> list[str]:
         number(row["estimate"], sign=True),
         "–" if row["estimate"] is None else escape(interval(row[f"{scope}_low"], row[f"{scope}_high"])),
         bare_p(row["p_adjusted"]),
-        bare_p(row["p_mean_adjusted"]),
+        bare_p(p_of_mean(row)),
         f"[{STYLES[headline(row)]}]{verdict}[/]",
     ]
 

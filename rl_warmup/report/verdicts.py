@@ -24,6 +24,7 @@ MEANINGS: Mapping[str, str] = {  # the table of docs/verdicts.md
     "equivalent in the runs seen": "the runs seen differ by less than δ; a rare collapse could undo it",
     "inconclusive": "none of these is shown",
 }
+EQUAL = "equivalent: p of the mean is that of equivalence"
 SEEN = "seen: in the runs seen, and not shown for the mean, whatever rare runs do"
 
 
@@ -45,6 +46,12 @@ def scope_of(row: Row) -> str:
     ('mean_ci', 'ci')
     """
     return "ci" if row["verdict"] == "inconclusive" else "mean_ci"
+
+
+def p_of_mean(row: Row) -> float | None:
+    """The corrected p of the mean: of equivalence where that is the verdict."""
+    p: float | None = row["p_equivalence_adjusted" if row["verdict"] == "equivalent" else "p_mean_adjusted"]
+    return p
 
 
 def brief(headline: Headline) -> str:

@@ -55,6 +55,15 @@ def test_the_main_table_holds_every_confirmatory_comparison() -> None:
     }
 
 
+def test_an_equivalent_row_has_the_interval_and_the_p_that_say_so() -> None:
+    rows = [comparison(0.001, "final")]
+    row = texts(comparison_tables.comparisons(report() | {"comparisons": rows}, "confirmatory"))
+    assert (row["verdict"], row["adjusted p of the mean"]) == ("= equivalent", ".0016")
+    glance = comparison_tables.glance(report() | {"comparisons": rows})
+    assert glance is not None
+    assert glance.groups[0].rows[0][0].detail == "[-0.026, +0.034]"
+
+
 def test_undefined_numbers_are_dashes() -> None:
     unknown = ("estimate", "ci_low", "ci_high", "p_adjusted", "pairing_correlation", "iqm", "p_mean_adjusted")
     unknown += ("mean_ci_low", "mean_ci_high", "p_mean", "failures", "pairs_won", "p_phan")
