@@ -120,7 +120,7 @@ def _train_batches(
         todo = _to_do(jobs, plan)
         if taken is not None and todo:
             _print(console, [batch_words(batches, begun, len(todo))])
-        lost = _train_batch(todo, plan, launch, command, console)
+        lost = _train_batch(todo, plan, launch, command, console, "" if taken is None else taken.words)
         if taken is None or taken.stopped:
             return plan, lost
         if complete(batches) < begun:
@@ -135,13 +135,17 @@ def _train_batches(
 
 
 def _train_batch(
-    todo: Sequence[Job], plan: Plan, launch: Launch, command: str, console: Console
+    todo: Sequence[Job], plan: Plan, launch: Launch, command: str, console: Console, note: str
 ) -> Mapping[str, str]:
-    """Train jobs after the agents that they start from; why some were lost, by their ids."""
+    """Train jobs after the agents that they start from; why some were lost, by their ids.
+
+    Args:
+        note: what the live table says below the runs.
+    """
     _train_agents(source_jobs(todo), launch, command, console)
     waiting = {job.folder.name: reason for job in todo if (reason := unready(job.config))}
     ready = [job for job in todo if job.folder.name not in waiting]
-    return {**waiting, **_train(ready, plan, launch, console)}
+    return {**waiting, **_train(ready, plan, launch, console, note)}
 
 
 def _of(batches: Sequence[Sequence[Job]]) -> list[Job]:
@@ -168,7 +172,7 @@ def _train_agents(jobs: Sequence[Job], launch: Launch, command: str, console: Co
         _name_unfinished(plan, lost)
 
 
-def _train(todo: Sequence[Job], plan: Plan, launch: Launch, console: Console) -> Mapping[str, str]:
+def _train(todo: Sequence[Job], plan: Plan, launch: Launch, console: Console, note: str = "") -> Mapping[str, str]:
     """Train jobs, shown on the console and by W&B; what `launch` returns."""
     if not todo:
         return {}
@@ -176,7 +180,7 @@ def _train(todo: Sequence[Job], plan: Plan, launch: Launch, console: Console) ->
     cells = {job.folder: cell_label(job.config) for job in todo}
     before = [run for run in plan.runs if run.finished]
     with (
-        LiveRuns(totals, console) as live,
+        LiveRuns(totals, console, note) as live,
         sweep_progress(
             todo[0].config, plan.folder, lambda: progress_row(live.look(), totals, cells, live.seconds, before)
         ),

@@ -43,9 +43,14 @@ class LiveRuns:
     On a terminal the table is redrawn in place; elsewhere each run that ends gets a line.
     """
 
-    def __init__(self, totals: Mapping[Path, int], console: Console) -> None:
-        """`totals`: environment steps that the run in each folder will take."""
-        self._totals, self._console = totals, console
+    def __init__(self, totals: Mapping[Path, int], console: Console, note: str = "") -> None:
+        """What is shown.
+
+        Args:
+            totals: environment steps that the run in each folder will take.
+            note: what is said below the runs.
+        """
+        self._totals, self._console, self._note = totals, console, note
         self._began = time.time()
         self._infos: dict[Path, Shown] = dict.fromkeys(totals, WAITING)
         self._next_read = 0.0
@@ -99,7 +104,7 @@ class LiveRuns:
         if not self._console.is_terminal:
             self._report_ended()
             return Text()
-        room = max(3, self._console.height - 5)
+        room = max(3, self._console.height - 5 - bool(self._note))
         shown = sorted(infos, key=lambda folder: ORDER.index(infos[folder].status))[:room]
         table = Table(box=None, padding=(0, 1))
         table.add_column("run")
@@ -111,7 +116,8 @@ class LiveRuns:
             table.add_row(*self._row(folder, infos[folder]))
         hidden = len(infos) - len(shown)
         rest = [Text(f"… and {counted(hidden, 'more run')}", style="dim")] if hidden else []
-        return Group(table, *rest, self._summary())
+        note = [Text(self._note, style="dim")] if self._note else []
+        return Group(table, *rest, self._summary(), *note)
 
     def _row(self, folder: Path, info: Shown) -> list[RenderableType]:
         total, done, status = self._totals[folder], info.env_steps, info.status

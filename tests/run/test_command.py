@@ -120,7 +120,7 @@ def _own_process(monkeypatch):
             ["-m", *LOOKS, *STACKED, "hydra/sweeper=basic", *TINY],
             "study.looks needs hydra/sweeper=rl_warmup, which",
         ),
-        (["-m", *LOOKS, "seed=range(0,30)", *TINY], "no run of this sweep has warmup.name=none, so that a look"),
+        (["-m", *LOOKS, "seed=range(0,40)", *TINY], "no run of this sweep has warmup.name=none, so that a look"),
         (["-m", *LOOKS, "warmup=none,linear", "seed=0,1", *TINY], "study.looks ends at 40 pairs, and cartpole ppo"),
         (["study.looks=20"], "study.looks: 20 does not say when to look; give a mapping like {every: 20"),
         (["algo.name=dqn"], "use algo=dqn"),

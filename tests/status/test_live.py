@@ -81,6 +81,13 @@ def test_table_has_every_status(tmp_path: Path) -> None:
     assert "5 runs: 1 running, 1 failed, 1 diverged, 1 waiting, 1 completed" in text
 
 
+def test_a_note_is_below_the_runs(tmp_path: Path) -> None:
+    console = terminal()
+    with LiveRuns({run(tmp_path, "going"): 1000}, console, "looks at 20, 40 pairs of seeds, at most 80 runs"):
+        make(run(tmp_path, "going"), "running", (0, 20.0), (250, 30.0))
+    assert "looks at 20, 40 pairs of seeds, at most 80 runs" in shown(console)
+
+
 def test_whole_progress_counts_ended_runs_as_done(tmp_path: Path) -> None:
     console = terminal()
     with LiveRuns({run(tmp_path, "lost"): 1000, run(tmp_path, "going"): 1000}, console):
