@@ -1,5 +1,9 @@
 """What is said beside a verdict: failures of both arms, and the rate of collapses that would undo it."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.statistics.failures import BreakEven, Failures, break_even, failures
 from rl_warmup.analysis.statistics.verdicts import Paired, Verdict
@@ -11,6 +15,15 @@ def failures_of(pairing: Pairing) -> Failures | None:
     """Runs that did not learn, of the pairs of a treatment and its control; None: of a contrast, or not known."""
     treatment, control, seeds = pairing.defined("not_learned")
     return failures(treatment, control) if seeds and pairing.contrast is None else None
+
+
+def failures_over(pairings: Sequence[Pairing]) -> Failures | None:
+    """The same of all pairs of several environments; None where they are not known in one of them."""
+    if any(failures_of(pairing) is None for pairing in pairings):
+        return None
+    arms = zip(*(pairing.defined("not_learned")[:2] for pairing in pairings), strict=True)
+    treatment, control = (np.concatenate(arm) for arm in arms)
+    return failures(treatment, control)
 
 
 def break_even_of(paired: Paired, verdict: Verdict, failed: Failures | None) -> BreakEven | None:

@@ -21,7 +21,7 @@ from rl_warmup.analysis.caveats import (
 from rl_warmup.analysis.cells import Block, Cell, blocks_of
 from rl_warmup.analysis.constants import Given
 from rl_warmup.analysis.declaration import Declaration, Family, declaration
-from rl_warmup.analysis.failing import break_even_of, failures_of
+from rl_warmup.analysis.failing import break_even_of, failures_of, failures_over
 from rl_warmup.analysis.lacking import note_bounds, note_constants
 from rl_warmup.analysis.looks import Looking, looking_of
 from rl_warmup.analysis.lr_robustness import CriticalRate, Sensitivity, critical_rates_of, sensitivities_of
@@ -33,6 +33,7 @@ from rl_warmup.analysis.pooled import Asked, Order, asked, order_of, parents_of,
 from rl_warmup.analysis.problems import Problem, Problems
 from rl_warmup.analysis.statistics.estimators import brown_forsythe_p
 from rl_warmup.analysis.statistics.failures import BreakEven, Failures, PairsWon, pairs_won
+from rl_warmup.analysis.statistics.gatekeeping import shares
 from rl_warmup.analysis.statistics.looking import compare_at_looks, decide_at_looks, with_repeated_intervals
 from rl_warmup.analysis.statistics.planning import plan
 from rl_warmup.analysis.statistics.spending import Spending
@@ -70,6 +71,8 @@ class PooledComparison:
     asked: Asked
     verdict: Verdict
     comparisons: tuple[Comparison, ...]  # one of each environment
+    failures: Failures | None  # of all environments; None: of a contrast, or not known
+    pairs_won: PairsWon
 
 
 @dataclass(frozen=True)
@@ -196,18 +199,24 @@ def comparisons_of(
     notes = {str(family): [one.verdict.notes for one in members] for family, members in found.items()}
     note_limits({**notes, "pooled": [verdict.notes for verdict in verdicts]}, problems)
     pooled = [
-        PooledComparison(one, verdict, tuple(_of_question(one, found["confirmatory"])))
-        for one, verdict in zip(questions, verdicts, strict=True)
+        _pooled(one, verdict, found["confirmatory"]) for one, verdict in zip(questions, verdicts, strict=True)
     ]
     return tuple(one for members in found.values() for one in members), tuple(pooled), order
 
 
-def _of_question(one: Asked, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
-    """The comparisons in its environments, in their order."""
-    for pairing in one.question.pairings:
-        yield from (
-            found for found in comparisons if found.pairing is pairing and found.metric.name == one.metric.name
-        )
+def _pooled(one: Asked, verdict: Verdict, comparisons: Sequence[Comparison]) -> PooledComparison:
+    """A question with all that is said of it, from the comparisons in its environments."""
+    pairings, metric = one.question.pairings, one.metric
+    own = tuple(
+        found
+        for pairing in pairings
+        for found in comparisons
+        if found.pairing is pairing and found.metric.name == metric.name
+    )
+    won = pairs_won(
+        np.concatenate([differences_of(*pairing.defined(metric.name)[:2]) for pairing in pairings]), metric.better
+    )
+    return PooledComparison(one, verdict, own, failures_over(pairings), won)
 
 
 def _note_influences(comparisons: Sequence[Comparison], problems: Problems) -> None:
@@ -298,11 +307,22 @@ def _family_of(
     members = [(one.pooled.paired, one.metric.better, one.smallest_effect) for one in first]
     members += zip(paired, better, effects, strict=True)
     parents = parents_of(first, [(sample.pairing, sample.metric) for sample in samples])
-    verdicts = decide(members, CORRECTIONS[family], parents if order == "pooled_first" and first else None)
-    tests = sum(one.p_value is not None for one, _, _ in members)
-    own = zip(samples, effects, paired, verdicts[len(first) :], strict=True)
-    found = [sample.comparison(family, tests, effect, result, verdict) for sample, effect, result, verdict in own]
-    return found, verdicts[: len(first)]
+    gated = order == "pooled_first" and bool(first)
+    verdicts = decide(members, CORRECTIONS[family], parents if gated else None)
+    p_values = [one.p_value for one, _, _ in members]
+    tests = shares(p_values, parents) if gated else [sum(p is not None for p in p_values)] * len(members)
+    own = zip(samples, tests[len(first) :], effects, paired, verdicts[len(first) :], strict=True)
+    found = [
+        sample.comparison(family, many, effect, result, verdict) for sample, many, effect, result, verdict in own
+    ]
+    return found, [_planned(*about) for about in zip(first, tests, verdicts, strict=False)]
+
+
+def _planned(one: Asked, tests: int, verdict: Verdict) -> Verdict:
+    """The verdict of a pooled question; where it is open, with the seeds of each environment that decide it."""
+    if verdict.verdict != "inconclusive" or one.smallest_effect is None or not one.pooled.n_seeds:
+        return verdict
+    return replace(verdict, plan=plan(one.pooled.by_seed, one.smallest_effect, one.pooled.paired.bound, tests))
 
 
 def _at_looks(samples: Sequence[_Sample], declared: Declaration, spending: Spending) -> list[Comparison]:

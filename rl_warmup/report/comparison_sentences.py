@@ -7,6 +7,7 @@ from rl_warmup.analysis.statistics.verdicts import ALPHA
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
 from rl_warmup.report.looks import decided_at
+from rl_warmup.report.pooled import agreement, pairs
 from rl_warmup.report.verdicts import headline, of_runs
 from rl_warmup.report.words import GROUP, Row, interval, number, p_value, share
 
@@ -17,7 +18,8 @@ def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> s
     """A comparison that is decided, of the mean or in the runs seen."""
     same = headline(row).startswith("equivalent")
     said = (_equivalent if same else _difference)(row, report) + decided_at(row)
-    return f"{_subject(row, report, named)}: {said}{_failures(row)}{_pairs_won(row)}{_scope(row)}."
+    beside = f"{_failures(row)}{_pairs_won(row)}{agreement(row)}{_scope(row)}"
+    return f"{_subject(row, report, named)}: {said}{beside}."
 
 
 def too_small(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
@@ -44,7 +46,7 @@ def _subject(row: Row, report: Mapping[str, Any], named: Sequence[str]) -> str:
 
 def _equivalent(row: Row, report: Mapping[str, Any]) -> str:
     """Smaller than what matters; in the runs seen where a study has looks."""
-    of_mean, n = row["verdict"] == "equivalent", counted(row["n"], "pair")
+    of_mean, n = row["verdict"] == "equivalent", pairs(row)
     scope = "whatever rare runs do" if of_mean else "in the runs seen"
     p = p_value(row["p_equivalence_adjusted" if of_mean else "p_equivalence_in_runs_seen_adjusted"])
     size = _signed(row, report, "mean_ci" if of_mean else "ci")
@@ -62,7 +64,7 @@ def _difference(row: Row, report: Mapping[str, Any]) -> str:
     noun, less, more = words.nouns(row["metric"])
     counts = f" ({_counts(row)})" if row["metric"] == FAILED and row["failures"] else ""
     said = f"{more if row['estimate'] > 0 else less} {noun}{counts} by {_magnitude(row, report, ends)}"
-    n, scope = counted(row["n"], "pair"), ", whatever rare runs do" if of_mean else ""
+    n, scope = pairs(row), ", whatever rare runs do" if of_mean else ""
     return f"{said}{_relative(row, report)}, n = {n}, adjusted p {p_value(row[p])}{scope}"
 
 

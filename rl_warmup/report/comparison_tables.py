@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rl_warmup.analysis.statistics.verdicts import NOT_TESTED
 from rl_warmup.report.looks import intervals
+from rl_warmup.report.pooled import is_tested, rows_of
 from rl_warmup.report.tables import Columns, Entry, Group, Table, grouped, heading_of, table
 from rl_warmup.report.verdicts import EQUAL, SYMBOLS, headline, of_runs, p_of_mean, scope_of
 from rl_warmup.report.words import (
     Row,
     bare_p,
+    environment,
     interval,
     metric_name,
     number,
@@ -25,6 +28,7 @@ def glance(report: Mapping[str, Any]) -> Table | None:
     names = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
     found = [row for row in report["comparisons"] if row["metric"] in names]
     rows = [row for row in found if row["family"] == "confirmatory"] or found
+    rows = [*rows_of(report), *rows]
     if not rows:
         return None
     groups = []
@@ -45,7 +49,8 @@ def glance(report: Mapping[str, Any]) -> Table | None:
 def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
     """One row per metric and pair of arms."""
     rows = [row for row in report["comparisons"] if row["family"] == family]
-    how = "Holm" if family == "confirmatory" else "Benjamini–Hochberg"
+    rows = [*rows_of(report), *rows] if family == "confirmatory" else rows
+    how = _correction(report) if family == "confirmatory" else "Benjamini–Hochberg"
     columns: Columns = {
         "metric": lambda row: metric_name(row["metric"]),
         "verdict": _verdict,
@@ -63,6 +68,40 @@ def comparisons(report: Mapping[str, Any], family: str) -> Table | None:
         f"Verdicts are by p corrected for all comparisons ({how}; {EQUAL}); intervals: 95%, {intervals(report)}."
     )
     return table(f"comparisons-{family}", title, caption, rows, columns, heading_of(rows), words=2)
+
+
+def environments(report: Mapping[str, Any]) -> Table | None:
+    """The pooled questions and what each environment says of them: one row per question and environment."""
+    names = {"": "all together"} | {row["env"]: environment(row["env"]) for row in _parts(report)}
+    columns: Columns = {
+        "metric": lambda row: metric_name(row["metric"]) if row["env"] is None else "",
+        "where": lambda row: names[row["env"] or ""],
+        "verdict": _verdict,
+        "n": lambda row: str(row["n"]),
+        "difference": lambda row: number(row["estimate"], sign=True),
+        "runs seen: 95%": lambda row: _ends(row, "ci"),
+        "mean: 95%": lambda row: _ends(row, "mean_ci"),
+        "same sign": lambda row: "" if row["env"] else f"{row['agreeing']} of {len(row['environments'])}",
+    }
+    rows = [row for question in rows_of(report) for row in (question, *_parts({"pooled": [question]}))]
+    heading = heading_of(rows_of(report))
+    title = "Over all environments, and each of them"
+    caption = (
+        "Treatment − control in normalized units. All environments: the mean of their means, weighted equally; "
+        "same sign: how many of them have the sign of that mean. Intervals are uncorrected 95%."
+    )
+    return table("environments", title, caption, rows, columns, lambda row: heading(row.get("of", row)), 3)
+
+
+def _parts(report: Mapping[str, Any]) -> list[Row]:
+    """The environments of pooled questions, each with its question."""
+    return [{**part, "of": row} for row in rows_of(report) for part in row["by_environment"]]
+
+
+def _correction(report: Mapping[str, Any]) -> str:
+    if report["study"].get("order") != "pooled_first" or not rows_of(report):
+        return "Holm"
+    return "pooled questions first, then their environments by Holm"
 
 
 def failures(report: Mapping[str, Any]) -> Table | None:
@@ -184,7 +223,8 @@ def _glance(row: Row | None) -> Entry:
 
 
 def _verdict(row: Row) -> Entry:
-    return Entry(f"{SYMBOLS[headline(row)]} {headline(row)}", verdict=headline(row))
+    word = headline(row) if is_tested(row) else NOT_TESTED
+    return Entry(f"{SYMBOLS[headline(row)]} {word}", verdict=headline(row))
 
 
 def _ends(row: Row, of: str) -> str:

@@ -27,14 +27,13 @@ from rl_warmup.analysis.study import Analysis, Comparison
 from rl_warmup.analysis.transfer import MEASURES, Transfer
 from rl_warmup.records.study import read_commands
 from rl_warmup.records.words import quoted
-from rl_warmup.report import looks
+from rl_warmup.report import looks, pooled
 from rl_warmup.report.words import GROUP
 
 RESAMPLES = 2000
 INTERVALS = {
     "comparisons": "ci: 95%, inversion of the sign-flip test; mean_ci: 95%, Dirichlet; iqm: 95%, BCa bootstrap",
     "cells": f"mean: 95%, percentile bootstrap over seeds, {RESAMPLES} resamples; too narrow for few runs",
-    "p_adjusted": "Holm over the confirmatory family, Benjamini-Hochberg over the exploratory",
 }
 
 
@@ -54,6 +53,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     return {
         "study": _study(analysis),
         **looking,
+        "pooled": [_row("pooled", pooled.values(found)) for found in analysis.pooled],
         "comparisons": [_comparison(found) for found in analysis.comparisons],
         "arms": {cell.short: cell.words for _, cell in cells},
         "cells": [_cell(block, cell) for block, cell in cells],
@@ -96,7 +96,14 @@ def _study(analysis: Analysis) -> dict[str, Any]:
         name: _row("metric", vars(metric) | {"smallest_effect": declared.effect(metric)})
         for name, metric in metrics().items()
     }
-    return _row("study", vars(declared) | {"contrasts": contrasts, "metrics": described, "intervals": INTERVALS})
+    return _row("study", vars(declared) | {"contrasts": contrasts, "metrics": described, **_tested(analysis)})
+
+
+def _tested(analysis: Analysis) -> dict[str, Any]:
+    """The order of the confirmatory tests, and what intervals and adjusted p values are."""
+    confirmatory = pooled.ORDERS[analysis.order]
+    p_adjusted = f"{confirmatory}; Benjamini-Hochberg over the exploratory family"
+    return {"order": analysis.order, "intervals": INTERVALS | {"p_adjusted": p_adjusted}}
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:

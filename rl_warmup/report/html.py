@@ -34,6 +34,12 @@ class Section(NamedTuple):
 SECTIONS = (
     Section("forest", "All comparisons", kind="forest"),
     Section(
+        "environments",
+        "Over all environments",
+        "What holds on the average of the environments that were run, and how far they agree.",
+        tables=(comparison_tables.environments,),
+    ),
+    Section(
         "main-table",
         "Main table",
         "Estimates are means over pairs of runs that share a seed; intervals invert the tests.",

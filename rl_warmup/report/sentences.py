@@ -8,7 +8,7 @@ from rl_warmup.analysis.problems import Problem
 from rl_warmup.analysis.statistics.scopes import Headline
 from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
-from rl_warmup.report import looks, words
+from rl_warmup.report import looks, pooled, words
 from rl_warmup.report.comparison_sentences import failed, has_failures, too_small, verdict
 from rl_warmup.report.verdicts import headline
 from rl_warmup.report.words import Row, interval, listed, number, share
@@ -51,10 +51,13 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
     Needs all of report.json but `answers`, `figures` and `reproduce`.
     """
     rows = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
-    named = words.varied(report["comparisons"])
+    named, first = words.varied(report["comparisons"]), pooled.rows_of(report)
     texts: list[tuple[Kind, str]] = [
         ("summary", summary(report)),
         *(("looks", text) for text in looks.sentences(report)),
+        *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, first, report, named)),
+        *(("inconclusive", text) for text in _undecided(first, report, named, "pooled question")),
+        *(("plan", text) for text in _plan(first, "seeds in each environment")),
         *((kind, text) for kind in VERDICTS[:-1] for text in _decided(kind, rows, report, named)),
         *(("inconclusive", text) for text in _undecided(rows, report, named)),
         *(("plan", text) for text in _plan(rows)),
@@ -73,15 +76,16 @@ def summary(report: Mapping[str, Any]) -> str:
     main = [name for name, metric in report["study"]["metrics"].items() if metric["role"] == "confirmatory"]
     rows = [row for row in comparisons if row["family"] == family and row["metric"] in main]
     what = "the treatment" if any(row["contrast"] for row in rows) else "warmup"
+    over_all = pooled.summary(report, what) if family == "confirmatory" else ""
     found = [kind for kind in VERDICTS if any(headline(row) == kind for row in rows)]
     if found == ["inconclusive"]:
         every = f"all {len(rows)}" if len(rows) > 1 else "the only"
         are = "comparisons are" if len(rows) > 1 else "comparison is"
         small = f", {len(_small(rows))} because the difference is too small to matter" if _small(rows) else ""
-        return f"these runs cannot tell what {what} does: {every} {family} {are} inconclusive{small}."
+        return f"{over_all}these runs cannot tell what {what} does: {every} {family} {are} inconclusive{small}."
     parts = [f"{kind} in {_counted_metrics(rows, kind)}" for kind in found]
     nothing = "" if set(found) & set(OF_MEAN) else "; nothing is shown for the mean, whatever rare runs do"
-    return f"in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}{nothing}."
+    return f"{over_all}in {counted(len(rows), f'{family} comparison')} {what} was {listed(parts)}{nothing}."
 
 
 def _decided(kind: Headline, rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
@@ -144,6 +148,8 @@ def limits(report: Mapping[str, Any], problems: Iterable[Problem]) -> list[str]:
     texts += barred[:OPEN_SENTENCES]
     if len(barred) > OPEN_SENTENCES:
         texts.append(f"{len(barred) - OPEN_SENTENCES} more pairs of arms have no verdict; the problems say why.")
+    texts += pooled.limits(report)
+    texts += [f"{problem}." for problem in problems if problem.kind == "pooled"]
     texts += [str(problem) for problem in problems if problem.kind == "constants"]
     return texts + _lost_runs(report["cells"], report["runs"])
 
@@ -169,7 +175,9 @@ def _counted_metrics(rows: Sequence[Row], kind: Headline) -> str:
     return str(len(names)) if kind == "inconclusive" else f"{len(names)} ({', '.join(dict.fromkeys(names))})"
 
 
-def _undecided(rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str]) -> list[str]:
+def _undecided(
+    rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[str], noun: str = "comparison"
+) -> list[str]:
     """What is open: differences too small to matter, failures, then how many comparisons, and of what p."""
     found = [row for row in rows if headline(row) == "inconclusive"]
     if not found:
@@ -180,8 +188,9 @@ def _undecided(rows: Sequence[Row], report: Mapping[str, Any], named: Sequence[s
     many = f"; {len(small)} of them are significant but too small to matter" if len(small) > OPEN_SENTENCES else ""
     more = len(unsaid) - OPEN_SENTENCES
     many += f"; runs failed in {counted(more, 'more pair')} of arms, see the tables" if more > 0 else ""
+    many += pooled.untested(found)
     are = "is" if len(found) == 1 else "are"
-    said = f"{len(found)} of {counted(len(rows), 'comparison')} {are} not decided by these runs{many}"
+    said = f"{len(found)} of {counted(len(rows), noun)} {are} not decided by these runs{many}"
     return [*texts, f"{said}{_corrected(found, len(rows))}."]
 
 
@@ -215,8 +224,8 @@ def _corrected(found: Sequence[Row], tests: int) -> str:
     return f"; {have} p ≤ .05 before the correction for {tests} comparisons, not after; intervals are not corrected"
 
 
-def _plan(rows: Sequence[Row]) -> list[str]:
-    """How many pairs decide what is open of the mean, and what stays open even with so many."""
+def _plan(rows: Sequence[Row], what: str = "pairs") -> list[str]:
+    """How many pairs, or what else, decide what is open of the mean, and what stays open even with so many."""
     found = [row for row in rows if row["verdict"] == "inconclusive"]
     plans = [row["plan"] for row in found if row["plan"] and row["plan"]["pairs"]]
     if not plans:
@@ -230,9 +239,9 @@ def _plan(rows: Sequence[Row]) -> list[str]:
     takes = listed([f"{count} {said[key]}" for key, count in pairs.items()])
     most = [max(plan[key] for plan in plans) for key in ("open_at_zero", "open_at_half")]
     zero, half = ("under 1%" if value < 0.005 else f"up to {value:.0%}" for value in most)
-    of = "what is" if len(plans) == len(found) else f"{len(plans)} of the {len(found)} comparisons that are"
+    of = "what is" if len(plans) == len(found) else f"{len(plans)} of the {len(found)} that are"
     return [
-        f"pairs that decide {of} open for the mean, in 80% of such studies: {takes}; even then {zero} stay open "
+        f"{what} that decide {of} open for the mean, in 80% of such studies: {takes}; even then {zero} stay open "
         f"where the true difference is 0, and {half} where it is half the smallest effect that matters."
     ]
 

@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from rl_warmup.analysis.statistics.verdicts import NOT_TESTED
 from rl_warmup.records.words import counted
 from rl_warmup.report.looks import intervals
+from rl_warmup.report.pooled import is_tested, rows_of
 from rl_warmup.report.sentences import sentences
 from rl_warmup.report.tables import grouped
 from rl_warmup.report.verdicts import EQUAL, SEEN, SYMBOLS, brief, headline, of_runs, p_of_mean, scope_of
@@ -19,7 +21,9 @@ from rl_warmup.report.words import (
     Row,
     agents_words,
     bare_p,
+    environment,
     interval,
+    listed,
     metric_name,
     number,
     own_returns,
@@ -54,6 +58,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         console.print(line, soft_wrap=not console.is_terminal, highlight=False)
     shown = [row for row in report["comparisons"] if row["metric"] in names]
     console.print()
+    _print_pooled(rows_of(report), console)
     for family in ("confirmatory", "exploratory"):
         members = [row for row in shown if row["family"] == family]
         if members:
@@ -93,6 +98,22 @@ def headlines(report: Mapping[str, Any]) -> list[str]:
         elif sentence.kind != "limit":
             lines.append(escape(sentence.text))
     return lines
+
+
+def _print_pooled(rows: Sequence[Row], console: Console) -> None:
+    """The pooled questions, and in how many environments each difference has the sign of the pooled one."""
+    if not rows:
+        return
+    _print_comparisons(rows, "pooled over environments, each weighted equally", "uncorrected", console)
+    for question, members in grouped(rows, lambda row: (_compared(row), tuple(row["environments"]))).items():
+        signs = (f"{metric_name(row['metric'])} {row['agreeing']} of {len(question[1])}" for row in members)
+        said = (
+            f"{question[0][0]} on {listed([environment(name) for name in question[1]])}: environments with the sign"
+        )
+        console.print(
+            f"{said} of the difference: {', '.join(signs)}", soft_wrap=True, highlight=False, markup=False
+        )
+    console.print()
 
 
 def _print_comparisons(comparisons: Sequence[Row], family: str, hold: str, console: Console) -> None:
@@ -182,7 +203,7 @@ def _compared(row: Row) -> tuple[str, ...]:
 
 
 def _values(row: Row, symbol: bool) -> list[str]:
-    word, scope = brief(headline(row)), scope_of(row)
+    word, scope = brief(headline(row)) if is_tested(row) else NOT_TESTED, scope_of(row)
     verdict = f"{SYMBOLS[headline(row)]} {word}" if symbol else word
     return [
         metric_name(row["metric"]),
@@ -196,7 +217,8 @@ def _values(row: Row, symbol: bool) -> list[str]:
 
 
 def _where(row: Row) -> str:
-    return f"{row['env']} {row['algo']} {row['trainer']}"
+    where = row["env"] or f"{len(row['environments'])} environments,"
+    return f"{where} {row['algo']} {row['trainer']}"
 
 
 def _table(title: str) -> Table:

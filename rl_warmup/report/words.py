@@ -8,7 +8,13 @@ from rl_warmup.records.words import counted
 
 Row = Mapping[str, Any]
 GROUP = ("env", "algo", "trainer", "total_timesteps")  # keys of a row by which tables and figures are grouped
-ENVIRONMENTS = {"cartpole": "CartPole", "acrobot": "Acrobot"}  # others are called as their config calls them
+ENVIRONMENTS = {  # others are called as their config calls them
+    "cartpole": "CartPole",
+    "acrobot": "Acrobot",
+    "mountaincar": "MountainCar",
+    "lunarlander": "LunarLander",
+    "minigrid_fourrooms": "FourRooms",
+}
 _NOUNS = {
     "final": ("final return", "lower", "higher"),
     "area": ("area under the curve", "smaller", "larger"),
@@ -128,9 +134,15 @@ def rate(row: Row) -> str:
     '4× the tuned learning rate (0.004)'
     >>> rate({"learning_rate": 0.004, "learning_rate_scale": None, "schedule": "cosine"})
     'learning rate 0.004 (cosine)'
+    >>> rate({"learning_rate": None, "learning_rate_scale": 16.0, "schedule": "constant"})
+    '16× the tuned learning rates'
     """
-    value, scale = f"{row['learning_rate']:.4g}", row["learning_rate_scale"]
-    schedule = "" if row["schedule"] == "constant" else row["schedule"]
+    scale, schedule = row["learning_rate_scale"], "" if row["schedule"] == "constant" else row["schedule"]
+    if row["learning_rate"] is None:  # of several environments, each with a tuned one
+        return f"{'' if scale == 1 else f'{scale:.4g}× '}the tuned learning rates" + (
+            f" ({schedule})" * bool(schedule)
+        )
+    value = f"{row['learning_rate']:.4g}"
     if scale is None:
         return f"learning rate {value}" + (f" ({schedule})" if schedule else "")
     times = "" if scale == 1 else f"{scale:.4g}× "
@@ -145,6 +157,8 @@ def short_rate(row: Row, schedule: bool = True, gap: str = " ") -> str:
     """
     base = f" {row['schedule']}" if schedule and row["schedule"] != "constant" else ""
     scale = row["learning_rate_scale"]
+    if row["learning_rate"] is None:
+        return f"{scale:.4g}× tuned{base}"
     return f"{row['learning_rate']:.4g}{base}" + ("" if scale is None else f"{gap}({scale:.4g}×)")
 
 
@@ -171,8 +185,18 @@ def place(row: Row, named: Sequence[str] = ()) -> str:
     'PPO on CartPole, 50,000 steps'
     """
     trainer = f" ({row['trainer']})" if "trainer" in named else ""
-    budget = f", {row['total_timesteps']:,} steps" if "total_timesteps" in named else ""
-    return f"{row['algo'].upper()}{trainer} on {environment(row['env'])}{budget}"
+    budget = f", {row['total_timesteps']:,} steps" if "total_timesteps" in named and row["env"] else ""
+    where = environment(row["env"]) if row["env"] else together(row["environments"])
+    return f"{row['algo'].upper()}{trainer} on {where}{budget}"
+
+
+def together(names: Sequence[str]) -> str:
+    """The environments of a pooled question.
+
+    >>> together(["cartpole", "acrobot"])
+    'these 2 environments together (CartPole and Acrobot)'
+    """
+    return f"these {len(names)} environments together ({listed([environment(name) for name in names])})"
 
 
 def environment(name: str) -> str:

@@ -43,7 +43,7 @@ def sections(report: Row, cells: Sequence[Row], figures: Sequence[str]) -> list[
         "Verdicts": [
             wr.MarkdownPanel(markdown=findings(report)),
             *shown("forest", "differences"),
-            *_tables(report, "comparisons", "cells", "intervals", "edges"),
+            *_tables(report, "pooled", "comparisons", "cells", "intervals", "edges"),
         ],
         "Return": [*returns(), *shown("curves", "heatmap", "time_to_threshold")],
         "Stability": stability(report, cells),

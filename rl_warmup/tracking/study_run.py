@@ -14,7 +14,9 @@ from rich.console import Console
 from rl_warmup.config.study import flat
 from rl_warmup.records.read import Record
 from rl_warmup.records.words import digest, first_line
+from rl_warmup.report.pooled import rows_of
 from rl_warmup.report.verdicts import headline as verdict
+from rl_warmup.report.words import interval, number
 from rl_warmup.tracking import client
 from rl_warmup.tracking.outage import record_outage
 from rl_warmup.tracking.sent import Destination
@@ -92,21 +94,24 @@ def drawn(folder: Path, report: Mapping[str, Any]) -> list[Path]:
 def declared(report: Mapping[str, Any]) -> dict[str, Any]:
     """The declaration of a study, as the config of its run."""
     kept = ("name", "description", "declared", "control", "comparisons", "contrasts", "smallest_effect")
-    return {key: report["study"][key] for key in kept}
+    return {key: report["study"][key] for key in kept} | {"order": report["study"].get("order")}
 
 
 def headline(report: Mapping[str, Any]) -> dict[str, Any]:
     """The answers and the numbers of verdicts, for the summary of the study's run."""
     verdicts = [verdict(row) for row in report["comparisons"] if row["family"] == "confirmatory"]
     counts = {f"verdicts/{verdict}": verdicts.count(verdict) for verdict in sorted(set(verdicts))}
+    over_all = [verdict(row) for row in rows_of(report)]
+    counts |= {f"pooled/{verdict}": over_all.count(verdict) for verdict in sorted(set(over_all))}
     return {"answers": "\n".join(report["answers"]), "problems": len(report["problems"]), **counts}
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The flat tables of a report: comparisons (with intervals), cells, intervals (per cell and metric), dose,
-    edges, runs.
+    """The flat tables of a report: pooled questions and comparisons (with intervals), cells, intervals (per cell
+    and metric), dose, edges, runs.
     """
     return {
+        "pooled": [_flat({**row, "by_environment": _each(row)}) for row in rows_of(report)],
         "comparisons": [_flat({**row, "headline": verdict(row)}) for row in report["comparisons"]],
         "cells": [
             _flat({**row, "metrics": {}} | {name: values["mean"] for name, values in row["metrics"].items()})
@@ -122,6 +127,15 @@ def tables(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "edges": [_flat(row) for row in report["robustness"]["edges"]],
         "runs": [_flat(row) for row in report["runs"]],
     }
+
+
+def _each(row: Mapping[str, Any]) -> list[str]:
+    """The difference of each environment of a pooled question with its interval, in words."""
+    parts = row["by_environment"]
+    return [
+        f"{part['env']} {number(part['estimate'], sign=True)} {interval(part['ci_low'], part['ci_high'])}"
+        for part in parts
+    ]
 
 
 def _digest(report: Mapping[str, Any]) -> str:

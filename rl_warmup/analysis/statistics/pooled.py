@@ -23,9 +23,14 @@ class Pooled:
     """The comparison over all environments, and how alike they are; None is what cannot be known."""
 
     paired: Paired  # n: pairs of all environments
-    n_seeds: int  # that all environments have: those of which the mean is tested
+    by_seed: FloatArray  # [n_seeds], average over the environments of each seed that all have: of these is the mean
     agreeing: int  # environments whose mean difference has the sign of the estimate
     p_by_seed: float | None = None  # in the runs seen, where a seed is flipped in all environments at once
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds that all environments have."""
+        return self.by_seed.size
 
 
 def flips_of(strata: Sequence[FloatArray]) -> SignFlips:
@@ -88,7 +93,7 @@ def pooled(
     )
     agreeing = int(np.count_nonzero(np.sign(means) == np.sign(estimate))) if estimate else 0
     p_by_seed = SignFlips.of(by_seed).p_value() if by_seed.size > 1 else None
-    return Pooled(paired, by_seed.size, agreeing, p_by_seed)
+    return Pooled(paired, by_seed, agreeing, p_by_seed)
 
 
 def _of_mean(

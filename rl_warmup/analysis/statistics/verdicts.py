@@ -28,6 +28,7 @@ KINDS = ("p_value", "p_mean", "p_equivalence", "p_equivalence_in_runs_seen")
 ALPHA = 0.05
 ENOUGH_PAIRS = 20  # below, a study is a pilot
 SMALL = "significant but smaller than"
+NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def _gated(verdict: Verdict, question: Verdict | None) -> Verdict:
     differ = _yes(question.p_adjusted) or _yes(question.p_mean_adjusted)
     if differ:
         return verdict
-    text = "not tested for a difference" if _yes(question.p_equivalence_adjusted) else "not tested"
+    text = f"{NOT_TESTED} for a difference" if _yes(question.p_equivalence_adjusted) else NOT_TESTED
     notes = (note for note in verdict.notes if note.kind != "no significance")
     return replace(verdict, notes=(Note("not tested", f"{text}: its pooled question is open"), *notes))
 

@@ -49,7 +49,7 @@ def draw(analysis: Analysis, folder: Path) -> list[Drawn]:
 
 def _sheets(analysis: Analysis) -> Iterator[tuple[str, Sheet]]:
     """Every figure with its group's name, one kind at a time, so that few are in memory."""
-    for sheet in forest(analysis.comparisons, with_role("confirmatory")):
+    for sheet in forest(analysis.comparisons, with_role("confirmatory"), analysis.pooled):
         yield "", sheet
     groups = grouped(analysis.blocks, attrgetter("group"))
     for group, members in groups.items():

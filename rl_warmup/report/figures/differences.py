@@ -124,7 +124,7 @@ def head_metric(axes: Axes, metric: Metric, effect: float | None, normalized: bo
     axes.set_xlabel(f"treatment − control\n({metric.unit_of(normalized)})", fontsize=8.5)
 
 
-def draw_estimates(axes: Axes, estimates: Sequence[Estimate], size: float) -> None:
+def draw_estimates(axes: Axes, estimates: Sequence[Estimate], size: float, marker: str = "o") -> None:
     """Means with their intervals; no line where few pairs leave the interval without an end."""
     lines, colors = [], []
     for one in estimates:
@@ -136,6 +136,7 @@ def draw_estimates(axes: Axes, estimates: Sequence[Estimate], size: float) -> No
         [one.mean for one in estimates],
         [one.y for one in estimates],
         s=size**2,
+        marker=marker,
         facecolors=[one.color if one.filled else "white" for one in estimates],
         edgecolors=[one.color for one in estimates],
         linewidths=1.1,

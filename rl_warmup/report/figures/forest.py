@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_warmup.analysis.metrics.table import Metric
-from rl_warmup.analysis.study import Comparison
+from rl_warmup.analysis.study import Comparison, PooledComparison
 from rl_warmup.report.figures.differences import Estimate, draw_estimates, head_metric
-from rl_warmup.report.figures.frames import comparison_frame
+from rl_warmup.report.figures.frames import comparison_frame, pooled_frame
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH
 from rl_warmup.report.figures.sheets import Sheet, headline, wrapped
 from rl_warmup.report.words import GROUP, environment, range_words, short_rate
@@ -22,6 +22,7 @@ LONGEST = 60  # rows of a figure; more are continued in another one
 ROW = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "treatment", "control")
 HEAD = 0.3  # rows between the names of the columns and the first heading
 LABEL_LENGTH = 28  # characters of a line that says what is compared
+SIGNS: Any = {"color": "0.35", "fontsize": 7.5, "ha": "right", "va": "center"}
 ROW_HEIGHT, LABEL_WIDTH, MARGIN, TOP = 0.21, 3.4, 0.12, 0.75  # inches
 
 
@@ -34,8 +35,13 @@ class Line(NamedTuple):
     y: float = 0.0  # in rows from the top
 
 
-def forest(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list[Sheet]:
-    """All comparisons with intervals and verdicts, a panel a metric; in several figures if they are many."""
+def forest(
+    comparisons: Sequence[Comparison], metrics: Sequence[Metric], pooled: Sequence[PooledComparison] = ()
+) -> list[Sheet]:
+    """All comparisons with intervals and verdicts, a panel a metric; in several figures if they are many.
+
+    Pooled questions come first, drawn as diamonds.
+    """
     names = [metric.name for metric in metrics]
     pages: list[tuple[pl.DataFrame, bool]] = []
     for normalized in (True, False):  # never on one scale
@@ -43,7 +49,10 @@ def forest(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list
         frame = comparison_frame(shown)
         if not frame.is_empty():
             order = (*GROUP, "schedule", "setting", "learning_rate", "contrast", "family")
-            pages += [(page, normalized) for page in _pages(frame.sort(*order, maintain_order=True))]
+            frame = frame.sort(*order, maintain_order=True)
+            if normalized and pooled:
+                frame = pl.concat([pooled_frame(pooled), frame], how="diagonal_relaxed")
+            pages += [(page, normalized) for page in _pages(frame)]
     return [_sheet(page, metrics, index, len(pages), normalized) for index, (page, normalized) in enumerate(pages)]
 
 
@@ -105,7 +114,9 @@ def _lines(frame: pl.DataFrame) -> list[Line]:
     lines: list[Line] = []
     for group in frame.partition_by(*GROUP, maintain_order=True):
         env, algo, trainer, total = group.select(GROUP).row(0)
-        lines.append(Line(f"{algo.upper()} on {environment(env)}, {total:,} steps ({trainer})", None))
+        many = f"{len(env.split())} environments together"  # their names would reach into the panels
+        where = many if total is None else f"{environment(env)}, {total:,} steps"
+        lines.append(Line(f"{algo.upper()} on {where} ({trainer})", None))
         for row in group.unique(ROW, keep="first", maintain_order=True).iter_rows(named=True):
             text = textwrap.fill(_words(row), LABEL_LENGTH)
             lines.append(Line(text, tuple(row[key] for key in ROW), row["learning_rate"]))
@@ -151,15 +162,22 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
     widest = [abs(value) for value in known if value is not None]
     edge = max([*widest, 2 * (effect or 0.05)])
     axes.set_xlim(-1.08 * edge, 1.08 * edge)
-    estimates = []
+    estimates: list[Estimate] = []
+    pooled: list[Estimate] = []
     for row in frame.iter_rows(named=True):
         y, (symbol, color) = places[tuple(row[key] for key in ROW)], VERDICTS[row["verdict"]]
         axes.text(1.02, y, symbol, transform=axes.get_yaxis_transform(), color=color, va="center", weight="bold")
         if row["estimate"] is not None:
             filled = row["family"] == "confirmatory"
             low, high = row["ci_low"], row["ci_high"]
-            estimates.append(Estimate(y, row["estimate"], low, high, color, filled))
-    draw_estimates(axes, estimates, 5)
+            one = Estimate(y, row["estimate"], low, high, color, filled)
+            estimates.append(one)
+            if row.get("agreeing") is not None:
+                pooled.append(one)
+                signs = f"{row['agreeing']} of {row['environments']}"
+                axes.text(1.02, y + 0.75, signs, transform=axes.get_yaxis_transform(), **SIGNS)
+    draw_estimates(axes, [one for one in estimates if one not in pooled], 5)
+    draw_estimates(axes, pooled, 6.5, marker="D")
     _draw_means(axes, frame, places)
     _draw_open_ends(axes, estimates)
     head_metric(axes, metric, effect, normalized)
@@ -190,6 +208,8 @@ def _note(frame: pl.DataFrame) -> str:
     parts = ["Mean of treatment − control over pairs of seeds; thick: 95% interval in the runs seen"]
     if frame["mean_ci_low"].null_count() < frame.height:
         parts.append("thin: of the mean, whatever rare runs do")
+    if "agreeing" in frame.columns and frame["agreeing"].null_count() < frame.height:
+        parts.append("diamonds: all environments, weighted equally, and in how many of them the sign is the same")
     if frame["ci_low"].null_count():
         parts.append("dotted: too few pairs to bound it")
     if frame["smallest_effect"].null_count() < frame.height:

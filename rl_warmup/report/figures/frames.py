@@ -1,6 +1,7 @@
 """What the figures draw, as tidy tables in polars; each is written beside its figure as CSV."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
-from rl_warmup.analysis.study import Comparison
+from rl_warmup.analysis.study import Comparison, PooledComparison
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.report.words import tuned_rate
 
@@ -174,6 +175,25 @@ def quartiles(values: pl.DataFrame, names: Sequence[str], by: str) -> pl.DataFra
 def comparison_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     """One row per comparison that has pairs: estimate, interval and verdict."""
     rows = [_comparison(found) for found in comparisons if found.paired.n]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def pooled_frame(pooled: Sequence[PooledComparison]) -> pl.DataFrame:
+    """One row per pooled question, as of `comparison_frame`: all environments, in how many the sign is the same."""
+    rows = []
+    for found in pooled:
+        one, asked = found.comparisons[0], found.asked
+        row = _comparison(replace(one, paired=asked.pooled.paired, verdict=found.verdict))
+        scaled = row["learning_rate_scale"] is not None
+        rows.append(
+            row
+            | {"smallest_effect": asked.smallest_effect}
+            | {
+                "env": " ".join(asked.question.environments),
+                "learning_rate": None if scaled else row["learning_rate"],
+            }
+            | {"total_timesteps": None, "agreeing": asked.pooled.agreeing, "environments": len(found.comparisons)}
+        )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
