@@ -239,7 +239,7 @@ def _plan(rows: Sequence[Row], what: str = "pairs") -> list[str]:
     takes = listed([f"{count} {said[key]}" for key, count in pairs.items()])
     most = [max(plan[key] for plan in plans) for key in ("open_at_zero", "open_at_half")]
     zero, half = ("under 1%" if value < 0.005 else f"up to {value:.0%}" for value in most)
-    of = "what is" if len(plans) == len(found) else f"{len(plans)} of the {len(found)} that are"
+    of = "what is" if len(plans) == len(found) else f"{len(plans)} of the {len(found)} comparisons that are"
     return [
         f"{what} that decide {of} open for the mean, in 80% of such studies: {takes}; even then {zero} stay open "
         f"where the true difference is 0, and {half} where it is half the smallest effect that matters."
