@@ -64,6 +64,10 @@ def _load(entry: EntryPoint) -> Metric:
             raise _error(entry, f"its {field} is {value!r}; give {' or '.join(map(str, choices))}")
     if not callable(metric.function):
         raise _error(entry, f"its function {metric.function!r} cannot be called")
+    if metric.within is not None and not callable(metric.within):
+        raise _error(
+            entry, f"its within {metric.within!r} cannot be called; give a function of both bounds, or None"
+        )
     if metric.noise_floor and metric.source != "curve":
         raise _error(entry, f"it has a noise floor and the source {metric.source}; only curve has one")
     effect = metric.smallest_effect

@@ -91,6 +91,11 @@ GOOD = '"good", len, "steps", "lower", "about", None, False, "exploratory", "cur
         ("len", "3", "its function 3 cannot be called"),
         ("None", "-1", "its smallest_effect is -1"),
         ('"curve", False', '"updates", True', "only curve has one"),
+        (
+            '"curve", False',
+            '"curve", False, None, 3',
+            "its within 3 cannot be called; give a function of both bounds",
+        ),
         (GOOD, "", "TypeError: .*missing"),
     ],
 )
