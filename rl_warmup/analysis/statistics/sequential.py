@@ -23,8 +23,8 @@ from rl_warmup.analysis.statistics.subsets import subset_sums
 
 ALL_VECTORS = 16  # planned pairs up to which all 2^n sign vectors count
 DRAWS = 99_999  # random ones above that; the observed vector is one more
-DOUBLINGS = 20  # of the range of the differences, within which an interval ends or does not
-HALVINGS = 12  # for each end of an interval
+DOUBLINGS = 20  # of four standard errors, within which an interval ends or does not
+HALVINGS = 10  # for each end of an interval
 
 Bytes = NDArray[np.uint8]
 
@@ -175,7 +175,8 @@ def repeated_interval(
         extremes, tie = np.abs(sums - center * ones), ROUNDING * (size + d.size * abs(center))
         return not Sequential._of(spending, extremes, tie, level).beyond(level)[-1]
 
-    mean, step = float(d.mean()), max(float(np.ptp(d)), ROUNDING * max(size, 1.0))
+    mean, error = float(d.mean()), float(d.std()) / math.sqrt(d.size)
+    step = max(4 * error, ROUNDING * max(size, 1.0))
     return _end(inside, mean, -step), _end(inside, mean, step)
 
 
