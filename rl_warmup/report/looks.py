@@ -19,9 +19,9 @@ def intervals(report: Mapping[str, Any]) -> str:
     """What intervals are beside corrected p: those of a study with looks hold at every look.
 
     >>> intervals({}), intervals({"looks": {"taken": [20]}})
-    ('uncorrected', 'repeated (they hold at every look), uncorrected')
+    ('uncorrected', 'repeated (they hold at every look), else uncorrected')
     """
-    return "repeated (they hold at every look), uncorrected" if _holds(report) else "uncorrected"
+    return "repeated (they hold at every look), else uncorrected" if _holds(report) else "uncorrected"
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:

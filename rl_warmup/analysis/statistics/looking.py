@@ -64,7 +64,10 @@ def compare_at_looks(
 def with_repeated_intervals(
     paired: Paired, looks: Sequence[Paired], differences: ArrayLike, spending: Spending
 ) -> Paired:
-    """The comparison of n pairs with the p of its last look, and intervals that hold whenever the study stops."""
+    """The comparison of n pairs with the p of its last look, and intervals that hold whenever the study stops.
+
+    The 90% interval stays that of fixed n, as at the looks before: it forbids better and worse, and shows nothing.
+    """
     last = looks[-1]
     paired = replace(
         paired,
@@ -74,12 +77,8 @@ def with_repeated_intervals(
         p_equivalence_in_runs_seen=last.p_equivalence_in_runs_seen,
     )
     d = np.asarray(differences, dtype=np.float64)
-    low, high, low90, high90 = (
-        end if np.isfinite(end) else None
-        for level in (ALPHA, 2 * ALPHA)
-        for end in repeated_interval(d, spending, level)
-    )
-    paired = replace(paired, ci_low=low, ci_high=high, ci90_low=low90, ci90_high=high90)
+    low, high = (end if np.isfinite(end) else None for end in repeated_interval(d, spending, ALPHA))
+    paired = replace(paired, ci_low=low, ci_high=high)
     if paired.bound is None:
         return paired
     level = float(spending.at(ALPHA)[spending.counts.index(d.size)])
