@@ -151,7 +151,8 @@ def _print_comparisons(comparisons: Sequence[Row], family: str, hold: str, conso
 def _add_comparisons(table: Table, groups: Mapping[tuple[str, ...], Sequence[Row]]) -> None:
     """Add one row per metric to a table, beside what is compared if the table has a column for it."""
     named = bool(table.columns)
-    for heading in ("metric", "n", "diff.", "95% interval", "p seen", "p mean", "verdict"):
+    p = ("p seen", "p mean") if named else ("p seen",)
+    for heading in ("metric", "n", "diff.", "95% interval", *p, "verdict"):
         table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
     for lines, rows in groups.items():
         for line, row in zip_longest(lines, rows, fillvalue=None):
@@ -202,16 +203,17 @@ def _compared(row: Row) -> tuple[str, ...]:
     return (*name, *arms, *about)
 
 
-def _values(row: Row, symbol: bool) -> list[str]:
+def _values(row: Row, wide: bool) -> list[str]:
+    """The cells of a comparison; where there is room, with the symbol of its verdict and the p of the mean."""
     word, scope = brief(headline(row)) if is_tested(row) else NOT_TESTED, scope_of(row)
-    verdict = f"{SYMBOLS[headline(row)]} {word}" if symbol else word
+    verdict = f"{SYMBOLS[headline(row)]} {word}" if wide else word
     return [
         metric_name(row["metric"]),
         str(row["n"]),
         number(row["estimate"], sign=True),
         "–" if row["estimate"] is None else escape(interval(row[f"{scope}_low"], row[f"{scope}_high"])),
         bare_p(row["p_adjusted"]),
-        bare_p(p_of_mean(row)),
+        *([bare_p(p_of_mean(row))] if wide else []),
         f"[{STYLES[headline(row)]}]{verdict}[/]",
     ]
 

@@ -46,10 +46,11 @@ def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.C
     names = {path.name for path in (study / "figures").iterdir()}
     assert names == {f"{drawn['name']}.{kind}" for drawn in content["figures"] for kind in ("png", "svg", "csv")}
     assert not list(study.glob(".*"))  # no temporary file
+    assert "△ better in the runs seen: Linear warmup over 20% of the gradient steps, PPO on toy at learning" in out
     assert (
-        "▲ better: Linear warmup over 20% of the gradient steps, PPO on toy at learning rate 0.001: higher" in out
+        "higher final return by 0.18 [0.16, 0.21] of normalized return, n = 8 pairs, adjusted p = .031; 0 of 8"
+        in out
     )
-    assert "higher final return by 0.18 [0.16, 0.21] of normalized return, n = 8 pairs, adjusted p = .031." in out
     for problem in content["problems"]:
         assert problem in out
     for name in ("report.html", "report.md", "report.tex", "report.json", "curves-toy-ppo.png"):
@@ -61,13 +62,13 @@ def test_page_markdown_and_sentences_say_the_same(study: Path) -> None:
     content = json.loads((study / "report.json").read_text(encoding="utf-8"))
     page, text = (study / "report.html").read_text(encoding="utf-8"), (study / "report.md").read_text()
     assert content["answers"][0] == (
-        "In 4 confirmatory comparisons warmup was better in 2 (final, area), worse in none, equivalent in none and "
-        "inconclusive in 2."
+        "In 4 confirmatory comparisons warmup was better in the runs seen in 2 (final, area) and inconclusive in "
+        "2; nothing is shown for the mean, whatever rare runs do."
     )
     for part in (page, text):
         assert content["answers"][0] in part
     assert page.count("<img ") == len(content["figures"]) > 4
-    assert "final & better & 8 & +0.185" in (study / "report.tex").read_text(encoding="utf-8")
+    assert "final & better in the runs seen & 8 & +0.185" in (study / "report.tex").read_text(encoding="utf-8")
 
 
 def test_the_schema_is_a_schema_and_the_example_follows_it(tmp_path: Path) -> None:
@@ -121,9 +122,10 @@ def test_tables_are_whole_where_the_output_is_piped(study: Path, capsys: pytest.
     main([str(study), "--no-figures"])
     lines = capsys.readouterr().out.splitlines()
     assert not any("…" in line for line in lines)
-    final = next(line for line in lines if line.startswith(" linear 20% gradient steps  final"))
+    final = next(line for line in lines if line.startswith("linear 20% gradient steps  final"))
     assert final.split()[5:8] == ["8", "+0.185", "[+0.163,"]  # sixth smallest mean of a subset
-    assert "▲ better" in final
+    assert "△ better, seen" in final
+    assert "seen: in the runs seen, and not shown for the mean, whatever rare runs do." in lines
     cell = next(line for line in lines if "linear-20%-gradient_steps lr=0.001 constant" in line)
     assert cell.split()[6:9] == ["8", "0", "0"]  # n, diverged, failed
     assert not (study / "figures").exists()
@@ -144,7 +146,7 @@ def test_a_run_that_is_left_out_gives_one_and_its_name(
 def test_a_diverged_run_is_an_outcome_and_gives_zero(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(study, "linear", 8, LEARNS[:2], status="diverged", error="loss is nan")
     assert main([str(study), "--no-figures"]) == 0
-    cells = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(" linear-20%")]
+    cells = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("linear-20%")]
     assert cells[0][6:9] == ["9", "1", "0"]
 
 
@@ -187,8 +189,8 @@ def test_a_single_run_gets_its_cell_and_curves(tmp_path: Path, capsys: pytest.Ca
 def test_a_narrow_terminal_still_shows_every_verdict(study: Path) -> None:
     output = StringIO()
     assert report(study, Console(file=output, width=80, force_terminal=True, color_system=None), figures=False) == 0
-    assert output.getvalue().count("▲ better ") == 2  # in the table; with a colon in the sentences
-    assert output.getvalue().count("? inconclusive ") == 2
+    assert output.getvalue().count("better, seen") == 2  # in the table; in full in the sentences
+    assert output.getvalue().count("inconclusive\n") == 2
 
 
 @pytest.mark.parametrize("width", [40, 60])
@@ -200,10 +202,13 @@ def test_a_narrow_terminal_drops_decoration_and_no_number(
     text = output.getvalue()
     assert "…" not in text
     lines = text.splitlines()
-    final = next(line for line in lines if line.startswith("final ")).split()
-    assert final == ["final", "8", "+0.185", "[+0.163,", "+0.207]", ".031", "better"]
+    final = next(line for line in lines if line.startswith("final       8")).split()
+    assert final == ["final", "8", "+0.185", "[+0.163,", "+0.207]", ".031", "better,", "seen"]
     words = " ".join(text.split())
-    assert "linear 20% gradient steps, against none, learning rate 0.001, toy ppo sb3 metric n diff." in words
+    assert (
+        "linear 20% gradient steps, against none, learning rate 0.001, toy ppo sb3, not learned: 0, 0 of 8 metric n"
+        in words
+    )
     assert "none lr=0.001 constant, toy ppo sb3: n 8, diverged 0, failed 0, final 1.000, area 0.720" in words
     assert "below 99% of base 7, budget lost 8.8%, first rate 0.000125, mean rate 0.000913" in words
     if width == 60:
@@ -278,9 +283,10 @@ def test_exploratory_verdicts_are_counted_and_make_no_headline(tmp_path: Path) -
     study = write_study(tmp_path, {"none": 0, "cosine": 15}, noise=1.0)
     main([str(study), "--no-figures"])
     content = json.loads((study / "report.json").read_text(encoding="utf-8"))
-    assert {row["verdict"] for row in content["comparisons"]} == {"better", "inconclusive"}
-    assert headlines(content)[0].startswith("In 4 exploratory comparisons warmup was better in 2 (final, area)")
-    assert not any("▲" in line for line in headlines(content))
+    assert {row["verdict_in_runs_seen"] for row in content["comparisons"]} == {"better", "inconclusive"}
+    first = headlines(content)[0]
+    assert first.startswith("In 4 exploratory comparisons warmup was better in the runs seen in 2 (final, area)")
+    assert not any("△" in line for line in headlines(content))
 
 
 def test_the_terminal_shows_contrasts_by_name_and_counts_what_it_leaves_to_the_page() -> None:

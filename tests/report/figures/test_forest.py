@@ -60,9 +60,9 @@ def test_estimates_intervals_and_verdicts_are_those_of_the_analysis(tmp_path: Pa
         ends = [result.paired.ci_low, result.paired.ci_high]
         assert intervals.get_segments()[0][:, 0] == pytest.approx(ends)
         assert axes.texts[0].get_text() == VERDICTS[result.verdict.headline][0]
-    assert "▲" in words(sheet.figure, 1)
+    assert "△" in words(sheet.figure, 1)
     counted = [text.get_text() for text in sheet.figure.texts]
-    assert any(text.startswith("▲  better (") for text in counted)
+    assert any(text.startswith("△  better in the runs seen (") for text in counted)
 
 
 def test_an_interval_that_few_pairs_leave_open_is_dotted_to_the_edge(tmp_path: Path) -> None:
