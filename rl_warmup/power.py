@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_warmup import terminal
+from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.constants import Scale, given
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.planning import (
@@ -22,7 +23,7 @@ from rl_warmup.analysis.statistics.planning import (
     pairs_in_runs_seen,
     plan,
 )
-from rl_warmup.analysis.study import Comparison, analyse
+from rl_warmup.analysis.study import analyse
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.schema import RecordError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rl_warmup.analysis.cells import blocks_of
 from rl_warmup.analysis.declaration import declaration
+from rl_warmup.analysis.families import comparisons_of
 from rl_warmup.analysis.looks import looking_of
 from rl_warmup.analysis.matching import pairings_of
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.study import comparisons_of
 from rl_warmup.records.read import read_study
 from rl_warmup.records.schema import RecordError
 from rl_warmup.records.study import Look

@@ -14,6 +14,7 @@ import numpy as np
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
+from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.lr_robustness import CriticalRate
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.pairs import Pairing
@@ -23,7 +24,7 @@ from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.failures import BreakEven, Failures, PairsWon
 from rl_warmup.analysis.statistics.planning import Plan
 from rl_warmup.analysis.statistics.survival import median, restricted_mean
-from rl_warmup.analysis.study import Analysis, Comparison
+from rl_warmup.analysis.study import Analysis
 from rl_warmup.analysis.transfer import MEASURES, Transfer
 from rl_warmup.records.study import read_commands
 from rl_warmup.records.words import quoted

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rl_warmup.analysis.cells import rate_scale
+from rl_warmup.analysis.comparison import Comparison
+from rl_warmup.analysis.families import PooledComparison
 from rl_warmup.analysis.statistics.verdicts import NOT_TESTED
-from rl_warmup.analysis.study import Comparison, PooledComparison
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
 from rl_warmup.report.verdicts import headline

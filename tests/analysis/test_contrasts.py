@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from helpers.synthetic import DECLARED, LEARNS, said, write_run
 
+from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
-from rl_warmup.analysis.study import Analysis, Comparison, analyse
+from rl_warmup.analysis.study import Analysis, analyse
 from rl_warmup.config.schema import StudyConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.study import write_declaration

@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from rl_warmup.analysis.study import Analysis, Comparison
+from rl_warmup.analysis.comparison import Comparison
+from rl_warmup.analysis.study import Analysis
 from rl_warmup.config.arm import Arm
 from rl_warmup.records.study import write_declaration
 from rl_warmup.records.write import recording

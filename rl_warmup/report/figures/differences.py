@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rl_warmup.analysis.cells import rate_scale
+from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.pairs import Pairing
-from rl_warmup.analysis.study import Comparison
 from rl_warmup.report.figures.frames import pair_frame
 from rl_warmup.report.figures.panels import RASTERIZED, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place

@@ -10,8 +10,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rl_warmup.analysis.comparison import Comparison
+from rl_warmup.analysis.families import PooledComparison
 from rl_warmup.analysis.metrics.table import Metric
-from rl_warmup.analysis.study import Comparison, PooledComparison
 from rl_warmup.report.figures.differences import Estimate, draw_estimates, head_metric
 from rl_warmup.report.figures.frames import comparison_frame, pooled_frame
 from rl_warmup.report.figures.panels import VERDICTS, WIDTH

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block, Cell, coordinates, rate_scale
+from rl_warmup.analysis.comparison import Comparison
+from rl_warmup.analysis.families import PooledComparison
 from rl_warmup.analysis.statistics.estimators import iqm
 from rl_warmup.analysis.statistics.survival import kaplan_meier
-from rl_warmup.analysis.study import Comparison, PooledComparison
 from rl_warmup.config.algorithms import ALGORITHMS
 from rl_warmup.report.words import tuned_rate
 

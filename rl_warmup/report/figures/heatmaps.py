@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.cells import Block
-from rl_warmup.analysis.study import Comparison
+from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.report.figures.frames import heat_frame
 from rl_warmup.report.figures.panels import CONTROL, VERDICTS, WIDTH, Looks, natural
 from rl_warmup.report.figures.sheets import Sheet, headline, place, runs_words
