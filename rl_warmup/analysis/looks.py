@@ -6,6 +6,7 @@ from typing import Any
 
 from rl_warmup.analysis.cells import Cell
 from rl_warmup.analysis.declaration import Declaration
+from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.pairs import Pairing, seeds_words
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.statistics.spending import Spending
@@ -66,6 +67,10 @@ def _reasons(pairings: Sequence[Pairing], looks: Looks) -> Iterator[str]:
     for pairing in pairings:
         if lost := anywhere - set(pairing.seeds):
             yield f"{_some(lost)} of {pairing.label} are not scored: a look is for complete batches"
+        for metric in with_role("confirmatory"):
+            known = pairing.defined(metric.name)[2]
+            if known and (lost := anywhere - set(known)):
+                yield f"{metric.name} of {pairing.label} is not known of {_some(lost)}"
     if len(anywhere) not in looks.counts:
         planned = ", ".join(map(str, looks.counts))
         yield f"{counted(len(anywhere), 'pair')} are no planned look ({planned})"

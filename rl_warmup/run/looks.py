@@ -80,7 +80,7 @@ def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
     looks = looks_of(config.study.looks)
     if looks is None:
         return None
-    _refuse_other_seeds(batches)
+    _refuse_other_runs(batches)
     done = complete(batches)
     seeds = {job.config.seed for batch in batches[:done] for job in batch}
     seen: Sequence[Look] = ()
@@ -98,9 +98,9 @@ def _seeds(batches: Sequence[Sequence[Job]]) -> tuple[int, ...]:
     return tuple(sorted({job.config.seed for batch in batches for job in batch}))
 
 
-def _refuse_other_seeds(batches: Sequence[Sequence[Job]]) -> None:
-    """Refuse a sweep of other seeds than those with which the looks of its study began."""
-    folder, seeds = study_folder(batches[0][0].config), _seeds(batches)
+def _refuse_other_runs(batches: Sequence[Sequence[Job]]) -> None:
+    """Refuse a sweep of other arms or seeds than those with which the looks of its study began."""
+    folder, seeds, runs = study_folder(batches[0][0].config), _seeds(batches), sum(map(len, batches))
     try:
         before = read_looks(folder)
     except RecordError as error:
@@ -110,6 +110,11 @@ def _refuse_other_seeds(batches: Sequence[Sequence[Job]]) -> None:
         raise ConfigError(
             f"{folder} looks at the seeds {first} to {last}, and this sweep has {seeds[0]} to {seeds[-1]}: "
             "a study with looks keeps its seeds; give this one another study.name"
+        )
+    if before is not None and before.runs != runs:
+        raise ConfigError(
+            f"{folder} looks at {before.runs:,} runs in all, and this sweep has {runs:,}: a study with looks keeps "
+            "its arms; give this one another study.name"
         )
 
 

@@ -106,6 +106,20 @@ def test_a_run_that_failed_leaves_its_batch_incomplete(tmp_path: Path) -> None:
     assert refused(found, "seed 3 of linear-20%", "are not scored: a look is for complete batches")
 
 
+def test_a_metric_without_a_value_in_some_pair_is_refused(tmp_path: Path) -> None:
+    study(tmp_path, 20)
+    no_floor = {"env.return_floor": None}
+    for seed in range(20):
+        about = {"looks": LOOKS}
+        if seed == 4:  # diverged, and what that scores is not known
+            write_run(tmp_path, "cosine", seed, LEARNS[:3], info=about, status="diverged", changes=no_floor)
+        else:
+            write_run(tmp_path, "cosine", seed, info=about, changes=no_floor)
+        write_run(tmp_path, "none", seed, info=about, changes=no_floor)
+    write_declaration(tmp_path, {**DECLARED, "comparisons": [{"warmup.name": "cosine"}], "looks": LOOKS})
+    assert refused(analyse(tmp_path), "final of cosine-20%", "is not known of seed 4")
+
+
 def test_without_declared_looks_nothing_changes(tmp_path: Path) -> None:
     study(tmp_path, 20)
     write_declaration(tmp_path, DECLARED)

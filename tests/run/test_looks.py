@@ -199,6 +199,15 @@ def test_a_study_with_looks_keeps_its_seeds(arms: list[RunConfig]) -> None:
         swept(jobs_of(arms, range(40, 80)), Launched(worse))
 
 
+def test_a_study_with_looks_keeps_its_arms(arms: list[RunConfig], configure: Configure) -> None:
+    swept(jobs_of(arms), Launched(worse))
+    more = [*arms, configure(*OVERRIDES, "warmup=cosine")]
+    with pytest.raises(
+        ConfigError, match="looks at 80 runs in all, and this sweep has 120: a study with looks keeps"
+    ):
+        swept(jobs_of(more), Launched(worse))
+
+
 def test_looks_are_not_changed_after_the_first_run(arms: list[RunConfig]) -> None:
     swept(jobs_of(arms), Launched(worse))
     study = replace(arms[0].study, looks={"every": 20, "most": 60})
