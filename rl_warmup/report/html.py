@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from rl_warmup.report import cell_tables, comparison_tables
+from rl_warmup.report import cell_tables, comparison_tables, robustness_tables
 from rl_warmup.report.figures.panels import HUES
 from rl_warmup.report.sentences import VERDICTS, Sentence, sentences
 from rl_warmup.report.tables import Table
@@ -53,7 +53,7 @@ SECTIONS = (
         "robustness",
         "Learning-rate robustness",
         "Does warmup raise the learning rate from which runs no longer learn?",
-        tables=(comparison_tables.critical_rates, comparison_tables.phi),
+        tables=(robustness_tables.critical_rates, robustness_tables.phi),
     ),
     Section(
         "transfer",
@@ -67,7 +67,7 @@ SECTIONS = (
         "Exploratory: these numbers describe, and decide nothing.",
         kind="time_to_threshold",
         tables=(cell_tables.stability, cell_tables.across_seeds),
-        folded=(cell_tables.time_to_threshold, comparison_tables.dispersion),
+        folded=(cell_tables.time_to_threshold, robustness_tables.dispersion),
     ),
     Section(
         "dose",

@@ -10,8 +10,9 @@ from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
 from rl_warmup.report import looks, pooled, words
 from rl_warmup.report.comparison_sentences import failed, has_failures, too_small, verdict
+from rl_warmup.report.robustness_sentences import critical_rate, dose
 from rl_warmup.report.verdicts import headline
-from rl_warmup.report.words import Row, interval, listed, number, share
+from rl_warmup.report.words import Row, listed
 
 Kind = Headline | Literal["summary", "looks", "plan", "robustness", "dose", "limit"]
 VERDICTS: tuple[Headline, ...] = get_args(Headline)
@@ -62,7 +63,7 @@ def findings(report: Mapping[str, Any]) -> list[Sentence]:
         *(("inconclusive", text) for text in _undecided(rows, report, named)),
         *(("plan", text) for text in _plan(rows)),
         *(("robustness", critical_rate(row, report, named)) for row in report["robustness"]["edges"]),
-        *(("dose", text) for text in _dose(report)),
+        *(("dose", text) for text in dose(report)),
     ]
     return [Sentence(kind, words.capital(text)) for kind, text in texts]
 
@@ -106,25 +107,6 @@ def _at(noun: str, rows: Sequence[Row]) -> str:
     if len(rates) == 1:
         return f"{noun} at {words.rate(rows[0])}"
     return f"{noun} at {len(rates)} learning rates ({rates[0]:.4g} to {rates[-1]:.4g})"
-
-
-def critical_rate(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> str:
-    """Whether a warmup moves the learning rate at which half of the runs still learn."""
-    moves = "the learning rate at which half of the runs still learn"
-    what = f"{words.arm_words(row['treatment'], report)}, {words.place(row, named)}"
-    ends = row["eta50_control"], row["eta50_treatment"]
-    if row["finding"] == "censored" or row["log2_ratio"] is None or None in ends:
-        return f"{what}: whether it moves {moves} cannot be said, the grid of learning rates does not reach it."
-    found = {
-        "supported": f"raises {moves}",
-        "harms": f"lowers {moves}",
-        "refuted": f"does not move {moves} by half an octave",
-        "undecided": f"whether it moves {moves} is undecided",
-        "descriptive": f"no verdict on whether it moves {moves} ({row.get('descriptive')})",
-    }[row["finding"]]
-    size = f"{number(row['log2_ratio'], sign=True, digits=2)} {interval(row['ci_low'], row['ci_high'], digits=2)}"
-    rates = " to ".join(f"{value:.2g}" for value in ends)
-    return f"{what}: {found}, from {rates}, {size} octaves, n = {counted(row['n_seeds'], 'seed')}."
 
 
 def limits(report: Mapping[str, Any], problems: Iterable[Problem]) -> list[str]:
@@ -244,12 +226,3 @@ def _plan(rows: Sequence[Row], what: str = "pairs") -> list[str]:
         f"{what} that decide {of} open for the mean, in 80% of such studies: {takes}; even then {zero} stay open "
         f"where the true difference is 0, and {half} where it is half the smallest effect that matters."
     ]
-
-
-def _dose(report: Mapping[str, Any]) -> list[str]:
-    lost = [row["budget"] for row in report["dose"] if row["budget"]]
-    if not lost:
-        return []
-    low, high = share(min(lost)), share(max(lost))
-    much = low if low == high else f"{low} to {high}"
-    return [f"the price: {much} of the summed learning rate is not delivered to the optimizer."]

@@ -7,8 +7,8 @@ from helpers.example_report import PLAN, PROBLEMS, comparison, critical_rate, re
 
 from rl_warmup.analysis.problems import Problem
 from rl_warmup.report.comparison_sentences import verdict
+from rl_warmup.report.robustness_sentences import critical_rate as critical_rate_sentence
 from rl_warmup.report.sentences import answers, limits, sentences, summary
-from rl_warmup.report.sentences import critical_rate as critical_rate_sentence
 
 
 def said(kind: str, **changes: object) -> str:

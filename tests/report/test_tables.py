@@ -3,7 +3,7 @@
 import pytest
 from helpers.example_report import PLAN, comparison, critical_rate, report
 
-from rl_warmup.report import cell_tables, comparison_tables
+from rl_warmup.report import cell_tables, comparison_tables, robustness_tables
 from rl_warmup.report.tables import Table
 
 
@@ -109,14 +109,14 @@ def test_failures_pairs_won_and_plans_have_a_table() -> None:
 
 
 def test_the_critical_rate_has_a_row_an_arm() -> None:
-    treatment, control = (texts(comparison_tables.critical_rates(report()), index) for index in (0, 1))
+    treatment, control = (texts(robustness_tables.critical_rates(report()), index) for index in (0, 1))
     assert (treatment["η50"], control["η50"]) == ("0.0152", "0.0079")
     assert treatment["log2 ratio"] == "+0.94 [+0.31, ∞]"
     assert control["share that learned, by rate"] == "100% 80% 20%"
     censored = critical_rate(eta50_control=None, censored_control="above", log2_ratio=None, finding="censored")
     content = report() | {"robustness": {"edges": [censored], "sensitivity": []}}
-    assert texts(comparison_tables.critical_rates(content), 1)["η50"] == "– above the grid"
-    assert texts(comparison_tables.critical_rates(content))["log2 ratio"] == "–"
+    assert texts(robustness_tables.critical_rates(content), 1)["η50"] == "– above the grid"
+    assert texts(robustness_tables.critical_rates(content))["log2 ratio"] == "–"
 
 
 def test_stability_stands_beside_its_noise_floor() -> None:
@@ -137,11 +137,11 @@ def test_times_dose_and_seeds() -> None:
     }
     assert texts(cell_tables.dose(report()), 1)["budget lost"] == "5%"
     assert texts(cell_tables.across_seeds(report()))["diverged"] == "5% [0.89%, 24%]"
-    assert texts(comparison_tables.dispersion(report()))["adjusted p"] == ".12"
-    assert texts(comparison_tables.phi(report()))["Φ"] == "0.210"
+    assert texts(robustness_tables.dispersion(report()))["adjusted p"] == ".12"
+    assert texts(robustness_tables.phi(report()))["Φ"] == "0.210"
 
 
-@pytest.mark.parametrize("make", [comparison_tables.glance, cell_tables.scores, comparison_tables.dispersion])
+@pytest.mark.parametrize("make", [comparison_tables.glance, cell_tables.scores, robustness_tables.dispersion])
 def test_without_rows_there_is_no_table(make: object) -> None:
     assert callable(make)
     assert make(report() | {"comparisons": [], "cells": [], "dispersion": []}) is None
