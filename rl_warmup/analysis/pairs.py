@@ -13,7 +13,6 @@ from rl_warmup.analysis.declaration import Family
 from rl_warmup.analysis.metrics.table import Metric
 from rl_warmup.analysis.problems import Problems
 from rl_warmup.analysis.runs import Run, same_dose
-from rl_warmup.analysis.statistics.sign_flips import ROUNDING
 from rl_warmup.config.study import without_warmup
 
 Term = tuple[float, Cell]  # weight and arm; a treatment and its control weigh 1 and -1
@@ -98,7 +97,7 @@ class Pairing:
             return None
         most = sum(max(weight * low, weight * high) for weight, (low, high) in known)
         least = sum(min(weight * low, weight * high) for weight, (low, high) in known)
-        return max(most, -least) * (1 + ROUNDING)
+        return max(most, -least)
 
     def values(self, metric: str) -> tuple[FloatArray, FloatArray]:
         """Positive and negative part of sum(weight · metric), [pairs] each; nan where a run's value is."""

@@ -220,17 +220,17 @@ def _p_up(n: int, mean: float, sd: float, bound: float) -> float:
         return 1.0
     d = np.clip(mean + sd * _NORMAL, -bound, None)  # [nodes]
     if d[0] >= 0:
-        return max(1e-300, math.exp(-n * float(np.log1p(d / bound).mean())))
-    if n * float(d.mean()) <= bound:
+        return max(1e-300, math.exp(-n * float(np.log1p(d / bound).sum()) / NODES))
+    if n * float(d.sum()) / NODES <= bound:
         return 1.0
 
     def slope(t: float) -> float:  # K'(t)
-        return n * float((d / (1 - t * d)).mean()) - bound / (1 + t * bound)
+        return n * float((d / (1 - t * d)).sum()) / NODES - bound / (1 + t * bound)
 
     t = float(brentq(slope, -(1 - 1e-9) / bound, 0.0, rtol=1e-6))
     ratio = d / (1 - t * d)
-    k = -n * float(np.log1p(-t * d).mean()) - math.log1p(t * bound)
-    curved = n * float((ratio**2).mean()) + (bound / (1 + t * bound)) ** 2
+    k = -n * float(np.log1p(-t * d).sum()) / NODES - math.log1p(t * bound)
+    curved = n * float(ratio @ ratio) / NODES + (bound / (1 + t * bound)) ** 2
     r, u = -math.sqrt(max(-2 * k, 1e-12)), t * math.sqrt(curved)
     return min(1.0, max(1e-300, float(ndtr(r)) + math.exp(-(r**2) / 2) / math.sqrt(2 * math.pi) * (1 / r - 1 / u)))
 
