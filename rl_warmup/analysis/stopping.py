@@ -1,4 +1,4 @@
-"""Whether a sweep that looks at its comparisons trains another batch: a function of the records alone."""
+"""Whether a sweep that looks at its comparisons trains another batch: a function of the records."""
 
 from collections.abc import Collection
 from pathlib import Path

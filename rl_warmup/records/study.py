@@ -47,7 +47,7 @@ class Look:
 
 @dataclass(frozen=True)
 class LooksTaken:
-    """looks.json: the looks of a sweep that trains seeds in batches; the records decide, this tells of it."""
+    """looks.json: the looks of a sweep that trains seeds in batches; what decides are the records."""
 
     runs: int
     """Of all batches: as many as are trained at most."""

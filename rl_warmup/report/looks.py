@@ -47,7 +47,7 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     found = f"{counted(len(rows), 'comparison')}: {listed(parts)}" if parts else "nothing is compared"
     return [
         f"this study looks at {_pairs(looks['planned'])}, spending {looks['spending']}, and {ended} ({found}). "
-        "Seeds were added by this rule alone. p and intervals (repeated ones) hold at every look; estimates after "
+        "Seeds were added by this rule only. p and intervals (repeated ones) hold at every look; estimates after "
         "an early stop are too large."
     ]
 

@@ -1,4 +1,4 @@
-"""A sweep in batches of seeds, which looks at its comparisons when a batch is complete, and stops or goes on."""
+"""A sweep in batches of seeds, which looks at its comparisons when a batch is complete, and stops or continues."""
 
 import json
 from collections import defaultdict
@@ -71,7 +71,7 @@ def complete(batches: Sequence[Sequence[Job]]) -> int:
 def look(batches: Sequence[Sequence[Job]]) -> LooksTaken | None:
     """Look at the comparisons of complete batches, as at each of the looks before; None where none are declared.
 
-    What is seen follows from the records of these runs alone: who looks again sees the same.
+    What is seen follows from the records of these runs only: who looks again sees the same.
 
     Raises:
         ConfigError: if the records cannot be analyzed.
@@ -131,4 +131,4 @@ def look_words(taken: LooksTaken, trained: int) -> str:
     decided = f"look at {seen.pairs} pairs: {seen.decided} of {seen.comparisons} comparisons are decided"
     if seen.decided == seen.comparisons:
         return f"{decided}; the study stops, with {trained:,} of at most {taken.runs:,} runs"
-    return f"{decided}; it was the last look" if taken.stopped else f"{decided}; the study goes on"
+    return f"{decided}; it was the last look" if taken.stopped else f"{decided}; the study continues"

@@ -18,7 +18,7 @@ def test_an_early_stop_is_said_and_what_it_does_to_estimates() -> None:
         "this study looks at 20, 40 and 60 pairs, spending pocock, and stopped at 40, where all is "
     )
     assert "(3 comparisons: 1 decided at 20 and 2 decided at 40)" in text
-    assert "Seeds were added by this rule alone." in text
+    assert "Seeds were added by this rule only." in text
     assert "estimates after an early stop are too large" in text
 
 

@@ -116,7 +116,7 @@ def test_it_goes_to_the_end_and_batches_are_seeds_in_their_order(arms: list[RunC
     launch = Launched(alike)
     code, out = swept(jobs, launch)
     assert (code, launch.batches) == (0, [set(range(5, 25)), set(range(100, 120))])
-    assert "the study goes on" in out
+    assert "the study continues" in out
     assert "it was the last look" in out
     taken = read_looks(jobs[0].folder.parent)
     assert taken is not None

@@ -33,7 +33,7 @@ def compare_at_looks(
 ) -> list[Paired]:
     """The comparison at each look up to n pairs, with sequential p: `decide` of all comparisons at a look decides.
 
-    In the runs seen p is that of the group-sequential sign flips. The tests of the mean are made anew at each look,
+    In the runs seen p is that of the group-sequential sign flips. The tests of the mean are repeated at each look,
     at the level spent there. Equivalence in the runs seen is tested by two one-sided group-sequential sign flips at
     the looks from 60 pairs on; zeros and ones that are shifted cannot be exchangeable, so a binary metric has none.
 

@@ -207,7 +207,7 @@ def _most_extreme(values: FloatArray, depth: int) -> NDArray[np.intp]:
 
 
 def anew_p_values(p_values: Sequence[float], spending: Spending) -> list[float]:
-    """Sequential p at each look of a test that is made anew at each, at the level that is spent there.
+    """Sequential p at each look of a test that is repeated at each, at the level that is spent there.
 
     Valid for any test of fixed n, as no more than the level is spent over all looks.
 
