@@ -53,6 +53,11 @@ nan, inf = math.nan, math.inf
         ),
         ({"env__ceiling": nan}, "env.ceiling=nan is not usable; use a finite number"),
         ({"env__return_low": nan}, "env.return_low=nan is not usable; use a finite number"),
+        (
+            {"study__order": "pooled_first", "study__control": {"warmup.name": "none"}}
+            | {"study__looks": {"every": 20, "most": 100, "spending": "pocock"}},
+            "study.looks has no pooled question, which study.order=pooled_first asks first; use study.order=holm",
+        ),
         ({"study__order": "each"}, r"study.order=each is not known; use one of: pooled_first, holm"),
         ({"study__smallest_effect": 0.0}, r"study.smallest_effect=0.0 is not usable; use a finite number above 0"),
         ({"algo__optimizer__beta1": 1.0}, "algo.optimizer.beta1=1.0 is not usable; use a value from 0 to below 1"),

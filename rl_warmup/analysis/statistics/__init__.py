@@ -11,6 +11,7 @@ A comparison pairs runs by seed: D = treatment - control, [pairs]. What is teste
 - sequential: sign flips of a study that is looked at several times; spending: how its level is spent over the looks
 - looking: a comparison at each of these looks
 - planning: pairs that decide, of each verdict, planned from a pilot, and what stays open with so many
+- pooled: one comparison over several environments; gatekeeping: the order in which it and theirs are tested
 - estimators: what describes or cross-checks: IQM, McNemar, Welch, permutations, Brown-Forsythe, tail means
 - across_seeds: dispersion over the runs of one arm, shares of runs with Wilson intervals
 - survival: times to a threshold that some runs never reach (Kaplan-Meier)
