@@ -178,7 +178,8 @@ def _draw_metric(axes: Axes, metric: Metric, frame: pl.DataFrame, lines: Sequenc
                 signs = f"{row['agreeing']} of {row['environments']}"
                 axes.text(1.02, y + 0.75, signs, transform=axes.get_yaxis_transform(), **SIGNS)
     draw_estimates(axes, [one for one in estimates if one not in pooled], 5)
-    draw_estimates(axes, pooled, 6.5, marker="D")
+    if pooled:
+        draw_estimates(axes, pooled, 6.5, marker="D")
     _draw_means(axes, frame, places)
     _draw_open_ends(axes, estimates)
     head_metric(axes, metric, effect, normalized)
