@@ -42,7 +42,7 @@ def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     assert err == ""
     content = json.loads((study / "report.json").read_text(encoding="utf-8"))
-    assert set(content) == set(schema()["required"])
+    assert set(content) == {*schema()["required"], "pooled"}
     names = {path.name for path in (study / "figures").iterdir()}
     assert names == {f"{drawn['name']}.{kind}" for drawn in content["figures"] for kind in ("png", "svg", "csv")}
     assert not list(study.glob(".*"))  # no temporary file
