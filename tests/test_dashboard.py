@@ -187,7 +187,7 @@ def test_a_workspace_has_these_sections_and_groups_curves_by_arm_warmup_and_lear
 def test_the_report_has_the_answer_the_comparisons_curves_figures_problems_and_the_command(quick):
     report = made(quick)[-1].spec
     first, last = texts(report)
-    assert "worse in 2 (area)" in first
+    assert "worse in the runs seen in 2 (area)" in first
     assert "| linear 10% gradient steps against none" in first.lower().replace("\\", "")
     assert quick["problems"][0][:20] in last.replace("\\", "")
     assert "python -m rl_warmup.run study=quick" in last
