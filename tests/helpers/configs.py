@@ -17,6 +17,8 @@ def probe(kind: str) -> list[str]:
     return [
         f"env.id=probe/{kind}-v0",
         f"env.name={kind}",
+        "env.floor=null",
+        "env.ceiling=null",
         "env.return_floor=-1",
         "env.return_low=-1",
         "env.return_high=1",

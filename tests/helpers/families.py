@@ -141,7 +141,14 @@ RUNS = {
 FAMILIES: dict[str, list[str]] = {
     name: [
         *(f"env.id=family/{env}-v0", f"env.name={env}"),
-        *("env.return_floor=-2000", "env.return_low=-1500", "env.return_high=200", "env.threshold=0"),
+        *(
+            "env.floor=null",
+            "env.ceiling=null",
+            "env.return_floor=-2000",
+            "env.return_low=-1500",
+            "env.return_high=200",
+            "env.threshold=0",
+        ),
         *(
             "learning_rate=3e-4",
             "warmup=linear",

@@ -443,7 +443,7 @@ def test_the_recorded_command_makes_the_same_experiment_again(tmp_path, monkeypa
         (
             ["env.name=car", "env.threshold=-110"],
             "MountainCar-v0 is trained with env.return_floor=8, env.return_low=22.2, env.return_high=500, "
-            "env.reward_max=1 of CartPole-v1",
+            "env.floor=8, env.ceiling=500, env.reward_max=1 of CartPole-v1",
         ),
         (["env.name=car", "env.return_low=20"], None),
     ],

@@ -21,6 +21,8 @@ CAR = [  # every episode ends at the time limit
     *(
         "env.id=MountainCar-v0",
         "env.name=car",
+        "env.floor=null",
+        "env.ceiling=null",
         "env.return_floor=-200",
         "env.return_low=-200",
         "env.return_high=-110",
@@ -117,7 +119,15 @@ def test_a_stack_whose_members_have_all_diverged_stops(configure: Configure) -> 
 
 def test_continuous_actions_of_a_diverged_member_stay_finite(configure: Configure) -> None:
     pendulum = ["env.id=Pendulum-v1", "env.name=pendulum", "env.return_floor=-2000", "env.return_low=-1500"]
-    pendulum += ["env.return_high=-150", "env.threshold=-200", *SMALL["ppo"], *QUICK, "warmup=none"]
+    pendulum += [
+        "env.floor=null",
+        "env.ceiling=null",
+        "env.return_high=-150",
+        "env.threshold=-200",
+        *SMALL["ppo"],
+        *QUICK,
+        "warmup=none",
+    ]
     configs = [configure(*pendulum, f"learning_rate={rate}", "seed=1") for rate in (1e30, 1e-3)]
     sinks = [ListSink(), ListSink()]
     train_into(configs, sinks)

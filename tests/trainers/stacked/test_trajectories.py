@@ -47,7 +47,15 @@ CASES = {
 }
 CASES["ppo pendulum"] = [
     *("env.id=Pendulum-v1", "env.name=pendulum", "env.return_floor=-2000", "env.return_low=-1500"),
-    *("env.return_high=-150", "env.threshold=-200", "learning_rate=3e-4", "total_timesteps=1024", "algo.n_envs=2"),
+    *(
+        "env.floor=null",
+        "env.ceiling=null",
+        "env.return_high=-150",
+        "env.threshold=-200",
+        "learning_rate=3e-4",
+        "total_timesteps=1024",
+        "algo.n_envs=2",
+    ),
     *(
         "algo.n_steps=128",
         "algo.batch_size=64",
@@ -66,7 +74,7 @@ CASES["ppo pendulum sde, one environment"] = [
 ]
 TAXI = [  # whole numbers, which networks see one-hot
     *("env.id=Taxi-v4", "env.name=taxi", "env.return_floor=-2000", "env.return_low=-800", "env.return_high=8"),
-    *("env.threshold=8", "learning_rate=1e-3", "algo.normalize=false"),
+    *("env.floor=null", "env.ceiling=null", "env.threshold=8", "learning_rate=1e-3", "algo.normalize=false"),
 ]
 CASES["ppo taxi"] = [*TAXI, "total_timesteps=384", "algo.n_envs=2", "algo.n_steps=64"]
 CASES["ppo taxi"] += ["algo.batch_size=64", "algo.n_epochs=2"]  # in longer ones unused inputs part by the last bit
