@@ -75,13 +75,13 @@ def test_a_report_is_the_same_in_every_locale(
     study: Path, latin: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report([str(study), "--no-figures", "--out", str(tmp_path / "here")]) == 0
-    assert "▲ better" in capsys.readouterr().out
+    assert "△ better in the runs seen" in capsys.readouterr().out
     for name, environment in (("latin", latin), ("ascii", ASCII)):
         out, err = call(
             "report", str(study), "--no-figures", "--out", str(tmp_path / name), environment=environment
         )
         assert err == ""
-        assert "^ better: Linear warmup over 20% of the gradient steps" in out
+        assert "^ better in the runs seen: Linear warmup over 20% of the gradient steps" in out
         assert "treatment - control" in out
         for file in ("report.md", "report.html", "report.json", "report.tex"):
             assert (tmp_path / name / file).read_bytes() == (tmp_path / "here" / file).read_bytes()

@@ -257,8 +257,8 @@ nan, inf = math.nan, math.inf
         ),
         ({"warmup__length": 0.0}, r"warmup.length=0.0 is not a length"),
         ({"warmup__length": -5.0}, r"warmup.length=-5.0 is not a length"),
-        ({"warmup__length": inf}, r"warmup.length=inf is not a length"),
-        ({"warmup__length": nan}, r"warmup.length=nan is not a length"),
+        ({"warmup__length": inf}, r"warmup.length=inf is not usable; use a finite number"),
+        ({"warmup__length": nan}, r"warmup.length=nan is not usable; use a finite number"),
         ({"warmup__length": 2.5}, r"warmup.length=2.5 is neither a fraction below 1 nor a whole count of steps"),
         (
             {"warmup__length": 7821.0},
