@@ -75,9 +75,8 @@ def test_better_with_new_collapses_says_both_in_one_sentence(tmp_path: Path) -> 
     found.sentence("final return", "better", "4 of 40", "0 of 40")
 
 
-@pytest.mark.parametrize(
-    "pairs", [pytest.param(25, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("pairs", [25, 200])
 def test_a_family_of_768_can_decide(tmp_path: Path, pairs: int) -> None:
     flat = np.ones(6)
     write_arm(tmp_path / "s", "none", curves(np.zeros(pairs), flat))

@@ -124,7 +124,7 @@ def test_it_goes_to_the_end_and_batches_are_seeds_in_their_order(arms: list[RunC
     assert taken.stopped
 
 
-@pytest.mark.parametrize("after", [47, *(pytest.param(after, marks=pytest.mark.slow) for after in (3, 40, 79))])
+@pytest.mark.parametrize("after", [47, *(pytest.param(after, marks=pytest.mark.long) for after in (3, 40, 79))])
 def test_killed_anywhere_it_sees_and_trains_the_same(arms: list[RunConfig], after: int, tmp_path: Path) -> None:
     whole = jobs_of([replace(arm, runs_dir=str(tmp_path / "whole")) for arm in arms])
     swept(whole, Launched(alike))
