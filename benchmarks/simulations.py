@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
-from simulations_methods import METHODS, dirichlet_equivalent, flips_equivalent
+from simulations_methods import ALPHA, METHODS, dirichlet_equivalent, flips_equivalent
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.table import RETURN_EFFECT
@@ -15,7 +15,6 @@ from rl_warmup.analysis.statistics.failures import failures
 Draw = Callable[[Generator, int, int], tuple[FloatArray, FloatArray]]  # (rng, studies, n) -> two [studies, n]
 Shares = dict[str, FloatArray]  # method -> [studies, what was counted], 0 or 1
 
-ALPHA = 0.05
 BOUND = 1.05  # of a difference, as CartPole has it
 DROP = 0.9  # of the normalized return, in a run that collapses
 SOME = 4  # methods that take long see one study of so many

@@ -9,6 +9,7 @@ from simulations import ALPHA, BOUND, DROP, HALF, Case, Shares, pairs
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.metrics.table import RETURN_EFFECT
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.looking import EQUIVALENCE_PAIRS
 from rl_warmup.analysis.statistics.proved import betting
 from rl_warmup.analysis.statistics.sequential import Sequential, anew_p_values
 from rl_warmup.analysis.statistics.sign_flips import Alternative
@@ -16,7 +17,6 @@ from rl_warmup.analysis.statistics.spending import Rule, Spending
 
 LOOKS = (20, 40, 60, 80, 100)
 RULES: tuple[Rule, ...] = ("obrien_fleming", "pocock")
-EQUIVALENT_FROM = 60  # pairs; before, only the rule of the mean may call two arms equivalent
 FAMILY, REAL, SHARED = 8, 3, 0.6  # comparisons, those with a difference where there is one, correlation
 
 TRUTHS = (
@@ -92,7 +92,7 @@ def by_flips(d: FloatArray, rule: Rule, draws: int) -> Rows:
         return [0.0 if look >= stop else 1.0 for look in range(1, len(LOOKS) + 1)]
 
     sides = p_values("greater", -RETURN_EFFECT), p_values("less", RETURN_EFFECT)
-    may = [count >= EQUIVALENT_FROM for count in LOOKS]
+    may = [count >= EQUIVALENCE_PAIRS for count in LOOKS]
     return list(zip(p_values("two-sided", 0.0), map(max, *sides), may, strict=True))
 
 

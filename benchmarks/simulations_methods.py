@@ -15,7 +15,7 @@ from rl_warmup.analysis.statistics.dirichlet import Dirichlet
 from rl_warmup.analysis.statistics.proved import Proved, betting, phan
 from rl_warmup.analysis.statistics.sign_flips import SignFlips
 
-ALPHA = 0.05
+ALPHA = 0.05  # of the simulated studies
 RESAMPLES = 1000
 EXACT = 20  # sign flips are the package's up to here; above, so many vectors for all studies at once
 VECTORS = 10_000

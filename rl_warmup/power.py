@@ -15,7 +15,6 @@ from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.constants import Scale, given
 from rl_warmup.analysis.metrics.table import METRICS
 from rl_warmup.analysis.statistics.planning import (
-    ALPHA,
     POWER,
     no_plan,
     pairs_for_equivalence,
@@ -23,6 +22,7 @@ from rl_warmup.analysis.statistics.planning import (
     pairs_in_runs_seen,
     plan,
 )
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.study import analyse
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.records.schema import RecordError

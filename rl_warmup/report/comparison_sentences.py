@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_warmup.analysis.statistics.verdicts import ALPHA
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.records.words import counted
 from rl_warmup.report import words
 from rl_warmup.report.looks import decided_at

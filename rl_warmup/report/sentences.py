@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from rl_warmup.analysis.problems import Problem
-from rl_warmup.analysis.statistics.scopes import Headline
-from rl_warmup.analysis.statistics.verdicts import ALPHA, ENOUGH_PAIRS, SMALL
+from rl_warmup.analysis.statistics.scopes import ALPHA, Headline
+from rl_warmup.analysis.statistics.verdicts import ENOUGH_PAIRS, SMALL
 from rl_warmup.records.words import counted
 from rl_warmup.report import looks, pooled, words
 from rl_warmup.report.comparison_sentences import failed, has_failures, too_small, verdict

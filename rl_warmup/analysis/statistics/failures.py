@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sign_flips import sample
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)

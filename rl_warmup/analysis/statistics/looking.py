@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sequential import Sequential, anew_p_values, repeated_interval, taken
 from rl_warmup.analysis.statistics.spending import Spending
 from rl_warmup.analysis.statistics.verdicts import (
-    ALPHA,
     Paired,
     Verdict,
     compare,

@@ -18,9 +18,9 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sign_flips import ROUNDING, positive_effect, sample
 
-ALPHA = 0.05
 POWER = 0.8
 FEWEST = 6  # pairs of a pilot that says anything of the standard deviation
 LUCK = 0.2  # a pilot's standard deviation is smaller than planned with in one of five pilots only

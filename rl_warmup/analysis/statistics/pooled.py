@@ -12,8 +12,9 @@ import numpy as np
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics import estimators
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sign_flips import DRAWS, SignFlips
-from rl_warmup.analysis.statistics.verdicts import ALPHA, Paired
+from rl_warmup.analysis.statistics.verdicts import Paired
 
 Stratum = Mapping[int, float]  # of an environment: seed -> treatment - control
 

@@ -13,8 +13,8 @@ from scipy.optimize import brentq, isotonic_regression
 
 from rl_warmup.analysis import FloatArray
 from rl_warmup.analysis.statistics.dirichlet import Dirichlet
+from rl_warmup.analysis.statistics.scopes import ALPHA
 
-ALPHA = 0.05
 DRAWS = 10_000  # of Phan's quantile; they depend on the number of pairs alone
 STAKES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
 

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+ALPHA = 0.05  # level of every verdict, and of the intervals and limits beside it
+
 Seen = Literal["better", "worse", "equivalent", "inconclusive"]  # equivalent: of studies with looks only
 OfMean = Literal["better", "worse", "equivalent", "inconclusive"]
 Headline = Literal[

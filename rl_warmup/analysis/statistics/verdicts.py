@@ -19,13 +19,12 @@ from rl_warmup.analysis.statistics.dirichlet import Dirichlet
 from rl_warmup.analysis.statistics.gatekeeping import gatekept, shares
 from rl_warmup.analysis.statistics.planning import Plan
 from rl_warmup.analysis.statistics.proved import betting, phan
-from rl_warmup.analysis.statistics.scopes import Headline, OfMean, Seen, headline
+from rl_warmup.analysis.statistics.scopes import ALPHA, Headline, OfMean, Seen, headline
 
 Correction = Literal["holm", "fdr_bh"]
 
 # of p: in the runs seen, of the mean, of equivalence, of equivalence in the runs seen
 KINDS = ("p_value", "p_mean", "p_equivalence", "p_equivalence_in_runs_seen")
-ALPHA = 0.05
 ENOUGH_PAIRS = 20  # below, a study is a pilot
 SMALL = "significant but smaller than"
 NOT_TESTED = "not tested"

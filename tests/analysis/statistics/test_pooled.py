@@ -14,6 +14,7 @@ from scipy import stats
 
 from rl_warmup.analysis.statistics import dirichlet, sign_flips, verdicts
 from rl_warmup.analysis.statistics.pooled import Pooled, averages, flips_of, pooled
+from rl_warmup.analysis.statistics.scopes import ALPHA
 
 QUICK = settings(deadline=None, max_examples=30)
 EIGHTHS = st.integers(-16, 16).map(lambda i: i / 8)
@@ -162,9 +163,9 @@ def test_the_level_holds_where_environments_are_unlike() -> None:
     rng, wrong = np.random.default_rng(1), np.zeros(2)
     for _ in range(400):
         strata = [rng.standard_t(3, size) * sd for size, sd in ((6, 0.02), (9, 0.5), (4, 0.1))]
-        wrong[0] += flips_of(strata).p_value() <= verdicts.ALPHA
+        wrong[0] += flips_of(strata).p_value() <= ALPHA
         strata = [one + shift for one, shift in zip(strata, (0.4, -0.2, -0.2), strict=True)]
-        wrong[1] += flips_of(strata).p_value() <= verdicts.ALPHA
+        wrong[1] += flips_of(strata).p_value() <= ALPHA
     assert (wrong / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)).all()
 
 
