@@ -198,24 +198,24 @@ def _table(record: Record, name: str, lost: str, problems: Problems) -> pl.DataF
 def _curve(record: Record) -> tuple[NDArray[np.int64], FloatArray, FloatArray | None]:
     """Steps, mean returns, returns of the episodes; of a diverged run only what is finite."""
     frame = record.table("evaluations") if record.status == "diverged" else record.evaluations()
-    frame = frame.select("env_step", "returns", mean=pl.col("returns").list.mean()).sort("env_step")
-    frame = frame.filter(pl.col("mean").is_finite())
-    if frame["env_step"].is_duplicated().any():
+    steps, means = frame["env_step"].to_numpy(), frame["returns"].list.mean().to_numpy()
+    order = np.argsort(steps, kind="stable")
+    order = order[np.isfinite(means[order])]
+    steps, rows = steps[order], frame["returns"].to_list()
+    if np.unique(steps).size < steps.size:
         raise RecordError(f"{record.folder / 'evaluations.parquet'}: an env_step is there twice")
-    if record.status == "completed" and frame.height < 2:
+    if record.status == "completed" and steps.size < 2:
         raise RecordError(f"{record.folder / 'evaluations.parquet'}: one evaluation is no curve")
-    return frame["env_step"].to_numpy(), frame["mean"].to_numpy(), _rectangle(frame["returns"])
+    return steps, means[order], _rectangle([rows[row] for row in order])
 
 
-def _rectangle(lists: pl.Series) -> FloatArray | None:  # [rows, entries]
+def _rectangle(lists: Sequence[Sequence[float | None]]) -> FloatArray | None:  # [rows, entries]
     """Lists of equal lengths as rows; None if they have not the same length, or an entry is missing."""
-    if lists.is_empty():
+    if not lists:
         return np.empty((0, 0))
-    lengths = lists.list.len().unique()
-    entries = lists.explode(empty_as_null=False)
-    if lengths.len() != 1 or entries.null_count():
+    if len({len(row) for row in lists}) != 1 or any(None in row for row in lists):
         return None
-    return entries.to_numpy().reshape(lists.len(), int(lengths[0]))
+    return np.array(lists, dtype=np.float64)
 
 
 def _lacking(info: Mapping[str, Any]) -> str | None:
