@@ -23,7 +23,7 @@ TINY = ["tracking=disabled", "total_timesteps=250", "algo.n_envs=2", "algo.n_ste
 TINY += ["algo.n_epochs=2", "evaluation.count=2", "evaluation.episodes=1"]
 
 
-@pytest.mark.slow
+@pytest.mark.long  # tests/run/ kills one process at a time
 def test_a_sweep_whose_processes_are_killed_is_the_sweep_in_peace(tmp_path: Path) -> None:
     arguments = ["--kinds", "stacked", "--runs", "5", "--steps", "1500", "--every", "1", "--kills", "2"]
     arguments += ["--folder", str(tmp_path)]

@@ -62,7 +62,8 @@ def test_a_job_that_fails_before_it_begins_tells_its_reason_under_every_launcher
 # ---- homes and temporary folders ----
 
 
-@pytest.mark.parametrize("home", ["/proc", pytest.param("/dev/null/nobody", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("home", ["/proc", "/dev/null/nobody"])
 def test_stacks_train_without_a_home_that_takes_files_and_with_a_long_tmpdir(home: str, tmp_path: Path) -> None:
     """In one no folder can be made, the other is not there: for root too."""
     temporary = tmp_path / ("t" * 100)

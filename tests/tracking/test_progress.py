@@ -284,7 +284,9 @@ NO_KEY = "W&B has no API key (`wandb login` stores one): this goes into offline 
         (None, "", "tracking.mode=online", NO_KEY, 0.0),
         ("short", "", "seed=0", "W&B does not start (W&B cannot be used: WANDB_API_KEY invalid", 0.0),
         (KEY, "refuses", "seed=0", "W&B fails at the start (", 0.0),
-        pytest.param(KEY, "all", "seed=0", "W&B fails at the start (", wandb_client.INIT_SECONDS),
+        pytest.param(
+            *(KEY, "all", "seed=0", "W&B fails at the start (", wandb_client.INIT_SECONDS), marks=pytest.mark.long
+        ),
     ],
     ids=["no key", "no key at all", "a key that is refused", "a dead server"],
 )

@@ -46,6 +46,7 @@ def batch(settings: dict[str, Any]) -> BatchSystem:
     return BatchSystem("local", settings)
 
 
+@pytest.mark.long  # the command line's test below trains in jobs, too
 def test_jobs_leave_the_records_of_processes_here(batch: BatchSystem, configure: Configure, tmp_path: Path) -> None:
     there = stack_of(configure, "action", 3)
     here = stack_of(configure, "action", 3, f"runs_dir={tmp_path / 'here'}")
