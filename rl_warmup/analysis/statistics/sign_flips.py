@@ -183,15 +183,6 @@ class SignFlips:
         mean = float(np.average(d, weights=self.weights))  # inside by construction; rounding must not leave it out
         return min(ends[0], mean) + 0.0, max(ends[1], mean) + 0.0
 
-    def tost_p(self, smallest_effect: float) -> float:
-        """Equivalence: the larger p of the tests against mean <= -smallest_effect and mean >= smallest_effect.
-
-        At most .05 exactly where the 90% interval lies inside ±smallest_effect (n <= 28).
-
-        Source: Schuirmann 1987.
-        """
-        return max(self.p_value(-smallest_effect, "greater"), self.p_value(smallest_effect, "less"))
-
 
 def positive_effect(smallest_effect: float) -> float:
     """A smallest effect that matters.
