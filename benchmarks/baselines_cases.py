@@ -28,7 +28,7 @@ class Case:
     algo: str
     env: str
     seeds: int
-    plain: int  # seeds of plain Stable-Baselines3, fewer where a run takes minutes; 0: seeds are published, or too long
+    plain: int  # seeds of plain Stable-Baselines3, fewer where a run takes minutes; 0: published, or too long
     published: Published | None = None
     overrides: tuple[str, ...] = ()
     trainer: tuple[str, ...] = STACKED
