@@ -58,7 +58,7 @@ ARMS = [
     Arm(("warmup=sqrt", "warmup.match=linear:0.1"), "√x over the length at which B is the same", "the shape alone"),
     on_a_ramp("warmup.on=actor", "ω for the actor and the shared extractor", "DNA, 2206.10027", PPO),
     on_a_ramp("warmup.on=critic", "ω for the critic alone", "DNA, 2206.10027", PPO),
-    on_a_ramp("warmup.of=clip_range", "ω on the clip range, once per update", "practice", PPO),
+    on_a_ramp("warmup.of=clip_range", "ω on the clip range, once per update", "used in practice", PPO),
     on_a_ramp("warmup.of=entropy algo.ent_coef=0.01", "ω on the entropy coefficient", "used in practice", PPO),
     Arm(("warmup=dreamer",), "linear, 1000 gradient steps", "danijar/dreamerv3"),
     Arm(("warmup=amago",), "linear, 500 gradient steps", "UT-Austin-RPL/amago"),
