@@ -7,9 +7,10 @@ drawn depends on n and m alone: the same runs have the same numbers in every stu
 import math
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from rl_warmup.analysis import FloatArray
@@ -87,12 +88,17 @@ def _tails(
         )
         drawn = np.asarray(test.null_distribution)
     else:
-        rng = np.random.default_rng([x.size, y.size])
-        pooled = rng.permuted(np.tile(np.concatenate([x, y]), (DRAWS, 1)), axis=1)
+        pooled = np.concatenate([x, y])[_permutations(x.size, y.size)]
         drawn = statistic(pooled[:, : x.size], pooled[:, x.size :])
     observed, one = float(statistic(x, y)), int(not exact)
     above, below = (np.count_nonzero(sign * drawn >= sign * observed - rounding) for sign in (1, -1))
     return (one + int(above)) / (one + drawn.size), (one + int(below)) / (one + drawn.size)
+
+
+@lru_cache(maxsize=4)
+def _permutations(n: int, m: int) -> NDArray[np.intp]:  # [draws, n + m]
+    rng = np.random.default_rng([n, m])
+    return rng.permuted(np.tile(np.arange(n + m), (DRAWS, 1)), axis=1)
 
 
 def welch_p(x: ArrayLike, y: ArrayLike) -> float | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sign_flips import sample
@@ -35,9 +35,9 @@ def rate(count: int, n: int) -> Rate:
     """
     if not 0 <= count <= n or n < 1:
         raise ValueError(f"{count} of {n} runs: give a count from 0 to the number of runs")
-    both = stats.binomtest(count, n).proportion_ci(1 - ALPHA, method="exact")
-    one = stats.binomtest(count, n, alternative="less").proportion_ci(1 - ALPHA, method="exact")
-    return Rate(count, n, float(both.low), float(both.high), float(one.high))
+    low = special.betaincinv(count, n - count + 1, ALPHA / 2) if count else 0.0
+    high, upper = special.betaincinv(count + 1, n - count, [1 - ALPHA / 2, 1 - ALPHA]) if count < n else (1.0, 1.0)
+    return Rate(count, n, float(low), float(high), float(upper))
 
 
 @dataclass(frozen=True)
