@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "runs/README.md", 
 
 def fenced(language: str) -> list[str]:
     """Blocks of README in a language ("": without one)."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [text for of, text in blocks if of == language]
 
 
 def missing(paths: list[str], folder: Path = ROOT) -> list[str]:
