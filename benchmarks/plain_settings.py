@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -37,10 +38,11 @@ def to_zero(value: float) -> Callable[[float], float]:
 
 
 def image_alone(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """MiniGrid's view of the agent, one number after the other."""
+    """MiniGrid's view of the agent, one number after the other, as floats: of bytes, Stable-Baselines3's rollout
+    buffer would cut off the decimals of what VecNormalize makes of them."""
     from minigrid.wrappers import ImgObsWrapper
 
-    return gym.wrappers.FlattenObservation(ImgObsWrapper(env))
+    return gym.wrappers.DtypeObservation(gym.wrappers.FlattenObservation(ImgObsWrapper(env)), np.float32)
 
 
 def channels_first(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
