@@ -53,7 +53,10 @@ def kill_after(process: subprocess.Popen[str], folder: Path, finished: int) -> N
             1,
             "look at 20 pairs: 4 of 4 comparisons are decided; the study stops, with 40 of at most 80 runs",
         ),
-        (GOES_ON, 40, 2, "look at 40 pairs: 0 of 4 comparisons are decided; it was the last look"),
+        pytest.param(
+            *(GOES_ON, 40, 2, "look at 40 pairs: 0 of 4 comparisons are decided; it was the last look"),
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["stops", "goes on"],
 )
