@@ -106,8 +106,8 @@ CASES = {
     "dqn-lunarlander": Case("dqn", "lunarlander", 10, 5, zoo(154.382, 79.241, "2")),
     "dqn-minigrid_empty": Case("dqn", "minigrid_empty", 10, 5),
     "dqn-minigrid_doorkey": Case("dqn", "minigrid_doorkey", 10, 5),
-    "ppo-hopper": Case("ppo", "hopper", 5, 3, zoo(2410.435, 10.026, "3")),
-    "ppo-halfcheetah": Case("ppo", "halfcheetah", 5, 3, zoo(5819.099, 663.530, "3")),
+    "ppo-hopper": Case("ppo", "hopper", 5, 4, zoo(2410.435, 10.026, "3")),
+    "ppo-halfcheetah": Case("ppo", "halfcheetah", 5, 4, zoo(5819.099, 663.530, "3")),
     "dqn-minigrid_fourrooms": Case("dqn", "minigrid_fourrooms", 10, 0),
     "ppo-minigrid_fourrooms": Case("ppo", "minigrid_fourrooms", 10, 0, note=VIEW),
     "ppo-minatar_breakout": Case(
@@ -116,7 +116,7 @@ CASES = {
     ),
     "ppo-pong": Case(
         *("ppo", "pong", 2, 0, zoo(20.989, 0.105)),
-        overrides=("schedule=linear", "total_timesteps=2500000", "evaluation.count=10", "evaluation.episodes=10"),
+        overrides=("schedule=linear", "total_timesteps=1500000", "evaluation.count=10", "evaluation.episodes=10"),
         trainer=TWO_PROCESSES,
         note="published: 10M steps, stochastic policy",
     ),
