@@ -62,7 +62,7 @@ def test_a_sweep_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_pat
     assert shown.stdout.strip() == str(installed / "rl_warmup/conf")
 
 
-@pytest.mark.slow
+@pytest.mark.long  # test_main.py asks them outside of a wheel
 def test_every_command_explains_itself_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     (listed,) = installed.glob("*.dist-info/entry_points.txt")
     entries = configparser.ConfigParser()

@@ -76,16 +76,20 @@ CASES += [
     for name, trainer in (("sb3", []), ("stacked", STACKED))
 ]
 CASES += [
-    pytest.param([*trainer, *algo, "env=cartpole", *SMALL, "total_timesteps=900", *own], id=" ".join([kind, *own]))
+    pytest.param(
+        [*trainer, *algo, "env=cartpole", *SMALL, "total_timesteps=900", *own],
+        id=" ".join([kind, *own]),
+        marks=marks,
+    )
     for kind, trainer in (("sb3", []), ("stacked", STACKED))
-    for algo, own in (
-        (PPO, ["optimizer=sgd", "algo.optimizer.beta1=0.9"]),  # keeps no count of its steps
-        (PPO, ["optimizer=adam_rel", "warmup.control=delayed"]),
-        (DQN, ["optimizer=adam_rel"]),
-        (PPO, ["warmup.on=critic", "warmup.length=0.5", "schedule=linear"]),
-        (PPO, ["warmup.of=clip_range", "warmup.control=reversed", "warmup.length=0.7"]),
-        (DQN, ["warmup.repeat=target_update", "warmup.length=5"]),
-        (DQN, ["optimizer=gi_adam", "algo.optimizer.weight_decay=0.1"]),
+    for algo, own, marks in (
+        (PPO, ["optimizer=sgd", "algo.optimizer.beta1=0.9"], ()),  # keeps no count of its steps
+        (PPO, ["optimizer=adam_rel", "warmup.control=delayed"], ()),
+        (DQN, ["optimizer=adam_rel"], pytest.mark.long),
+        (PPO, ["warmup.on=critic", "warmup.length=0.5", "schedule=linear"], pytest.mark.long),
+        (PPO, ["warmup.of=clip_range", "warmup.control=reversed", "warmup.length=0.7"], ()),
+        (DQN, ["warmup.repeat=target_update", "warmup.length=5"], ()),
+        (DQN, ["optimizer=gi_adam", "algo.optimizer.weight_decay=0.1"], pytest.mark.long),
     )
 ]
 

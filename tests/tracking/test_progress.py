@@ -308,7 +308,7 @@ def test_a_single_run_says_in_one_line_what_is_wrong_with_w_and_b(
     assert record.info["wall_seconds"] < elapsed - waited  # a server that is waited for is no training
 
 
-@pytest.mark.slow
+@pytest.mark.long  # of a single run above
 def test_a_sweep_says_once_what_is_wrong_with_w_and_b(tmp_path):
     command = [sys.executable, "-m", "rl_warmup.run", "-m", "seed=0,1", *SETTINGS, "tracking.mode=online"]
     done = subprocess.run(

@@ -204,9 +204,9 @@ def test_a_stack_is_filled_up_with_members_that_nobody_records(configure: Config
         _same(sink.rows, rows)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # test_updates.py compiles, and members are apart above
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
-@pytest.mark.parametrize("kind", ["ppo", pytest.param("dqn", marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", ["ppo", "dqn"])
 def test_a_compiled_member_does_not_depend_on_the_others_either(kind: str, configure: Configure) -> None:
     configs = _configs(configure, kind)
     four = stacked(configs, compiled=True)[1]
