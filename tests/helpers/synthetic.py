@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,7 @@ from rl_warmup.analysis.comparison import Comparison
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.config.arm import Arm
 from rl_warmup.records.study import write_declaration
-from rl_warmup.records.write import recording
+from rl_warmup.records.write import RunWriter, recording
 from rl_warmup.report.content import as_json
 
 STEPS = (0, 1000, 2000, 3000, 4000, 5000)  # K = 6 evaluations
@@ -108,8 +109,12 @@ def write_run(
         "bounds": _bounds(config["env"]),
         **(info or {}),
     }
-    # these need not survive a power cut, and fsync is slow
-    with patch("os.fsync"), recording(study / run_id, about, config) as writer:
+    # these need not survive a power cut, and fsync is slow; nobody reads them before they are finished
+    with (
+        patch("os.fsync"),
+        recording(study / run_id, about, config) as writer,
+        patch.object(writer, "flush") as later,
+    ):
         for phase, row in enumerate(update_rows(learning_rate, 1.0 if inert or warmup == "none" else 8.0)):
             own = {name: values[phase] for name, values in (updates or {}).items()}
             writer.append("updates", dict.fromkeys(writer.recorded["updates"].schema, 0.5) | row | own)
@@ -122,6 +127,7 @@ def write_run(
         for step, value in zip((steps[0], steps[-1]), at_home, strict=False):
             row = {"env_step": step, "returns": [value - 1, value + 1], "lengths": [1, 1]}
             writer.append("source_evaluations", row)
+        later.side_effect = partial(RunWriter.flush, writer)
         writer.finish(status, error)
     return study / run_id
 

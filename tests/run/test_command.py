@@ -236,7 +236,7 @@ def test_one_run_prints_what_it_did(extra, tmp_path):
     assert "not trained again" in out
 
 
-@pytest.mark.parametrize("trainer", ["sb3", "stacked"])
+@pytest.mark.parametrize("trainer", [pytest.param("sb3", marks=pytest.mark.long), "stacked"])
 def test_a_shape_and_a_schedule_of_ones_own_by_their_path(trainer, tmp_path):
     own, env = "helpers.own_schedules", {"PYTHONPATH": str(TESTS)}
     custom = [
@@ -333,8 +333,9 @@ def test_a_failed_run_of_a_sweep_is_seen_and_the_others_are_trained(tmp_path):
     assert sorted(record.status for record in records) == ["completed", "failed"]
 
 
-@pytest.mark.parametrize("launcher", [long(), JOBLIB, long("hydra/launcher=stacked")])
-@pytest.mark.parametrize("how", ["killed", pytest.param("vanished", marks=pytest.mark.long)])
+@pytest.mark.long  # of a stack below
+@pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=stacked"]])
+@pytest.mark.parametrize("how", ["killed", "vanished"])
 def test_a_run_that_takes_its_process_along_is_named_and_the_others_are_trained(how, launcher, tmp_path):
     probes = {"PYTHONPATH": str(TESTS)}
     sweep = ["-m", f"env.id=helpers.probe_envs:probe/{how}-v0,CartPole-v1", "algo.n_envs=1", *TINY, *launcher]

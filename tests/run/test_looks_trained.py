@@ -43,7 +43,7 @@ def kill_after(process: subprocess.Popen[str], folder: Path, finished: int) -> N
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow
+@pytest.mark.long  # test_looks.py kills studies whose runs are written by hand
 @pytest.mark.parametrize(
     ("arguments", "finished", "batches", "seen"),
     [
@@ -53,10 +53,7 @@ def kill_after(process: subprocess.Popen[str], folder: Path, finished: int) -> N
             1,
             "look at 20 pairs: 4 of 4 comparisons are decided; the study stops, with 40 of at most 80 runs",
         ),
-        pytest.param(
-            *(GOES_ON, 40, 2, "look at 40 pairs: 0 of 4 comparisons are decided; it was the last look"),
-            marks=pytest.mark.long,
-        ),
+        (GOES_ON, 40, 2, "look at 40 pairs: 0 of 4 comparisons are decided; it was the last look"),
     ],
     ids=["stops", "goes on"],
 )

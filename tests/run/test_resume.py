@@ -28,8 +28,12 @@ DQN = [
 SMALL = ["evaluation.count=12", "evaluation.episodes=1", "algo.net_arch=[16,16]"]
 STACKED = ["trainer=stacked", "trainer.compile=false"]
 CASES = [
-    pytest.param([*trainer, *algo, f"env={env}", *SMALL, *more], id=f"{name}-{algo[0][5:]}-{env}")
-    for name, trainer in (("sb3", []), ("stacked", STACKED))
+    pytest.param(
+        [*trainer, *algo, f"env={env}", *SMALL, *more],
+        id=f"{name}-{algo[0][5:]}-{env}",
+        marks=() if env == "cartpole" or algo is full else pytest.mark.long,
+    )
+    for name, trainer, full in (("sb3", [], PPO), ("stacked", STACKED, DQN))
     for algo in (PPO, DQN)
     for env, more in (
         ("cartpole", ["total_timesteps=900"]),
@@ -61,7 +65,11 @@ CASES += [
     if name in FAMILIES
 ]
 CASES += [
-    pytest.param([*STACKED, "trainer.envs=gymnasium", *FAMILIES[name], *KINDS], id=f"stacked {name}")
+    pytest.param(
+        [*STACKED, "trainer.envs=gymnasium", *FAMILIES[name], *KINDS],
+        id=f"stacked {name}",
+        marks=pytest.mark.long if name == "dqn minigrid, normalized" else (),  # as is prefilled
+    )
     for name in (
         *("ppo lander, gSDE", "ppo pendulum, gSDE", "dqn minigrid, normalized", "dqn minigrid, prefilled"),
         "ppo pendulum, early stops",

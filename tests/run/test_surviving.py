@@ -229,11 +229,8 @@ def test_a_full_or_read_only_disk_costs_nothing_but_time(configure: Configure, t
     assert rows(kept) == rows(run_folder(alone))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "trainer",
-    [pytest.param(["trainer=sb3"], marks=pytest.mark.long), [*TRAINERS["stacked"], "hydra/launcher=stacked"]],
-)
+@pytest.mark.long  # of runs above
+@pytest.mark.parametrize("trainer", [["trainer=sb3"], [*TRAINERS["stacked"], "hydra/launcher=stacked"]])
 def test_a_sweep_says_what_it_could_not_write_and_why_and_goes_on_when_it_can(
     trainer: list[str], tmp_path: Path
 ) -> None:

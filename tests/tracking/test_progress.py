@@ -165,7 +165,9 @@ def answer_again(server, log_in, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [pytest.param("refuses", marks=pytest.mark.long), "hangs", "dies"])
+@pytest.mark.parametrize(
+    "how", ["hangs", *(pytest.param(how, marks=pytest.mark.long) for how in ("refuses", "dies"))]
+)
 def test_a_server_that_fails_costs_a_sweep_seconds_and_publishing_completes_it(
     how, jobs, serve, log_in, monkeypatch, capsys, tmp_path
 ):  # fmt: skip
@@ -282,7 +284,10 @@ NO_KEY = "W&B has no API key (`wandb login` stores one): this goes into offline 
     ("key", "hangs", "override", "message", "waited"),
     [
         (None, "", "tracking.mode=online", NO_KEY, 0.0),
-        ("short", "", "seed=0", "W&B does not start (W&B cannot be used: WANDB_API_KEY invalid", 0.0),
+        pytest.param(
+            *("short", "", "seed=0", "W&B does not start (W&B cannot be used: WANDB_API_KEY invalid", 0.0),
+            marks=pytest.mark.long,
+        ),
         (KEY, "refuses", "seed=0", "W&B fails at the start (", 0.0),
         pytest.param(
             *(KEY, "all", "seed=0", "W&B fails at the start (", wandb_client.INIT_SECONDS), marks=pytest.mark.long

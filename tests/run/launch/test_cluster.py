@@ -59,6 +59,7 @@ def test_jobs_leave_the_records_of_processes_here(batch: BatchSystem, configure:
         assert_frame_equal(*tables, rel_tol=1e-4, abs_tol=1e-6)
 
 
+@pytest.mark.long  # test_processes.py kills those of this machine
 def test_what_dies_in_a_job_is_recorded_there_and_the_others_go_on(
     batch: BatchSystem, configure: Configure
 ) -> None:

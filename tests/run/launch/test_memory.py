@@ -47,7 +47,10 @@ MARGIN = 0.3
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 @pytest.mark.parametrize(
     ("trainer", "runs", "diagnostics"),
-    [("stacked", 8, "basic"), ("sb3", 1, "basic"), pytest.param("stacked", 4, "full", marks=pytest.mark.long)],
+    [
+        ("stacked", 8, "basic"),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("sb3", 1, "basic"), ("stacked", 4, "full"))),
+    ],
 )
 def test_a_process_takes_what_is_planned(trainer: str, runs: int, diagnostics: str, configure: Configure) -> None:
     """To within 30%; the experience, 3 000 screens a run, is most of it in the stack."""
