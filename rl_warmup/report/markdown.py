@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rl_warmup.report.comparison_tables import comparisons
+from rl_warmup.report.cell_tables import transfer
+from rl_warmup.report.comparison_tables import comparisons, environments, failures
 from rl_warmup.report.sentences import Sentence, sentences
 from rl_warmup.report.tables import Table
 from rl_warmup.report.verdicts import SYMBOLS
@@ -27,9 +28,16 @@ _TEX = {
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The answer, the main table, the problems and how to reproduce, in GitHub's Markdown."""
+    """The answer, the tables that it rests on, the problems and how to reproduce, in GitHub's Markdown."""
     study = report["study"]
-    parts = [f"# {escape(study['name'])}", escape(study["description"] or ""), findings(report), background(report)]
+    tables = [table for make in (environments, failures, transfer) if (table := make(report))]
+    parts = [
+        f"# {escape(study['name'])}",
+        escape(study["description"] or ""),
+        findings(report),
+        *(_under(table.title, _table(table), bullet="") for table in tables),
+        background(report),
+    ]
     return _joined(parts) + "\n"
 
 

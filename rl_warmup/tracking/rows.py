@@ -94,7 +94,7 @@ def sent_before(run: client.Run) -> dict[str, int]:
 
 def close(run: client.Run, info: Mapping[str, Any], updates: pl.DataFrame, metrics: Mapping[str, Any]) -> None:
     """End a W&B run with how the recorded one ended, the dose that its optimizer received, and its metrics."""
-    dose = dose_of(updates.filter(pl.col("n_steps") > 0)) or {}
+    dose = dose_of(updates) or {}
     final = {
         **{
             key: info.get(key) for key in ("status", "latest_return", "env_steps", "gradient_steps", "wall_seconds")

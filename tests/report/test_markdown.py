@@ -27,9 +27,23 @@ def test_markdown_has_the_answer_the_table_the_problems_and_the_origin_in_this_o
 
 def test_every_row_of_a_markdown_table_has_the_same_cells() -> None:
     content = report() | {"comparisons": [comparison(0.004, "final", treatment="a | b")]}
-    rows = [line for line in markdown(content).splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {11}
-    assert re.fullmatch(r"\| --- (\| --- )+(\| ---: )+\|", rows[1])
+    tables = re.findall(r"(?:^\|.*\n)+", markdown(content), re.MULTILINE)
+    assert [_cells_of(table) for table in tables] == [{11}, {9}]
+    for table in tables:
+        assert re.fullmatch(r"\| --- (\| --- )+(\| ---: )+\|", table.splitlines()[1])
+
+
+def _cells_of(table: str) -> set[int]:
+    return {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+
+
+def test_markdown_has_the_failures_and_what_agents_of_another_task_gain() -> None:
+    measures = {
+        "jumpstart": {"description": "mean of the first evaluation", "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    }
+    moved = [row | {"measures": measures} for row in report()["cells"]]
+    titles = re.findall("^## (.*)", markdown(report() | {"transfer": moved}), re.MULTILINE)
+    assert titles[1:4] == ["Comparisons", "Failures, pairs won, and what would decide", "Pretrained agents"]
 
 
 def test_markdown_shows_names_as_they_are() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from rl_warmup.analysis.statistics.estimators import mcnemar_p
 from rl_warmup.analysis.statistics.scopes import ALPHA
 from rl_warmup.analysis.statistics.sign_flips import sample
 
@@ -65,18 +66,10 @@ def failures(treatment: ArrayLike, control: ArrayLike) -> Failures:
     x, y = sample(treatment, "treatment"), sample(control, "control")
     if x.size != y.size:
         raise ValueError(f"{x.size} treatment and {y.size} control runs: give the same seeds, in the same order")
-    strange = np.setdiff1d(np.concatenate([x, y]), [0.0, 1.0])
-    if strange.size:
-        raise ValueError(f"failures hold {strange[0]}: give 0 or 1 for each run")
+    p = mcnemar_p(x, y)
     more, fewer = int(np.count_nonzero(x > y)), int(np.count_nonzero(x < y))
-    chance = stats.binom(more + fewer, 0.5)
-    tail = min(more, fewer)
-    return Failures(
-        rate(int(x.sum()), x.size),
-        rate(int(y.sum()), y.size),
-        min(1.0, 2 * float(chance.cdf(tail))),
-        min(1.0, 2 * float(chance.cdf(tail)) - float(chance.pmf(tail))),
-    )
+    seen = float(stats.binom.pmf(min(more, fewer), more + fewer, 0.5))
+    return Failures(rate(int(x.sum()), x.size), rate(int(y.sum()), y.size), p, 1.0 if more == fewer else p - seen)
 
 
 @dataclass(frozen=True)

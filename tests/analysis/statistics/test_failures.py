@@ -91,7 +91,7 @@ def test_what_cannot_be_counted_is_refused() -> None:
             rate(count, n)
     with pytest.raises(ValueError, match="2 treatment and 1 control"):
         failures([0, 1], [0])
-    with pytest.raises(ValueError, match=r"failures hold 0\.5"):
+    with pytest.raises(ValueError, match=r"met 0\.5"):
         failures([0.5, 1], [0, 1])
     with pytest.raises(ValueError, match="unknown direction"):
         pairs_won([1.0], "up")
