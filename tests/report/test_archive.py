@@ -1,10 +1,12 @@
 """The small form of a study: its report is that of the records, and what cannot be kept in it is refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.studies import several
 from helpers.synthetic import DECLARED, LEARNS, write_run, write_study
 
 from rl_warmup.records.archive import read_archive
@@ -42,6 +44,33 @@ def test_the_report_of_the_small_form_is_that_of_the_records(
     assert whole.keys() == again.keys()
     assert [name for name in whole if whole[name] != again[name]] == []
     assert {"report.json", "report.html", "diagnostics-toy-ppo.csv", "learning_rate-toy-ppo.svg"} < whole.keys()
+
+
+def looked_at(folder: Path) -> Path:
+    """The first look of a study: twenty pairs in which warmup is worse."""
+    looks = {"every": 20, "most": 40, "spending": "pocock"}
+    for seed in range(20):
+        write_run(folder, "none", seed, info={"looks": looks})
+        write_run(folder, "linear", seed, [value / 2 for value in LEARNS], info={"looks": looks})
+    write_declaration(folder, DECLARED | {"looks": looks})
+    return folder
+
+
+def on_two_environments(folder: Path) -> Path:
+    """A question to both of them together."""
+    return several(folder, {"hill": [9.0, 10.0, 11.0], "moor": [-1.0, 0.0, 1.0]})
+
+
+@pytest.mark.parametrize(("make", "kind"), [(looked_at, "looks"), (on_two_environments, "pooled")])
+def test_looks_and_pooled_questions_are_those_of_the_records(
+    make: Callable[[Path], Path], kind: str, tmp_path: Path
+) -> None:
+    study, small = make(tmp_path / "whole" / "s"), tmp_path / "small" / "s"
+    main([str(study), "--no-figures", "--archive", str(small)])
+    main([str(small), "--no-figures"])
+    whole, again = (json.loads((folder / "report.json").read_text()) for folder in (study, small))
+    assert whole == again
+    assert whole[kind]
 
 
 def test_equal_records_give_equal_bytes_and_what_runs_share_is_written_once(tmp_path: Path) -> None:
