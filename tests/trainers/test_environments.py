@@ -1,5 +1,6 @@
 """Which trainer runs which built-in environment, and by whom it is made: the table of docs/environments.md."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,7 +124,6 @@ CELLS = [
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)  # a Breakout agent that never serves is evaluated for 27 000 steps
 @pytest.mark.parametrize(("name", "algo", "trainer", "envs"), CELLS)
 def test_what_the_table_says_is_trained(
     configure: Configure, name: str, algo: str, trainer: str, envs: str | None
@@ -133,6 +133,10 @@ def test_what_the_table_says_is_trained(
     except ConfigError:
         pytest.skip("the table says no")
     short = [*SHORT[algo], "evaluation.count=2", "evaluation.episodes=1", "warmup=none"]
+    if name == "breakout":  # whose agents do not serve before they have learned to
+        *most, _ = env_of(name).wrappers
+        wrappers = [*most, {"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 300}}]
+        short.append(f"env.wrappers={json.dumps(wrappers)}".replace('"', ""))
     config = configure(
         f"env={name}", f"algo={algo}", f"trainer={trainer}", f"trainer.envs={envs or 'null'}", *short
     )
