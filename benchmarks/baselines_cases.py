@@ -110,6 +110,9 @@ CASES = {
     "ppo-halfcheetah": Case("ppo", "halfcheetah", 5, 4, zoo(5819.099, 663.530, "3")),
     "dqn-minigrid_fourrooms": Case("dqn", "minigrid_fourrooms", 10, 0),
     "ppo-minigrid_fourrooms": Case("ppo", "minigrid_fourrooms", 10, 0, note=VIEW),
+    "ppo-minigrid_fourrooms_1m": Case(
+        "ppo", "minigrid_fourrooms", 10, 4, overrides=("total_timesteps=1000000",), note="the budget of study=tuned"
+    ),
     "ppo-minatar_breakout": Case(
         *("ppo", "minatar_breakout", 5, 0, Published(28, None, "gymnax-blines, read off its figure")),
         note="gymnax-blines: an MLP, clipped value loss, MinAtar in JAX",

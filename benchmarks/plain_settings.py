@@ -6,7 +6,7 @@ named, and never from conf/: a mistake there is then a difference between the tw
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -149,6 +149,9 @@ TUNED_MUJOCO = {
     "net_arch": {"pi": [256, 256], "vf": [256, 256]},
 }
 MINIGRID = {"wrapper": image_alone, "registered_by": "minigrid"}
+FOUR_ROOMS_PPO = Plain(
+    PPO, "MiniGrid-FourRooms-v0", 5_000_000, {**GRID_PPO, "n_steps": 512}, n_envs=8, normalize=True, **MINIGRID
+)
 
 PLAIN = {
     "ppo-cartpole": Plain(
@@ -284,9 +287,8 @@ PLAIN = {
     "ppo-minigrid_doorkey": Plain(
         PPO, "MiniGrid-DoorKey-5x5-v0", 100_000, GRID_PPO, n_envs=8, normalize=True, **MINIGRID
     ),
-    "ppo-minigrid_fourrooms": Plain(
-        PPO, "MiniGrid-FourRooms-v0", 5_000_000, {**GRID_PPO, "n_steps": 512}, n_envs=8, normalize=True, **MINIGRID
-    ),
+    "ppo-minigrid_fourrooms": FOUR_ROOMS_PPO,
+    "ppo-minigrid_fourrooms_1m": replace(FOUR_ROOMS_PPO, steps=1_000_000),
     "dqn-minigrid_empty": Plain(
         DQN,
         "MiniGrid-Empty-Random-6x6-v0",
