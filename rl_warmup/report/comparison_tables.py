@@ -114,7 +114,7 @@ def failures(report: Mapping[str, Any]) -> Table | None:
         "undone by": _undone,
         "pairs to decide": _planned,
     }
-    title = "Failures, pairs won, and what would decide"
+    title = "Failures, pairs won, and pairs to decide"
     caption = (
         "Runs that did not learn, of treatment and control, with 95% limits of the rates (Clopper–Pearson) and "
         "exact McNemar p. Pairs won: of those not tied, with the 95% interval of their share. Undone by: share of "

@@ -43,7 +43,7 @@ def test_markdown_has_the_failures_and_what_agents_of_another_task_gain() -> Non
     }
     moved = [row | {"measures": measures} for row in report()["cells"]]
     titles = re.findall("^## (.*)", markdown(report() | {"transfer": moved}), re.MULTILINE)
-    assert titles[1:4] == ["Comparisons", "Failures, pairs won, and what would decide", "Pretrained agents"]
+    assert titles[1:4] == ["Comparisons", "Failures, pairs won, and pairs to decide", "Pretrained agents"]
 
 
 def test_markdown_shows_names_as_they_are() -> None:
