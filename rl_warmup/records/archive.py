@@ -85,7 +85,7 @@ class _Tables:
 
     def add(self, table: pl.DataFrame) -> int:
         """The number of a table, which is new or known."""
-        key = table.write_ipc(None).getvalue()
+        key = _parquet(table)  # which a table that was read has in common with what it was written from
         if key not in self._numbers:
             self._numbers[key] = len(self._tables)
             self._tables.append(table)
@@ -97,10 +97,13 @@ class _Tables:
             table.select(pl.lit(number, pl.Int32).alias(_NUMBER), pl.all())
             for number, table in enumerate(self._tables)
         )
-        buffer = BytesIO()
-        whole = pl.concat(numbered, how="diagonal")
-        whole.write_parquet(buffer, compression="uncompressed", statistics=False)  # the archive compresses better
-        return buffer.getvalue()
+        return _parquet(pl.concat(numbered, how="diagonal"))
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    table.write_parquet(buffer, compression="uncompressed", statistics=False)  # the archive compresses better
+    return buffer.getvalue()
 
 
 def _numbered(name: str, data: bytes) -> dict[int, pl.DataFrame]:

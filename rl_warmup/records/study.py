@@ -103,11 +103,12 @@ def read_declaration(folder: Path) -> dict[str, Any] | None:
 
 
 def copy_study(folder: Path, to: Path) -> None:
-    """Copy what a study declared, and its commands, into another folder."""
+    """Copy what a study declared into another folder, and add its commands to those that are there."""
     to.mkdir(parents=True, exist_ok=True)
-    for name in ("study.yaml", "commands.txt"):
-        if (folder / name).exists():
-            write_text(to / name, (folder / name).read_text(encoding="utf-8"))
+    if (folder / "study.yaml").exists():
+        write_text(to / "study.yaml", (folder / "study.yaml").read_text(encoding="utf-8"))
+    for command in read_commands(folder):
+        record_command(to, command)
 
 
 def is_declared(plan: Mapping[str, Any] | None) -> bool:

@@ -1,7 +1,8 @@
 """`--archive DIR`: a study in small form, with what its report reads and no more."""
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from rl_warmup.analysis.cells import Block, Cell
 from rl_warmup.analysis.metrics.registry import metrics
 from rl_warmup.analysis.study import Analysis
 from rl_warmup.config.columns import COEFFICIENTS
-from rl_warmup.records.archive import write_archive
+from rl_warmup.records.archive import read_archive, write_archive
 from rl_warmup.records.read import ARCHIVE, Record, Small, read_study
 from rl_warmup.records.schema import SOURCE_EVALUATIONS, RecordError
-from rl_warmup.records.study import copy_study
+from rl_warmup.records.study import copy_study, read_declaration
 
 _DELIVERED = ("env_step", "gradient_step", "n_", "learning_rate_", "base_learning_rate", "omega_sum")
 
@@ -23,10 +24,12 @@ def archive(analysis: Analysis, folder: Path) -> Path:
     """Write the small form of a study: study.yaml, commands.txt and records.zip; the latter's path.
 
     It holds run.json, evaluations and delivered learning rates of every run, the scores of the tables that are left
-    out, and of what happened inside the runs what the figures show: median and quartiles over the seeds.
+    out, and of what happened inside the runs what the figures show: median and quartiles over the seeds. Arms that
+    `folder` has of this study already stay there, so that a study can be trained in parts.
 
     Raises:
-        RecordError: for a study of which something is left out, one in small form, or its own folder.
+        RecordError: for a study of which something is left out, one in small form, its own folder, or a folder with
+            another study or further seeds of an arm.
     """
     if (analysis.folder / ARCHIVE).exists():
         raise RecordError(f"{analysis.folder} is in small form already; copy it")
@@ -39,8 +42,28 @@ def archive(analysis: Analysis, folder: Path) -> Path:
         )
     records = {record.info["run_id"]: record for record in read_study(analysis.folder)[0]}
     small = [small for block, cell in analysis.cells for small in _small(block, cell, records)]
+    small += _of_other_arms(analysis, folder, small) if (folder / ARCHIVE).exists() else []
     copy_study(analysis.folder, folder)
-    return write_archive(folder, sorted(small, key=lambda record: record.folder))
+    return write_archive(folder, sorted(small, key=lambda record: record.folder.name))
+
+
+def _of_other_arms(analysis: Analysis, folder: Path, small: Sequence[Record]) -> list[Record]:
+    """The runs that are in `folder` but not in the study, which must be of arms that it has not."""
+    if read_declaration(folder) != read_declaration(analysis.folder):
+        raise RecordError(f"--archive {folder} is of a study that declares something else; give another folder")
+    ids, arms = {record.info["run_id"] for record in small}, set(map(_arm, small))
+    others = [record for record in read_archive(folder) if record.info["run_id"] not in ids]
+    if torn := [record.folder.name for record in others if _arm(record) in arms]:
+        raise RecordError(
+            f"--archive {folder} has {len(torn)} runs of arms of {analysis.folder} that are not there, such as "
+            f"{torn[0]}; delete its {ARCHIVE} to write it anew, or archive all seeds of an arm together"
+        )
+    return others
+
+
+def _arm(record: Record) -> str:
+    """What the runs of an arm have in common."""
+    return json.dumps({**record.config, "seed": None}, sort_keys=True)
 
 
 def _small(block: Block, cell: Cell, records: Mapping[str, Record]) -> Iterator[Record]:

@@ -110,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--archive",
         metavar="DIR",
         type=Path,
-        help="also write the study in small form there, of which the same report can be made without its records",
+        help="also write the study in small form there, of which the same report can be made without its records; "
+        "arms of it that are there already stay",
     )
     parser.add_argument("--no-figures", action="store_true", help="write and show everything but the figures")
     arguments = parser.parse_args(argv)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import pytest
@@ -71,6 +72,30 @@ def test_looks_and_pooled_questions_are_those_of_the_records(
     whole, again = (json.loads((folder / "report.json").read_text()) for folder in (study, small))
     assert whole == again
     assert whole[kind]
+
+
+def test_a_study_in_parts_is_joined_arm_by_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    means = {"hill": [9.0, 10.0, 11.0], "moor": [-1.0, 0.0, 1.0]}
+    whole, small, joined = (tmp_path / name / "s" for name in ("whole", "small", "joined"))
+    several(whole, means)
+    record_command(whole, "env=hill")
+    record_command(whole, "env=moor")
+    main([str(whole), "--no-figures", "--archive", str(small)])
+    for env, other in (("hill", "moor"), ("moor", "hill")):
+        part = tmp_path / env / "s"
+        copytree(whole, part, ignore=ignore_patterns(f"*{other}*"))
+        for _ in range(2):  # what is there is not there twice
+            assert main([str(part), "--no-figures", "--archive", str(joined)]) == 0
+    for name in ("study.yaml", "commands.txt", "records.zip"):
+        assert (joined / name).read_bytes() == (small / name).read_bytes()
+    capsys.readouterr()
+    fewer = several(tmp_path / "fewer" / "s", {"moor": [-1.0, 0.0]})
+    assert main([str(fewer), "--no-figures", "--archive", str(joined)]) == 2
+    assert "has 2 runs of arms of" in capsys.readouterr().err
+    write_declaration(fewer, DECLARED | {"smallest_effect": 0.2})
+    assert main([str(fewer), "--no-figures", "--archive", str(joined)]) == 2
+    assert "declares something else" in capsys.readouterr().err
+    assert (joined / "records.zip").read_bytes() == (small / "records.zip").read_bytes()
 
 
 def test_equal_records_give_equal_bytes_and_what_runs_share_is_written_once(tmp_path: Path) -> None:
