@@ -100,7 +100,7 @@ def ours(folder: Path, name: str, seeds: int, steps: int | None) -> list[dict[st
         SystemExit: if there are runs of more than one setting.
     """
     records = [record for record in finished(folder / study(name, steps)) if record.info["seed"] < seeds]
-    settings = {json.dumps({**record.config, "seed": None}, sort_keys=True) for record in records}
+    settings = {record.setting for record in records}
     if len(settings) > 1:
         sys.exit(f"{folder / study(name, steps)} holds runs of {len(settings)} settings; use another --runs-dir")
     return sorted(map(scored, records), key=lambda line: line["seed"])

@@ -53,6 +53,11 @@ class Record:
         """The canonical resolved config."""
         return dict(self.info["config"])
 
+    @property
+    def setting(self) -> str:
+        """The config as text, without the seed: what the runs of an arm have in common."""
+        return json.dumps({**self.config, "seed": None}, sort_keys=True)
+
     def table(self, name: str) -> pl.DataFrame:
         """One of the tables `evaluations`, `episodes`, `updates`, `source_evaluations`, with its columns checked.
 

@@ -1,6 +1,5 @@
 """`--archive DIR`: a study in small form, with what its report reads and no more."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -51,19 +50,14 @@ def _of_other_arms(analysis: Analysis, folder: Path, small: Sequence[Record]) ->
     """The runs that are in `folder` but not in the study, which must be of arms that it has not."""
     if read_declaration(folder) != read_declaration(analysis.folder):
         raise RecordError(f"--archive {folder} is of a study that declares something else; give another folder")
-    ids, arms = {record.info["run_id"] for record in small}, set(map(_arm, small))
+    ids, arms = {record.info["run_id"] for record in small}, {record.setting for record in small}
     others = [record for record in read_archive(folder) if record.info["run_id"] not in ids]
-    if torn := [record.folder.name for record in others if _arm(record) in arms]:
+    if torn := [record.folder.name for record in others if record.setting in arms]:
         raise RecordError(
             f"--archive {folder} has {len(torn)} runs of arms of {analysis.folder} that are not there, such as "
             f"{torn[0]}; delete its {ARCHIVE} to write it anew, or archive all seeds of an arm together"
         )
     return others
-
-
-def _arm(record: Record) -> str:
-    """What the runs of an arm have in common."""
-    return json.dumps({**record.config, "seed": None}, sort_keys=True)
 
 
 def _small(block: Block, cell: Cell, records: Mapping[str, Record]) -> Iterator[Record]:
