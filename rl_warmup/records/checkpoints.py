@@ -77,11 +77,12 @@ def _write_files(folder: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any
 def _save(tensors: Mapping[str, Any], path: Path) -> None:
     import torch  # planning does without it
 
-    try:
-        with path.open("wb") as file:
-            torch.save(tensors, file)
-    except RuntimeError as error:  # torch's own complaint about a file that could not be written to its end
-        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+    try:  # by its name: Ctrl-C in the `write` of an open file, which torch's destructors call, ends the process
+        torch.save(tensors, path)
+    except RuntimeError:  # torch cannot say why a file could not be written to its end; a write of ours can
+        with path.open("ab") as file:
+            file.write(bytes(2**20))
+        raise
 
 
 def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:

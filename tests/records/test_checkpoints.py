@@ -6,6 +6,8 @@ import pickle
 import random
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -125,36 +127,58 @@ def test_what_belongs_to_another_config_or_version_is_refused(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a finalizer drops what hits it
 def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> None:
+    def save(step: int) -> None:
+        checkpoints.write(tmp_path, state(step), BELONGS)
+
+    newest, interrupted, draws = 4, 0, random.Random(0)
+    lasts = min(map(partial(_seconds, save), (1, 2, 3, 4)))
+    for step in range(5, 65):
+        interrupted += _interrupted(draws.uniform(1e-5, lasts), save, step)
+        found = checkpoints.read(tmp_path, BELONGS)
+        assert found is not None
+        assert found.env_step in (newest, step)
+        newest = found.env_step
+    assert interrupted >= 10
+    checkpoints.write(tmp_path, state(100), BELONGS)
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["100"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a finalizer drops what hits it
+def test_ctrl_c_while_torch_writes_ends_no_process(tmp_path: Path) -> None:
+    """It aborted within some 100 saves while torch called the `write` of a file that Python had opened."""
+    tensors, draws = state().tensors, random.Random(0)
+
+    def save(path: Path) -> None:
+        checkpoints._save(tensors, path)
+
+    lasts = min(_seconds(save, tmp_path / "tensors.pt") for _ in range(20))
+    delays = [draws.uniform(1e-5, lasts) for _ in range(1000)]
+    assert sum(_interrupted(delay, save, tmp_path / "tensors.pt") for delay in delays) >= 100
+
+
+def _seconds(save: Callable[[Any], None], argument: Any) -> float:
+    began = time.perf_counter()
+    save(argument)
+    return time.perf_counter() - began
+
+
+def _interrupted(delay: float, save: Callable[[Any], None], argument: Any) -> bool:
+    """Whether Ctrl-C `delay` seconds after the start ended `save`."""
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         if saving:
             raise KeyboardInterrupt
 
-    def seconds(step: int) -> float:
-        began = time.perf_counter()
-        checkpoints.write(tmp_path, state(step), BELONGS)
-        return time.perf_counter() - began
-
-    saving, lasts = False, min(map(seconds, (1, 2, 3, 4)))
-    draws, interrupted, newest = random.Random(0), 0, 4
-    earlier = signal.signal(signal.SIGALRM, interrupt)
+    saving, earlier = True, signal.signal(signal.SIGALRM, interrupt)
     try:
-        for step in range(5, 65):
-            try:
-                saving = True
-                signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-5, lasts))
-                checkpoints.write(tmp_path, state(step), BELONGS)
-                saving = False
-            except (KeyboardInterrupt, RuntimeError, ValueError, OSError) as error:  # also as theirs
-                if not was_interrupted(error):
-                    raise
-                interrupted += 1
-            found = checkpoints.read(tmp_path, BELONGS)
-            assert found is not None
-            assert found.env_step in (newest, step)
-            newest = found.env_step
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        save(argument)
+        saving = False
+    except (KeyboardInterrupt, RuntimeError, ValueError, OSError) as error:  # also as theirs
+        if not was_interrupted(error):
+            raise
+        return True
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, earlier)
-    assert interrupted >= 10
-    checkpoints.write(tmp_path, state(100), BELONGS)
-    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["100"]
+    return False
