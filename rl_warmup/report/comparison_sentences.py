@@ -18,7 +18,7 @@ def verdict(row: Row, report: Mapping[str, Any], named: Sequence[str] = ()) -> s
     """A comparison that is decided, of the mean or in the runs seen."""
     same = headline(row).startswith("equivalent")
     said = (_equivalent if same else _difference)(row, report) + decided_at(row)
-    beside = f"{_failures(row)}{_pairs_won(row)}{agreement(row)}{_scope(row)}"
+    beside = f"{_failures(row)}{_pairs_won(row)}{agreement(row)}{_scope(row)}"  # an objection, then sentences
     return f"{_subject(row, report, named)}: {said}{beside}."
 
 
@@ -74,7 +74,7 @@ def _pairs_won(row: Row) -> str:
     if won is None or row["metric"] == FAILED:
         return ""
     tied = f", {won['tied']:,} tied" if won["tied"] else ""
-    return f"; {won['won']:,} pairs won, {won['lost']:,} lost{tied} (sign test p {p_value(won['p_value'])})"
+    return f". Pairs: {won['won']:,} won, {won['lost']:,} lost{tied} (sign test p {p_value(won['p_value'])})"
 
 
 def _scope(row: Row) -> str:
@@ -82,16 +82,16 @@ def _scope(row: Row) -> str:
     if row["verdict"] != "inconclusive":
         return ""
     if row["bound"] is None:
-        return "; not shown for the mean, which takes bounds of the metric"
+        return ". Not shown for the mean, which takes bounds of the metric"
     same = row["verdict_in_runs_seen"] == "equivalent"
     if same or row["break_even"] is None:
         p = p_value(row["p_equivalence_adjusted" if same else "p_mean_adjusted"])
-        return f"; not shown for the mean, whatever rare runs do (adjusted p {p})"
+        return f". Not shown for the mean, whatever rare runs do (adjusted p {p})"
     rate, excluded = row["break_even"]["rate"], row["break_even"]["excluded"]
     runs = "treated runs" if row["verdict_in_runs_seen"] == "better" else "runs of the control"
     loss = "do not learn" if row["metric"] == FAILED else "lose everything"
     excludes = f"{counted(row['n'], 'pair')} exclude {'only ' * (excluded >= rate)}rates above {share(excluded)}"
-    return f"; not shown for the mean: it is undone if {share(rate)} of the {runs} {loss}, and {excludes}"
+    return f". Not shown for the mean: it is undone if {share(rate)} of the {runs} {loss}, and {excludes}"
 
 
 def _failures(row: Row) -> str:
@@ -103,7 +103,7 @@ def _failures(row: Row) -> str:
     more = "more" if one > other else "fewer"
     if one != other and headline(row).startswith({"more": "better", "fewer": "worse"}[more]):
         return f", but {more} of its runs did not learn: {_counts(row)}{_detail(row)}"
-    return f"; {_counts(row)} runs did not learn{_detail(row)}"
+    return f". Runs that did not learn: {_counts(row)}{_detail(row)}"
 
 
 def _detail(row: Row) -> str:

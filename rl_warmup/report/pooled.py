@@ -123,7 +123,7 @@ def agreement(row: Row) -> str:
     if "agreeing" not in row:
         return ""
     n = len(row["environments"])
-    return f"; in {row['agreeing']} of {counted(n, 'environment')} the difference has this sign"
+    return f". In {row['agreeing']} of {counted(n, 'environment')} the difference has this sign"
 
 
 def limits(report: Mapping[str, Any]) -> list[str]:

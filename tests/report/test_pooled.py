@@ -62,7 +62,7 @@ def test_the_pooled_answer_comes_first_and_names_its_environments(three: Any) ->
     )
     assert "at the tuned learning rates: higher final return by" in second
     assert "n = 24 pairs of 8 seeds" in second
-    assert "in 2 of 3 environments the difference has this sign" in second
+    assert "In 2 of 3 environments the difference has this sign" in second
     said = "\n".join(content["answers"])
     assert (
         "Pooled answers are about the average of hill, lake and moor, and about no environment that was not" in said

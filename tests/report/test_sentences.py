@@ -29,8 +29,8 @@ def test_what_the_runs_seen_show_is_said_with_what_would_undo_it() -> None:
     assert report()["answers"][4] == (
         "Better in the runs seen: Linear warmup over 10% of the gradient steps, PPO on CartPole at 4× the tuned "
         "learning rate (0.004): less shortfall by 0.12 [0.05, 0.19] of normalized return, n = 20 pairs, adjusted "
-        "p = .031; 2 of 20 against 5 of 20 runs did not learn (exact McNemar p = .38); 16 pairs won, 3 lost, "
-        "1 tied (sign test p = .0044); not shown for the mean: it is undone if 10% of the treated runs lose "
+        "p = .031. Runs that did not learn: 2 of 20 against 5 of 20 (exact McNemar p = .38). Pairs: 16 won, 3 "
+        "lost, 1 tied (sign test p = .0044). Not shown for the mean: it is undone if 10% of the treated runs lose "
         "everything, and 20 pairs exclude only rates above 32%."
     )
 
@@ -46,8 +46,8 @@ def test_what_holds_for_the_mean_has_its_own_interval_and_p() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bound": None}, "; not shown for the mean, which takes bounds of the metric."),
-        ({"break_even": None}, "; not shown for the mean, whatever rare runs do (adjusted p = .3)."),
+        ({"bound": None}, ". Not shown for the mean, which takes bounds of the metric."),
+        ({"break_even": None}, ". Not shown for the mean, whatever rare runs do (adjusted p = .3)."),
         (
             {"break_even": {"rate": 0.4, "excluded": 0.26}},
             "if 40% of the treated runs lose everything, and 20 pairs ",
@@ -84,18 +84,18 @@ def failures(treatment: int, control: int, n: int = 40) -> dict[str, object]:
         (
             "better",
             (0, 4),
-            "; 0 of 40 against 4 of 40 runs did not learn (exact McNemar p = .12; rates up to 5% and ",
+            ". Runs that did not learn: 0 of 40 against 4 of 40 (exact McNemar p = .12; rates up to 5% and ",
         ),
-        ("worse", (4, 0), "; 4 of 40 against 0 of 40 runs did not learn ("),
+        ("worse", (4, 0), ". Runs that did not learn: 4 of 40 against 0 of 40 ("),
         (
             "better",
             (0, 0),
-            "; 0 of 40 against 0 of 40 runs did not learn (rates up to 5% and 5% are not excluded); ",
+            ". Runs that did not learn: 0 of 40 against 0 of 40 (rates up to 5% and 5% are not excluded). ",
         ),
         (
             "equivalent",
             (4, 0),
-            "; 4 of 40 against 0 of 40 runs did not learn (exact McNemar p = .12; rates up to 15%",
+            ". Runs that did not learn: 4 of 40 against 0 of 40 (exact McNemar p = .12; rates up to 15%",
         ),
     ],
 )
@@ -164,7 +164,7 @@ def test_equivalent_names_its_bound_and_what_it_does_not_exclude() -> None:
     assert "adjusted p of equivalence = .0016" in equivalent
     assert "rates up to 28% and 46% are not excluded" in equivalent
     significant = verdict(comparison(0.001, "final", p_adjusted=0.006), report())
-    assert "= .0016; significant (adjusted p = .006), but too small to matter; 2 of 20 against" in significant
+    assert "= .0016; significant (adjusted p = .006), but too small to matter. Runs that did not" in significant
     failed = verdict(comparison(0.016, "not_learned", verdict="equivalent", smallest_effect=0.05), report())
     assert "-25.0 [-55.0, +5.0] percentage points, is shown to be smaller than 5 percentage points" in failed
 
