@@ -125,13 +125,13 @@ def _under(heading: str, lines: list[str], bullet: str = "- ") -> str:
 
 
 def _table(table: Table | None) -> list[str]:
-    """Lines of a Markdown table; the group is in the first column of its first row."""
+    """Lines of a Markdown table; the group is in the first column of its first row, detail behind its text."""
     if table is None:
         return []
     heads = ["compared", *(column.text for column in table.columns)]
     sides = [*["---"] * (1 + table.words), *["---:"] * (len(table.columns) - table.words)]
     rows = [
-        [group.heading if index == 0 else "", *(entry.text for entry in row)]
+        [group.heading if index == 0 else "", *(f"{entry.text} {entry.detail}".strip() for entry in row)]
         for group in table.groups
         for index, row in enumerate(group.rows)
     ]

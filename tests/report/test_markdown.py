@@ -42,8 +42,10 @@ def test_markdown_has_the_failures_and_what_agents_of_another_task_gain() -> Non
         "jumpstart": {"description": "mean of the first evaluation", "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     }
     moved = [row | {"measures": measures} for row in report()["cells"]]
-    titles = re.findall("^## (.*)", markdown(report() | {"transfer": moved}), re.MULTILINE)
+    text = markdown(report() | {"transfer": moved})
+    titles = re.findall("^## (.*)", text, re.MULTILINE)
     assert titles[1:4] == ["Comparisons", "Failures, pairs won, and pairs to decide", "Pretrained agents"]
+    assert "| 2 / 5 of 20 [1.2%, 32%] / [8.7%, 49%] |" in text  # as on the page, with the limits
 
 
 def test_markdown_shows_names_as_they_are() -> None:
