@@ -6,6 +6,13 @@ READY   := $(VENV)/.ready
 # pip compiles on one core; afterwards all of them do it.
 QUIETLY := --disable-pip-version-check --quiet --progress-bar off --no-compile
 
+# $(call install,VENV,CONSTRAINTS); some compiled files are for other Pythons
+define install
+	$(1)/bin/python -m pip install $(QUIETLY) -c $(2) torch
+	$(1)/bin/python -m pip install $(QUIETLY) -c $(2) -e '.[dev,envpool,mujoco,atari,video]'
+	@$(1)/bin/python -m compileall -q -j 0 -x /tests/ $(1)/lib >/dev/null 2>&1 || true
+endef
+
 .PHONY: study test test-long test-locale test-oldest check setup clean
 
 study: $(READY)
@@ -31,8 +38,7 @@ test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	awk -F== 'NR == FNR { old[tolower($$1)]; print; next } !(tolower($$1) in old)' \
 	  constraints-oldest.txt constraints.txt > $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt torch
-	$(OLDEST)/bin/python -m pip install $(QUIETLY) -c $(OLDEST)/constraints.txt -e '.[dev,envpool,mujoco,atari,video]'
+	$(call install,$(OLDEST),$(OLDEST)/constraints.txt)
 	$(OLDEST)/bin/python -m pytest -m "not slow and not long"
 
 check: $(READY)
@@ -47,9 +53,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); this takes a minute or two."
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt torch
-	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[dev,envpool,mujoco,atari,video]'
-	@$(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib >/dev/null 2>&1 || true  # some are for other Pythons
+	$(call install,$(VENV),constraints.txt)
 	touch $(READY)
 
 clean:
