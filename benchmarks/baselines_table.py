@@ -59,15 +59,16 @@ def verdict(mine: dict[str, Any], plain: dict[str, Any] | None, published: Publi
         "published": published and published_interval(published),
     }
     held = {name: overlap(interval, other) for name, other in others.items() if other is not None}
+    below = published is not None and others["published"] is None and interval[1] < published.mean
     if any(held.values()):
-        apart = [name for name, good in held.items() if not good]
+        apart = [f"apart from {name}" for name, good in held.items() if not good]
         said = "overlaps " + " and ".join(name for name, good in held.items() if good)
-        return f"{said}; apart from {apart[0]}" if apart else said
+        return "; ".join([said, *apart, *["below the published run"] * below])
     if held:
         return f"differs from {' and '.join(held)}: find out why"
     if published is None:
         return "nothing to hold it against"
-    return "below the published run: find out why" if interval[1] < published.mean else "reaches the published run"
+    return "below the published run: find out why" if below else "reaches the published run"
 
 
 # --- Markdown ---

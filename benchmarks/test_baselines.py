@@ -64,6 +64,10 @@ def test_few_seeds() -> None:
     [
         ((10, 12), (11, 13), None, "overlaps plain Stable-Baselines3"),
         ((500, 500), (500, 500), Published(500, 0, "zoo"), "overlaps plain Stable-Baselines3"),
+        (
+            *((10, 10.1), (10, 10.1), Published(90, 1, "zoo")),
+            "overlaps plain Stable-Baselines3; below the published run",
+        ),
         ((10, 10.1), (50, 50.1), None, "differs from plain Stable-Baselines3: find out why"),
         ((10, 10.1), None, Published(10, 1, "3 seeds", 3), "overlaps published"),
         ((10, 10.1), (10, 10.1), Published(10, 1, "3 seeds", 3), "overlaps plain Stable-Baselines3 and published"),
