@@ -127,13 +127,13 @@ def test_what_belongs_to_another_config_or_version_is_refused(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a finalizer drops what hits it
 def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> None:
-    def save(step: int) -> None:
-        checkpoints.write(tmp_path, state(step), BELONGS)
+    def save(step: int) -> Callable[[], None]:
+        return partial(checkpoints.write, tmp_path, state(step), BELONGS)
 
     newest, interrupted, draws = 4, 0, random.Random(0)
-    lasts = min(map(partial(_seconds, save), (1, 2, 3, 4)))
+    lasts = min(_seconds(save(step)) for step in (1, 2, 3, 4))
     for step in range(5, 65):
-        interrupted += _interrupted(draws.uniform(1e-5, lasts), save, step)
+        interrupted += _interrupted(draws.uniform(1e-5, lasts), save(step))
         found = checkpoints.read(tmp_path, BELONGS)
         assert found is not None
         assert found.env_step in (newest, step)
@@ -146,23 +146,19 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a finalizer drops what hits it
 def test_ctrl_c_while_torch_writes_ends_no_process(tmp_path: Path) -> None:
     """It aborted within some 100 saves while torch called the `write` of a file that Python had opened."""
-    tensors, draws = state().tensors, random.Random(0)
-
-    def save(path: Path) -> None:
-        checkpoints._save(tensors, path)
-
-    lasts = min(_seconds(save, tmp_path / "tensors.pt") for _ in range(20))
+    save, draws = partial(checkpoints._save, state().tensors, tmp_path / "tensors.pt"), random.Random(0)
+    lasts = min(_seconds(save) for _ in range(20))
     delays = [draws.uniform(1e-5, lasts) for _ in range(1000)]
-    assert sum(_interrupted(delay, save, tmp_path / "tensors.pt") for delay in delays) >= 100
+    assert sum(_interrupted(delay, save) for delay in delays) >= 100
 
 
-def _seconds(save: Callable[[Any], None], argument: Any) -> float:
+def _seconds(save: Callable[[], None]) -> float:
     began = time.perf_counter()
-    save(argument)
+    save()
     return time.perf_counter() - began
 
 
-def _interrupted(delay: float, save: Callable[[Any], None], argument: Any) -> bool:
+def _interrupted(delay: float, save: Callable[[], None]) -> bool:
     """Whether Ctrl-C `delay` seconds after the start ended `save`."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -172,7 +168,7 @@ def _interrupted(delay: float, save: Callable[[Any], None], argument: Any) -> bo
     saving, earlier = True, signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, delay)
-        save(argument)
+        save()
         saving = False
     except (KeyboardInterrupt, RuntimeError, ValueError, OSError) as error:  # also as theirs
         if not was_interrupted(error):

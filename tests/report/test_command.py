@@ -47,7 +47,10 @@ def test_a_complete_study_gives_zero_and_all_files(study: Path, capsys: pytest.C
     assert names == {f"{drawn['name']}.{kind}" for drawn in content["figures"] for kind in ("png", "svg", "csv")}
     assert not list(study.glob(".*"))  # no temporary file
     assert "△ better in the runs seen: Linear warmup over 20% of the gradient steps, PPO on toy at learning" in out
-    assert "higher final return by 0.18 [0.16, 0.21] of normalized return, n = 8 pairs, adjusted p = .031. " in out
+    assert (
+        "higher final return by 0.18 [0.16, 0.21] of normalized return, n = 8 pairs, adjusted p = .031. Runs that "
+        "did not learn: 0 of 8" in out
+    )
     for problem in content["problems"]:
         assert problem in out
     for name in ("report.html", "report.md", "report.tex", "report.json", "curves-toy-ppo.png"):

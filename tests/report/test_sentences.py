@@ -164,7 +164,10 @@ def test_equivalent_names_its_bound_and_what_it_does_not_exclude() -> None:
     assert "adjusted p of equivalence = .0016" in equivalent
     assert "rates up to 28% and 46% are not excluded" in equivalent
     significant = verdict(comparison(0.001, "final", p_adjusted=0.006), report())
-    assert "= .0016; significant (adjusted p = .006), but too small to matter. Runs that did not" in significant
+    assert (
+        "= .0016; significant (adjusted p = .006), but too small to matter. Runs that did not learn: 2 of 20 "
+        "against" in significant
+    )
     failed = verdict(comparison(0.016, "not_learned", verdict="equivalent", smallest_effect=0.05), report())
     assert "-25.0 [-55.0, +5.0] percentage points, is shown to be smaller than 5 percentage points" in failed
 
