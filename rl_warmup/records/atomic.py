@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +40,27 @@ def replacing(path: Path, check: Callable[[], None] | None = None) -> Iterator[P
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C, and its repetition by SIGALRM, back until the block has ended.
+
+    torch.save calls the `write` of its file from destructors, where KeyboardInterrupt would abort the process.
+    """
+    main = threading.current_thread() is threading.main_thread()  # no handler runs in another
+    numbers = (signal.SIGINT, signal.SIGALRM) if main else ()  # that of the first sets the second's
+    raising = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    held: list[int] = []
+    try:
+        for number in raising:
+            signal.signal(number, lambda number, frame: held.append(number))
+        yield
+    finally:
+        for number, handler in raising.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def sync(path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_warmup.records import models
-from rl_warmup.records.atomic import replacing, sync
+from rl_warmup.records.atomic import replacing, sync, uninterrupted
 from rl_warmup.records.words import first_line
 
 FOLDER = "checkpoint"
@@ -77,12 +77,11 @@ def _write_files(folder: Path, checkpoint: Checkpoint, belongs: Mapping[str, Any
 def _save(tensors: Mapping[str, Any], path: Path) -> None:
     import torch  # planning does without it
 
-    try:  # by its name: Ctrl-C in the `write` of an open file, which torch's destructors call, ends the process
-        torch.save(tensors, path)
-    except RuntimeError:  # torch cannot say why a file could not be written to its end; a write of ours can
-        with path.open("ab") as file:
-            file.write(bytes(2**20))
-        raise
+    try:
+        with uninterrupted(), path.open("wb") as file:
+            torch.save(tensors, file)
+    except RuntimeError as error:  # torch's own complaint about a file that could not be written to its end
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read(run: Path, belongs: Mapping[str, Any]) -> Checkpoint | None:

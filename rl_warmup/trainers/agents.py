@@ -24,6 +24,7 @@ import rl_warmup
 from rl_warmup.config.schema import AlgoConfig, RunConfig
 from rl_warmup.config.settings import ConfigError
 from rl_warmup.envs.spaces import spaces
+from rl_warmup.records.atomic import uninterrupted
 from rl_warmup.records.models import MODEL, REPLAY, STATISTICS
 from rl_warmup.schedules.bases import Schedule
 from rl_warmup.trainers.models import model_of
@@ -69,7 +70,7 @@ def files_of(config: RunConfig, agent: Agent) -> dict[str, bytes]:
     for name, value in agent.counts.items():
         setattr(model, name, value)
     buffer = BytesIO()
-    with _by_value():
+    with _by_value(), uninterrupted():
         model.save(buffer)
     files = {MODEL: buffer.getvalue()}
     if normalizer is not None and agent.moments is not None:

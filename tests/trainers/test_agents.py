@@ -3,6 +3,7 @@
 import json
 import pickle
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -350,4 +351,20 @@ def test_nothing_is_drawn_for_a_file(configure: Configure) -> None:
     files_of(config, agent)
     assert torch.equal(torch.get_rng_state(), before)
     assert random.getstate() == drawn
+    env.close()
+
+
+def test_ctrl_c_waits_for_torch_to_write_a_model(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(model: DQN, path: BytesIO) -> None:
+        signal.raise_signal(signal.SIGINT)
+        written.append(path)
+
+    config = configure(*DQN_TINY, "total_timesteps=128", *SHORT)
+    model, written = sb3.build_model(config, env := sb3.training_env(config)), list[BytesIO]()
+    monkeypatch.setattr(DQN, "save", save)
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    with pytest.raises(KeyboardInterrupt):
+        files_of(config, agent_of(model))
+    signal.signal(signal.SIGINT, earlier)
+    assert written
     env.close()
