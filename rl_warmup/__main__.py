@@ -31,11 +31,11 @@ HELP = "\n".join(
 )
 
 
-def main() -> int | None:
+def main() -> int:
     """Import and run the command that the first argument names, with the other arguments; the exit code."""
     terminal.prepare()
     name = sys.argv[1] if sys.argv[1:] else ""
-    code: int | None = 0
+    code = 0
     if name in ("-h", "--help"):
         print(HELP)
     elif name == "--version":

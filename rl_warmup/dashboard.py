@@ -129,9 +129,9 @@ def _print(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+@terminal.command("the same command does the rest")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     given = command_line("python -m rl_warmup.dashboard", _EXPLANATION, "write dashboard.json").parse_args(argv)
     try:
         return dashboard(given.folder, chosen(given), Console(), again=given.again)
@@ -146,9 +146,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except client.Unusable as error:
         print(f"error: {error}; dashboard.json is written, and the same command tries again", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the same command does the rest", file=sys.stderr)
         return 1
 
 

@@ -168,9 +168,9 @@ def summary(kept: Kept, returns: Sequence[float], how: str) -> dict[str, str]:
     return lines
 
 
+@terminal.command("nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     given = _parsed(argv)
     console = Console()
     try:
@@ -185,9 +185,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 1
     manner = "drawn actions" if given.stochastic else "best actions"
     how = f"{counted(given.episodes, 'episode')} from seed {given.seed} on, {manner}"
     lines = summary(kept, returns, how) | ({} if given.video is None else {"video": str(given.video)})

@@ -160,9 +160,9 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
+@terminal.command("nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     parser = argparse.ArgumentParser(
         prog="python -m rl_warmup.measure",
         description="Play an environment by a random policy, and write its YAML file: what reports are scaled by.",
@@ -184,9 +184,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
-        return 130
     return 0
 
 

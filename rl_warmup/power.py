@@ -190,9 +190,9 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {shown} is not usable; use {RANGES[name]}")
 
 
+@terminal.command("nothing is changed")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     arguments, console = _parser().parse_args(argv), Console()
     name, equals, env = (arguments.what or "").partition("=")
     try:

@@ -124,9 +124,9 @@ def figure(config: RunConfig, shown: Preview) -> Figure:
     return made
 
 
+@terminal.command("nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     parser = argparse.ArgumentParser(
         prog="python -m rl_warmup.preview",
         description="Show the learning rate that each update of a run will receive, before any training.",

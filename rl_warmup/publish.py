@@ -69,9 +69,9 @@ def chosen(given: argparse.Namespace) -> TrackingConfig:
     return settings
 
 
+@terminal.command("what was sent stays; the same command sends the rest")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     parser = command_line("python -m rl_warmup.publish", _EXPLANATION, "write files for `wandb sync`")
     parser.add_argument("--checkpoints", action="store_true", help="also the checkpoints of unfinished runs")
     parser.add_argument(
@@ -90,9 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted: what was sent stays; the same command sends the rest", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":

@@ -2,12 +2,17 @@
 
 import codecs
 import errno
+import functools
 import io
 import os
 import sys
 import unicodedata
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
+INTERRUPTED = 130
+"""Exit code after a Ctrl-C, as in shells."""
+P = ParamSpec("P")
 PLAIN = {
     "▲": "^",
     "▼": "v",
@@ -43,6 +48,28 @@ def prepare() -> None:
         buffer = file if stream.write_through else io.BufferedWriter(file)
         flushes = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
         setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, "plain", **flushes))
+
+
+def command(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Decorate the main function of a command: it prints as `prepare` says, and a Ctrl-C ends it in words.
+
+    Args:
+        interrupted: what stays then.
+    """
+
+    def decorate(main: Callable[P, int]) -> Callable[P, int]:
+        @functools.wraps(main)
+        def prepared(*args: P.args, **kwargs: P.kwargs) -> int:
+            prepare()
+            try:
+                return main(*args, **kwargs)
+            except KeyboardInterrupt:
+                print(f"interrupted: {interrupted}", file=sys.stderr)
+                return INTERRUPTED
+
+        return prepared
+
+    return decorate
 
 
 def plain(character: str) -> str:

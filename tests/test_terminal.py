@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,24 @@ def test_output_that_nobody_reads_is_dropped_without_a_word(kind: str, study: Pa
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "report.tex").exists()
+
+
+@pytest.mark.parametrize("module", ["report", "status", "power", "publish", "enjoy", "dashboard"])
+def test_ctrl_c_ends_a_command_in_one_line(module: str, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write_run(study, "none", 0)
+    (path,) = study.glob("*/run.json")
+    path.unlink()
+    os.mkfifo(path)
+    command = [sys.executable, "-m", f"rl_warmup.{module}", str(path.parent if module == "enjoy" else study)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with path.open("w"):  # as soon as the command reads it; it goes on when this is closed
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(err.splitlines()) == 1
+    assert err.startswith("interrupted: ")
+    assert out == ""
 
 
 def test_a_full_disk_is_no_closed_pipe(study: Path) -> None:

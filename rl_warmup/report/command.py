@@ -87,9 +87,9 @@ def report(
     return 1 if analysis.left_out else 0
 
 
+@terminal.command("the same command makes the report")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     parser = argparse.ArgumentParser(
         prog="python -m rl_warmup.report",
         description=_EXPLANATION,

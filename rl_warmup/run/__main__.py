@@ -1,5 +1,7 @@
 """`python -m rl_warmup.run`."""
 
+import sys
+
 from rl_warmup.run.command import main
 
-main()
+sys.exit(main())

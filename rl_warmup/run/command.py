@@ -172,9 +172,9 @@ def _accept_lazy_help() -> None:
         containers._check_help = lambda parser, action: isinstance(action.help, str) and check(parser, action)
 
 
-def main() -> None:
-    """Entry point of the command line."""
-    terminal.prepare()
+@terminal.command("what is completed stays; the same command trains the rest")
+def main() -> int:
+    """Entry point of the command line; the exit code."""
     register_schema()
     _accept_lazy_help()
     _refuse_missing_launcher()
@@ -189,5 +189,4 @@ def main() -> None:
         sys.exit(f"error: {explained(error)}")
     except (ConfigError, RunFailed) as error:  # the latter under Hydra's own sweepers
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: what is completed stays; the same command trains the rest")
+    return 0

@@ -148,9 +148,9 @@ def _print(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+@terminal.command("nothing is changed")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command line; the exit code."""
-    terminal.prepare()
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m rl_warmup.status", description=_EXPLANATION, formatter_class=plain)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of a study, e.g. runs/quick")

@@ -11,6 +11,7 @@ from itertools import count
 from multiprocessing import connection, forkserver, resource_tracker, util
 from multiprocessing.process import BaseProcess
 
+from rl_warmup import terminal
 from rl_warmup.config.hardware import cores, default_workers, visible_gpus
 from rl_warmup.config.identity import digest, identity, run_folder, run_id
 from rl_warmup.config.schema import RunConfig
@@ -19,7 +20,7 @@ from rl_warmup.records.read import finished_status, why_unfinished
 from rl_warmup.run.launch import loop
 from rl_warmup.run.launch.memory import check_fits
 from rl_warmup.run.launch.packing import RunGroup, fitting, group_runs
-from rl_warmup.run.launch.worker import BROKEN, INTERRUPTED, POOLS, UNRECORDED, train
+from rl_warmup.run.launch.worker import BROKEN, POOLS, UNRECORDED, train
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """By default glibc returns a large tensor's memory at once and clears the next one's: a tenth of an update."""
@@ -129,7 +130,7 @@ class ProcessJob:
         code, reported, reason = self.process.exitcode, None, ""
         with suppress(EOFError):
             reported, reason = self.exit_pipe.recv() if self.exit_pipe.poll() else (None, "")
-        if reported == INTERRUPTED:
+        if reported == terminal.INTERRUPTED:
             raise KeyboardInterrupt
         if reported in (UNRECORDED, BROKEN):
             return loop.Loss(reason, failed="none" if reported == UNRECORDED else "all")

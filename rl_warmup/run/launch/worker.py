@@ -22,8 +22,6 @@ from rl_warmup.run.launch.packing import RunGroup
 
 PATIENCE = 30.0
 """Seconds in which an interrupted process must have written its records; then it is killed."""
-INTERRUPTED = 130
-"""Exit code of a process that was interrupted, as in shells; it counts if it is also sent to the parent."""
 UNRECORDED = 74
 """Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; counts likewise."""
 BROKEN = 70
@@ -55,7 +53,7 @@ def train(group: RunGroup, environment: Mapping[str, str], exit_pipe: connection
         execute_stack(group)
         return
     except KeyboardInterrupt:
-        code, reason = INTERRUPTED, ""
+        code, reason = terminal.INTERRUPTED, ""
     except ConfigError as error:
         code, reason = UNRECORDED, str(error)
     except Exception:
@@ -116,6 +114,6 @@ def _watch_parent(patience: float) -> None:
             time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(patience)
-        os._exit(INTERRUPTED)
+        os._exit(terminal.INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True, name="end with parent").start()
