@@ -51,6 +51,10 @@ CLEANRL_DQN = (
     *("algo.exploration_final_eps=0.05", "algo.learning_starts=10000", "algo.train_freq=10"),
     *("algo.gradient_steps=1", "algo.max_grad_norm=null", "algo.loss=mse", "algo.net_arch=[120,84]"),
 )
+GYMNAX = (  # without the value loss that is clipped
+    *("env.kwargs={sticky_action_prob: 0.0}", "algo.extractor=flatten", "algo.net_arch=[256,256]"),
+    "algo.activation=relu",
+)
 CLEANRL_PPO_NOTE = "CleanRL clips the value loss and takes the end of time for the end of the task"
 CLEANRL_DQN_NOTE = "squared loss and no clipping, as CleanRL"
 VIEW = "the zoo also shows the mission, which never changes"
@@ -118,7 +122,13 @@ CASES = {
     ),
     "ppo-minatar_breakout": Case(
         *("ppo", "minatar_breakout", 5, 0, Published(28, None, "gymnax-blines, read off its figure")),
-        note="gymnax-blines: an MLP, clipped value loss, MinAtar in JAX",
+        note="gymnax-blines: an MLP, clipped value loss, no sticky actions",
+    ),
+    "gymnax-ppo-minatar_breakout": Case(
+        *("ppo", "minatar_breakout", 4, 0, Published(28, None, "gymnax-blines, read off its figure")),
+        overrides=GYMNAX,
+        measure="training",
+        note="gymnax-blines clips the value loss, and is evaluated by 164 episodes of the stochastic policy",
     ),
     "ppo-pong": Case(
         *("ppo", "pong", 2, 0, zoo(20.989, 0.105)),

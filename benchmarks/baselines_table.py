@@ -118,6 +118,8 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+SETTINGS = {"cleanrl": "CleanRL's", "gymnax": "gymnax-blines'"}
+"""Whose settings a case has, by the first word of its name; without one those of conf/tuned/."""
 INTRODUCTION = (
     "`python benchmarks/baselines.py` wrote these files: the published settings without warmup, mean over seeds",
     "with its 95% interval. Return of the final policy, deterministic, over 20 episodes; for CleanRL's figures",
@@ -135,7 +137,7 @@ def short_table(results: Sequence[dict[str, Any]]) -> list[str]:
     cells: dict[str, dict[str, str]] = {}
     for result in results:
         *of, algo, env = result["case"].split("-")
-        name = f"{env}, CleanRL's settings" if of else env
+        name = f"{env}, {SETTINGS[of[0]]} settings" if of else env
         cells.setdefault(name, {})[algo] = short_cell(result)
     rows = [(name, *(cell.get(algo, "") for algo in ("ppo", "dqn"))) for name, cell in cells.items()]
     return in_pipes([("published · ours · plain Stable-Baselines3", "PPO", "DQN"), ("---",) * 3, *rows])
