@@ -122,8 +122,9 @@ SETTINGS = {"cleanrl": "CleanRL's", "gymnax": "gymnax-blines'"}
 """Whose settings a case has, by the first word of its name; without one those of conf/tuned/."""
 INTRODUCTION = (
     "`python benchmarks/baselines.py` wrote these files: the published settings without warmup, mean over seeds",
-    "with its 95% interval. Return of the final policy, deterministic, over 20 episodes; for CleanRL's figures",
-    "that of the last 100 training episodes. A published single run has the spread of its episodes, not of runs.",
+    "with its 95% interval. Return of the final policy, deterministic, over 20 episodes; in the settings of",
+    "CleanRL and gymnax-blines that of the last 100 training episodes. A published single run has the spread of",
+    "its episodes, not of runs.",
 )
 
 

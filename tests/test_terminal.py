@@ -127,7 +127,8 @@ def test_ctrl_c_ends_a_command_in_one_line(module: str, tmp_path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
     command = [sys.executable, "-m", f"rl_warmup.{module}", str(path.parent if module == "enjoy" else study)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, text=True, preexec_fn=_heed_interrupts)
     with path.open("w"):  # as soon as the command reads it; it goes on when this is closed
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -135,6 +136,10 @@ def test_ctrl_c_ends_a_command_in_one_line(module: str, tmp_path: Path) -> None:
     assert len(err.splitlines()) == 1
     assert err.startswith("interrupted: ")
     assert out == ""
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
 
 
 def test_a_full_disk_is_no_closed_pipe(study: Path) -> None:

@@ -91,7 +91,7 @@ class Sample:
             decided_at,
             self.failures,
             pairs_won(d, self.metric.better) if d.size else None,
-            break_even_of(paired, allowed, self.failures),
+            break_even_of(paired, allowed, self.failures, paired.n),
         )
 
     def smallest_effect(self, declared: Declaration) -> float | None:

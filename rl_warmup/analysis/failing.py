@@ -26,10 +26,10 @@ def failures_over(pairings: Sequence[Pairing]) -> Failures | None:
     return failures(treatment, control)
 
 
-def break_even_of(paired: Paired, verdict: Verdict, failed: Failures | None) -> BreakEven | None:
-    """What would undo a verdict that is shown in few runs only; None for others, and without bounds."""
+def break_even_of(paired: Paired, verdict: Verdict, failed: Failures | None, seeds: int) -> BreakEven | None:
+    """What would undo a verdict that is shown in the runs of few seeds; None for others, and without bounds."""
     only_seen = verdict.verdict == "inconclusive" and verdict.verdict_in_runs_seen in ("better", "worse")
-    if not only_seen or paired.n >= MANY_PAIRS or paired.bound is None or failed is None or not paired.estimate:
+    if not only_seen or seeds >= MANY_PAIRS or paired.bound is None or failed is None or not paired.estimate:
         return None
     better = failed.treatment if verdict.verdict_in_runs_seen == "better" else failed.control
     return break_even(paired.estimate, paired.bound, better)

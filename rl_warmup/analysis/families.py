@@ -10,13 +10,13 @@ import numpy as np
 from rl_warmup.analysis.caveats import note_influence, note_limits, note_undefined
 from rl_warmup.analysis.comparison import Comparison, Sample
 from rl_warmup.analysis.declaration import Declaration, Family
-from rl_warmup.analysis.failing import failures_of, failures_over
+from rl_warmup.analysis.failing import break_even_of, failures_of, failures_over
 from rl_warmup.analysis.looks import Looking
 from rl_warmup.analysis.metrics.registry import with_role
 from rl_warmup.analysis.pairs import Pairing
 from rl_warmup.analysis.pooled import Asked, Order, asked, order_of, parents_of, questions_of
 from rl_warmup.analysis.problems import Problems
-from rl_warmup.analysis.statistics.failures import Failures, PairsWon, pairs_won
+from rl_warmup.analysis.statistics.failures import BreakEven, Failures, PairsWon, pairs_won
 from rl_warmup.analysis.statistics.gatekeeping import shares
 from rl_warmup.analysis.statistics.looking import decide_at_looks, with_repeated_intervals
 from rl_warmup.analysis.statistics.planning import plan
@@ -35,6 +35,7 @@ class PooledComparison:
     comparisons: tuple[Comparison, ...]  # one of each environment
     failures: Failures | None  # of all environments; None: of a contrast, or not known
     pairs_won: PairsWon
+    break_even: BreakEven | None  # only where a verdict is of few seeds, the same in every environment
 
 
 def comparisons_of(
@@ -90,7 +91,10 @@ def _pooled(one: Asked, verdict: Verdict, comparisons: Sequence[Comparison]) -> 
     won = pairs_won(
         np.concatenate([differences_of(*pairing.defined(metric.name)[:2]) for pairing in pairings]), metric.better
     )
-    return PooledComparison(one, verdict, own, failures_over(pairings), won)
+    failed, paired, n_seeds = failures_over(pairings), one.pooled.paired, one.pooled.n_seeds
+    alike = n_seeds * len(pairings) == paired.n
+    undone = break_even_of(paired, verdict, failed, n_seeds) if alike else None
+    return PooledComparison(one, verdict, own, failed, won, undone)
 
 
 def _note_influences(comparisons: Sequence[Comparison], problems: Problems) -> None:

@@ -51,7 +51,7 @@ def values(found: PooledComparison) -> dict[str, Any]:
         "smallest_effect": asked.smallest_effect,
         "failures": found.failures,
         "pairs_won": found.pairs_won,
-        "break_even": None,
+        "break_even": found.break_even,
         "by_environment": [_of_environment(comparison) for comparison in found.comparisons],
         "notes": list(map(str, found.verdict.notes)),
     }

@@ -93,6 +93,23 @@ def test_a_row_holds_the_numbers_of_each_environment(three: Any) -> None:
     assert content["study"]["intervals"]["p_adjusted"].startswith("the pooled questions first")
 
 
+def test_a_pooled_verdict_of_few_seeds_has_its_break_even_rate(three: Any) -> None:
+    content, *_ = three
+    row = pooled_row(content, "final")
+    assert row["verdict_in_runs_seen"] == "better"
+    rate = row["estimate"] / (row["bound"] + row["estimate"])
+    excluded = 1 - 0.025 ** (1 / 24)  # no failure in 24 runs
+    assert row["break_even"] == pytest.approx({"rate": rate, "excluded": excluded})
+    said = f"if {100 * rate:.1f}% of the treated runs lose everything, and 24 pairs exclude only rates above 14%"
+    assert f"Not shown for the mean: it is undone {said}" in content["answers"][1]
+
+
+def test_environments_of_different_numbers_of_pairs_have_no_break_even_rate(tmp_path: Path) -> None:
+    study = several(tmp_path / "s", {"hill": UP, "lake": UP[:7]}, changes=dict.fromkeys(("hill", "lake"), BOUNDED))
+    row = pooled_row(reported(study)[0], "final")
+    assert (row["verdict_in_runs_seen"], row["verdict"], row["break_even"]) == ("better", "inconclusive", None)
+
+
 def test_environments_are_tested_once_the_question_is_answered(three: Any) -> None:
     """Four questions, so a level of .0125 each, and a third of it for the first of three environments."""
     content, shown, _ = three
