@@ -121,7 +121,7 @@ CASES = {
         "ppo", "minigrid_fourrooms", 10, 4, overrides=("total_timesteps=1000000",), note="the budget of study=tuned"
     ),
     "ppo-minatar_breakout": Case(
-        *("ppo", "minatar_breakout", 5, 0, Published(28, None, "gymnax-blines, read off its figure")),
+        *("ppo", "minatar_breakout", 5, 3, Published(28, None, "gymnax-blines, read off its figure")),
         note="gymnax-blines: an MLP, clipped value loss, no sticky actions",
     ),
     "gymnax-ppo-minatar_breakout": Case(
