@@ -52,8 +52,9 @@ CLEANRL_DQN = (
     *("algo.gradient_steps=1", "algo.max_grad_norm=null", "algo.loss=mse", "algo.net_arch=[120,84]"),
 )
 GYMNAX = (  # without the value loss that is clipped
-    *("env.kwargs={sticky_action_prob: 0.0}", "algo.extractor=flatten", "algo.net_arch=[256,256]"),
-    "algo.activation=relu",
+    "env.kwargs={sticky_action_prob: 0.0}",
+    "env.wrappers=[rl_warmup.envs.wrappers.ChannelsFirst,{gymnasium.wrappers.TimeLimit:{max_episode_steps:1000}}]",
+    *("algo.extractor=flatten", "algo.net_arch=[256,256]", "algo.activation=relu"),
 )
 CLEANRL_PPO_NOTE = "CleanRL clips the value loss and takes the end of time for the end of the task"
 CLEANRL_DQN_NOTE = "squared loss and no clipping, as CleanRL"

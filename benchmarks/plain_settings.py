@@ -45,11 +45,12 @@ def image_alone(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return gym.wrappers.DtypeObservation(gym.wrappers.FlattenObservation(ImgObsWrapper(env)), np.float32)
 
 
-def channels_first(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """MinAtar's planes as torch wants them, 0 or 1."""
+def breakout_planes(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """MinAtar's planes as torch wants them, 0 or 1, with a limit of time, which Breakout has not."""
     rows, columns, planes = env.observation_space.shape
     space = gym.spaces.Box(0.0, 1.0, (planes, rows, columns))
-    return gym.wrappers.TransformObservation(env, lambda seen: seen.transpose(2, 0, 1).astype("float32"), space)
+    env = gym.wrappers.TransformObservation(env, lambda seen: seen.transpose(2, 0, 1).astype("float32"), space)
+    return gym.wrappers.TimeLimit(env, 2500)
 
 
 class MinAtarNet(BaseFeaturesExtractor):
@@ -343,7 +344,7 @@ PLAIN = {
             "max_grad_norm": 0.5,
         },
         n_envs=64,
-        wrapper=channels_first,
+        wrapper=breakout_planes,
         registered_by="minatar.gym:register_envs",
         network={"features_extractor_class": MinAtarNet, "net_arch": []},
     ),
