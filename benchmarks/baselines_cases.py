@@ -66,6 +66,8 @@ def zoo(mean: float, sd: float, version: str = "") -> Published:
     return Published(mean, sd, f"{ZOO}{f', version {version} of the environment' if version else ''}")
 
 
+GYMNAX_BREAKOUT = Published(28, None, "gymnax-blines, read off its figure")
+
 CASES = {
     "ppo-cartpole": Case("ppo", "cartpole", 20, 20, zoo(500, 0), LINEAR),
     "dqn-cartpole": Case("dqn", "cartpole", 20, 20, zoo(500, 0)),
@@ -122,11 +124,11 @@ CASES = {
         "ppo", "minigrid_fourrooms", 10, 4, overrides=("total_timesteps=1000000",), note="the budget of study=tuned"
     ),
     "ppo-minatar_breakout": Case(
-        *("ppo", "minatar_breakout", 5, 3, Published(28, None, "gymnax-blines, read off its figure")),
+        *("ppo", "minatar_breakout", 5, 3, GYMNAX_BREAKOUT),
         note="gymnax-blines: an MLP, clipped value loss, no sticky actions",
     ),
     "gymnax-ppo-minatar_breakout": Case(
-        *("ppo", "minatar_breakout", 4, 0, Published(28, None, "gymnax-blines, read off its figure")),
+        *("ppo", "minatar_breakout", 4, 0, GYMNAX_BREAKOUT),
         overrides=GYMNAX,
         measure="training",
         note="gymnax-blines clips the value loss, and is evaluated by 164 episodes of the stochastic policy",

@@ -31,9 +31,9 @@ HELP = "\n".join(
 )
 
 
+@terminal.command("nothing is changed")
 def main() -> int:
     """Import and run the command that the first argument names, with the other arguments; the exit code."""
-    terminal.prepare()
     name = sys.argv[1] if sys.argv[1:] else ""
     code = 0
     if name in ("-h", "--help"):

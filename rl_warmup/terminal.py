@@ -1,4 +1,4 @@
-"""Standard output and error that take any text, on any terminal, and still when nobody reads them any more."""
+"""Commands on a terminal: they print any text, still when nobody reads it any more, and end a Ctrl-C in words."""
 
 import codecs
 import errno

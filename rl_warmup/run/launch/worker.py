@@ -23,7 +23,8 @@ from rl_warmup.run.launch.packing import RunGroup
 PATIENCE = 30.0
 """Seconds in which an interrupted process must have written its records; then it is killed."""
 UNRECORDED = 74
-"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs; counts likewise."""
+"""Exit code of a process that could not write its records, EX_IOERR: no failure of its runs. Like
+`terminal.INTERRUPTED` it counts if it is also sent to the parent."""
 BROKEN = 70
 """Exit code of a process that an error ended outside of its runs, EX_SOFTWARE; counts likewise."""
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
